@@ -1,0 +1,1 @@
+//! What a plugin sees of the host.
