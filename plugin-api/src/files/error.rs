@@ -1,0 +1,63 @@
+//! What can go wrong with an output file.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An operation on a file failed.
+#[derive(Debug)]
+pub struct FileError {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl FileError {
+    pub(super) fn new(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// The file at fault.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The error of the operating system.
+    #[must_use]
+    pub fn io(&self) -> &io::Error {
+        &self.source
+    }
+
+    /// Whether the same call may succeed later without anybody touching the file: the disk or the
+    /// quota is full, or the process has too many files open.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::Interrupted
+        ) || self.source.raw_os_error() == Some(24 /* EMFILE */)
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cannot {} {}: {}",
+            self.doing,
+            self.path.display(),
+            self.source
+        )
+    }
+}
+
+impl std::error::Error for FileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

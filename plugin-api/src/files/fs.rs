@@ -1,0 +1,99 @@
+//! The little of a file system that output files need.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// An fsync that may run on another thread while the file is written on.
+pub type Syncer = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// An open file.
+pub trait FileHandle: Write + Send {
+    /// An fsync of what was written so far, to be run anywhere.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn syncer(&self) -> io::Result<Syncer>;
+}
+
+/// Where files live: the disk ([`Os`]) or memory ([`MemoryFiles`](super::MemoryFiles)).
+pub trait FileSystem: Send + Sync {
+    /// Creates a file for writing; `AlreadyExists` if the name is taken.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn FileHandle>>;
+
+    /// Creates a folder and its parents, each durable when this returns.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn create_folders(&self, path: &Path) -> io::Result<()>;
+
+    /// Renames, and says `AlreadyExists` rather than replace anything.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn sync_folder(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The operating system's file system.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Os;
+
+impl FileHandle for File {
+    fn syncer(&self) -> io::Result<Syncer> {
+        let file = self.try_clone()?;
+        Ok(Box::new(move || file.sync_data()))
+    }
+}
+
+impl FileSystem for Os {
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn FileHandle>> {
+        let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        Ok(Box::new(file))
+    }
+
+    fn create_folders(&self, path: &Path) -> io::Result<()> {
+        if path.as_os_str().is_empty() || path.is_dir() {
+            return Ok(());
+        }
+        let parent = path.parent().unwrap_or(Path::new(""));
+        self.create_folders(parent)?;
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.sync_folder(parent),
+        }
+    }
+
+    fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+        {
+            use rustix::fs::{CWD, RenameFlags, renameat_with};
+            use rustix::io::Errno;
+            match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+                // File systems without that flag (NFS, some FUSE ones) know links.
+                Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+                other => return other.map_err(io::Error::from),
+            }
+        }
+        fs::hard_link(from, to)?;
+        fs::remove_file(from)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        File::open(path)?.sync_all()
+    }
+}

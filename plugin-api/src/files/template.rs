@@ -1,0 +1,161 @@
+//! Paths with placeholders: `out/tweets-{date}.avro`.
+
+use std::fmt;
+use std::path::PathBuf;
+
+const DAY_US: i64 = 86_400_000_000;
+const HOUR_US: i64 = 3_600_000_000;
+
+/// The path of an output file, with placeholders.
+///
+/// | placeholder | becomes |
+/// |---|---|
+/// | `{date}` | the UTC date at which the file was opened, `2026-11-24`; a new date rolls the file |
+/// | `{hour}` | the UTC hour, `00` to `23`; a new hour rolls the file |
+/// | `{time}` | the UTC time at which the file was opened, `134501` |
+/// | `{host}`, `{stage}` | the names in hosts.toml |
+/// | `{worker}` | the number of the worker, from 0 |
+///
+/// `{{` and `}}` are plain braces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Date,
+    Hour,
+    Time,
+    Host,
+    Stage,
+    Worker,
+}
+
+/// What the placeholders that name the writer stand for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Name of the host in hosts.toml.
+    pub host: String,
+    /// Name of the stage in hosts.toml.
+    pub stage: String,
+    /// Number of the worker, from 0.
+    pub worker: u32,
+}
+
+/// A path whose placeholders make no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateError(String);
+
+impl fmt::Display for TemplateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TemplateError {}
+
+impl Template {
+    /// Reads a path with placeholders.
+    ///
+    /// # Errors
+    /// If the path is empty or ends in a slash, a brace is left open, or a placeholder is unknown.
+    pub fn parse(path: &str) -> Result<Self, TemplateError> {
+        if path.is_empty() || path.ends_with('/') {
+            return Err(TemplateError(format!("`{path}` names no file")));
+        }
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = path;
+        while let Some(at) = rest.find(['{', '}']) {
+            text.push_str(&rest[..at]);
+            let brace = &rest[at..=at];
+            rest = &rest[at + 1..];
+            if let Some(after) = rest.strip_prefix(brace) {
+                text.push_str(brace);
+                rest = after;
+                continue;
+            }
+            let Some(end) = rest.find('}').filter(|_| brace == "{") else {
+                return Err(TemplateError(format!("`{path}` has a lone `{brace}`")));
+            };
+            let part = match &rest[..end] {
+                "date" => Part::Date,
+                "hour" => Part::Hour,
+                "time" => Part::Time,
+                "host" => Part::Host,
+                "stage" => Part::Stage,
+                "worker" => Part::Worker,
+                other => {
+                    return Err(TemplateError(format!(
+                        "`{{{other}}}` is no placeholder; known are {{date}}, {{hour}}, {{time}}, \
+                         {{host}}, {{stage}} and {{worker}}"
+                    )));
+                }
+            };
+            if !text.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut text)));
+            }
+            parts.push(part);
+            rest = &rest[end + 1..];
+        }
+        text.push_str(rest);
+        if !text.is_empty() {
+            parts.push(Part::Text(text));
+        }
+        Ok(Self { parts })
+    }
+
+    /// The path of a file that is opened at `now_us` (microseconds since 1970, UTC).
+    #[must_use]
+    pub fn render(&self, names: &Names, now_us: i64) -> PathBuf {
+        let mut path = String::new();
+        let second = now_us.rem_euclid(DAY_US) / 1_000_000;
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => path.push_str(text),
+                Part::Date => {
+                    let (year, month, day) = civil(now_us.div_euclid(DAY_US));
+                    path.push_str(&format!("{year:04}-{month:02}-{day:02}"));
+                }
+                Part::Hour => path.push_str(&format!("{hour:02}")),
+                Part::Time => path.push_str(&format!("{hour:02}{minute:02}{second:02}")),
+                Part::Host => path.push_str(&names.host),
+                Part::Stage => path.push_str(&names.stage),
+                Part::Worker => path.push_str(&names.worker.to_string()),
+            }
+        }
+        PathBuf::from(path)
+    }
+
+    /// How long a name stays right, in microseconds: an hour with `{hour}`, a day with `{date}`.
+    pub(super) fn period_us(&self) -> Option<i64> {
+        if self.parts.contains(&Part::Hour) {
+            Some(HOUR_US)
+        } else if self.parts.contains(&Part::Date) {
+            Some(DAY_US)
+        } else {
+            None
+        }
+    }
+}
+
+/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant's algorithm).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day_of_year - (153 * shifted_month + 2) / 5 + 1)
+}
