@@ -56,6 +56,17 @@ impl fmt::Display for FileError {
     }
 }
 
+/// Transient where the disk may get room again, else fatal: a stage repeats or gives up.
+impl From<FileError> for crate::StageError {
+    fn from(error: FileError) -> Self {
+        if error.is_transient() {
+            Self::transient(error.to_string())
+        } else {
+            Self::fatal(error.to_string())
+        }
+    }
+}
+
 impl std::error::Error for FileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.source)

@@ -36,6 +36,12 @@ pub trait FileSystem: Send + Sync {
     /// Whatever the operating system says.
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
     /// Makes the names in a folder durable.
     ///
     /// # Errors
@@ -86,6 +92,10 @@ impl FileSystem for Os {
         }
         fs::hard_link(from, to)?;
         fs::remove_file(from)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

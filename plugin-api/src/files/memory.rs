@@ -80,6 +80,11 @@ impl FileSystem for MemoryFiles {
         Ok(())
     }
 
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let removed = lock(&self.state).files.remove(path);
+        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         lock(&self.state).synced_folders.push(path.to_owned());
         Ok(())

@@ -3,7 +3,8 @@
 //! A file is written as `NAME.inprogress` and takes its name only when every byte of it is on the
 //! disk: fsync, rename without replacing (a taken name gets `-1`, `-2`, … before its extension),
 //! fsync of the folder. [`Rolling`] decides when one file ends and the next begins; [`OutputFile`]
-//! is one such file. Formats with a head and a tail (Avro, CSV) write theirs between the two:
+//! is one such file. A sink needs neither: it describes its format by [`FileFormat`] and passes its
+//! calls on to a [`FileWriter`]. By hand it goes like this:
 //!
 //! ```
 //! use plugin_api::files::{Names, Roll, Rolling, Template};
@@ -33,6 +34,7 @@
 //! space or fail an fsync.
 
 mod error;
+mod format;
 mod fs;
 mod memory;
 mod output;
@@ -42,6 +44,7 @@ mod template;
 mod tests;
 
 pub use error::FileError;
+pub use format::{FileFormat, FileWriter};
 pub use fs::{FileHandle, FileSystem, Os, Syncer};
 pub use memory::MemoryFiles;
 pub use output::OutputFile;

@@ -88,6 +88,12 @@ impl OutputFile {
         self.flushed + self.buffer.len() as u64
     }
 
+    /// Bytes that the operating system has already.
+    #[must_use]
+    pub fn flushed(&self) -> u64 {
+        self.flushed
+    }
+
     /// Whether nothing has been appended yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -195,6 +201,13 @@ impl OutputFile {
     /// If the file cannot be written, synced or renamed.
     pub fn finish(&mut self) -> Result<PathBuf, FileError> {
         self.finish_from(0).map(|(path, _)| path)
+    }
+
+    /// Removes the file instead of finishing it.
+    pub(super) fn remove(&mut self) -> Result<(), FileError> {
+        self.fs
+            .remove(&self.in_progress)
+            .map_err(|error| FileError::new("remove", &self.in_progress, error))
     }
 
     /// As `finish`, trying numbers from `number` on; also returns the number used.

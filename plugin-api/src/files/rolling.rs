@@ -4,20 +4,23 @@ use super::error::FileError;
 use super::fs::{FileSystem, Os};
 use super::output::OutputFile;
 use super::template::{Names, Template};
+use crate::{ByteSize, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// When a file is finished and the next one begun. All absent: one file, unless its name holds a
-/// date. A file holds at least one record, so none is created for a run without any.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// date. A file holds at least one record, so none is left by a run without any.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Roll {
-    /// Once it holds so many bytes.
-    pub max_bytes: Option<u64>,
-    /// Once it holds so many records.
+    /// Once it holds so many bytes, such as `"256 MiB"`. Default: no limit.
+    pub max_bytes: Option<ByteSize>,
+    /// Once it holds so many records. Default: no limit.
     pub max_records: Option<u64>,
-    /// Once it has been open for so long.
-    pub interval: Option<Duration>,
+    /// Once it has been open for so long, such as `"1h"`. Default: no limit.
+    pub interval: Option<Span>,
 }
 
 /// A file that is done.
@@ -110,10 +113,21 @@ impl Rolling {
     #[must_use]
     pub fn full(&self) -> bool {
         let Some(open) = &self.open else { return false };
-        self.roll
-            .max_bytes
-            .is_some_and(|max| open.file.len() >= max)
-            || self.roll.max_records.is_some_and(|max| open.records >= max)
+        self.roll.max_bytes.is_some_and(|max| open.file.len() >= max.0) || self.room() == Some(0)
+    }
+
+    /// How many more records the open file takes; `None`: as many as come.
+    #[must_use]
+    pub fn room(&self) -> Option<u64> {
+        let max = self.roll.max_records?.max(1);
+        let records = self.open.as_ref().map_or(0, |open| open.records);
+        Some(max.saturating_sub(records))
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn roll(&self) -> &Roll {
+        &self.roll
     }
 
     /// The time, in microseconds, at which the open file's interval, date or hour is over.
@@ -121,7 +135,7 @@ impl Rolling {
     pub fn due_at(&self) -> Option<i64> {
         let open = self.open.as_ref()?;
         let by_interval = self.roll.interval.map(|interval| {
-            let interval = i64::try_from(interval.as_micros()).unwrap_or(i64::MAX);
+            let interval = i64::try_from(interval.duration().as_micros()).unwrap_or(i64::MAX);
             open.opened_us.saturating_add(interval)
         });
         let by_name = self
@@ -164,8 +178,8 @@ impl Rolling {
         }
     }
 
-    /// Finishes the open file, if there is one. After an error the file stays open, and the call
-    /// may be made again.
+    /// Finishes the open file, if there is one; without a record it is removed. After an error the
+    /// file stays open, and the call may be made again.
     ///
     /// # Errors
     /// As [`OutputFile::finish`].
@@ -173,6 +187,11 @@ impl Rolling {
         let Some(open) = &mut self.open else {
             return Ok(None);
         };
+        if open.records == 0 {
+            open.file.remove()?;
+            self.open = None;
+            return Ok(None);
+        }
         let from = match &self.last {
             Some((path, number)) if *path == open.wanted => number + 1,
             _ => 0,

@@ -1,6 +1,7 @@
 use super::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use crate::{ByteSize, Span};
 use std::time::Duration;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -121,7 +122,7 @@ fn files_roll_by_bytes_records_interval_and_date() {
     assert!(!due(i64::MAX));
     let due = rolls(
         Roll {
-            max_bytes: Some(5),
+            max_bytes: Some(ByteSize(5)),
             ..one.clone()
         },
         "bytes",
@@ -129,7 +130,7 @@ fn files_roll_by_bytes_records_interval_and_date() {
     assert!(due(0));
     let due = rolls(
         Roll {
-            max_bytes: Some(6),
+            max_bytes: Some(ByteSize(6)),
             ..one.clone()
         },
         "bytes",
@@ -143,7 +144,7 @@ fn files_roll_by_bytes_records_interval_and_date() {
         "records",
     );
     assert!(due(0));
-    let interval = Some(Duration::from_micros(5));
+    let interval = Some(Span(Duration::from_micros(5)));
     let due = rolls(
         Roll {
             interval,
@@ -159,18 +160,20 @@ fn files_roll_by_bytes_records_interval_and_date() {
 }
 
 #[test]
-fn an_empty_file_does_not_roll() {
+fn a_file_without_records_neither_rolls_nor_stays() {
     let fs = MemoryFiles::default();
     let mut files = rolling(
         &fs,
         "{date}",
         Roll {
-            max_bytes: Some(1),
+            max_bytes: Some(ByteSize(1)),
             ..Roll::default()
         },
     );
     files.open(0).unwrap().append(b"header");
     assert!(!files.due(DAY_US));
+    assert_eq!(files.finish().unwrap(), None);
+    assert!(fs.names().is_empty());
 }
 
 #[test]

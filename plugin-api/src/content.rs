@@ -1,0 +1,144 @@
+//! What flows on an edge, and what a stage answers when it is planned.
+
+use serde::{Deserialize, Serialize};
+
+/// Format of the payloads on an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Format {
+    /// One JSON value a record.
+    Json,
+    /// One Avro datum a record, without its schema.
+    Avro,
+    /// One CSV row a record.
+    Csv,
+    /// UTF-8 text.
+    Text,
+    /// A PNG image.
+    Png,
+    /// An SVG document.
+    Svg,
+    /// Anything.
+    Bytes,
+}
+
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Json => "json",
+            Self::Avro => "avro",
+            Self::Csv => "csv",
+            Self::Text => "text",
+            Self::Png => "png",
+            Self::Svg => "svg",
+            Self::Bytes => "bytes",
+        })
+    }
+}
+
+/// Content type of an edge: a format and, for Avro, the schema.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentType {
+    /// Format of the payloads.
+    pub format: Format,
+    /// Avro schema as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
+}
+
+impl ContentType {
+    /// A format without a schema.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            schema: None,
+        }
+    }
+    /// JSON.
+    #[must_use]
+    pub fn json() -> Self {
+        Self::new(Format::Json)
+    }
+    /// Text.
+    #[must_use]
+    pub fn text() -> Self {
+        Self::new(Format::Text)
+    }
+    /// Any bytes.
+    #[must_use]
+    pub fn bytes() -> Self {
+        Self::new(Format::Bytes)
+    }
+    /// Avro datums of this schema.
+    #[must_use]
+    pub fn avro(schema: impl Into<String>) -> Self {
+        Self {
+            format: Format::Avro,
+            schema: Some(schema.into()),
+        }
+    }
+}
+
+impl std::fmt::Display for ContentType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.format.fmt(f)
+    }
+}
+
+/// Answer of `plan`: what the stage will put out, and what the host should know beforehand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Planned {
+    /// Content type of each output port; empty for a sink.
+    pub outputs: Vec<ContentType>,
+    /// Lines shown by `host validate` and at start.
+    pub warnings: Vec<String>,
+    /// Meeting places that the stage reads, such as `kafka://embedded/tweets`.
+    pub reads: Vec<String>,
+    /// Meeting places that the stage writes. The host drains writers before readers.
+    pub writes: Vec<String>,
+}
+
+impl Planned {
+    /// A stage with one output.
+    #[must_use]
+    pub fn new(output: ContentType) -> Self {
+        Self {
+            outputs: vec![output],
+            ..Self::default()
+        }
+    }
+    /// A stage with these outputs, in the order of its ports.
+    #[must_use]
+    pub fn outputs(outputs: Vec<ContentType>) -> Self {
+        Self {
+            outputs,
+            ..Self::default()
+        }
+    }
+    /// A sink.
+    #[must_use]
+    pub fn sink() -> Self {
+        Self::default()
+    }
+    /// Adds a warning.
+    #[must_use]
+    pub fn warn(mut self, line: impl Into<String>) -> Self {
+        self.warnings.push(line.into());
+        self
+    }
+    /// Names a meeting place that the stage reads.
+    #[must_use]
+    pub fn reads(mut self, place: impl Into<String>) -> Self {
+        self.reads.push(place.into());
+        self
+    }
+    /// Names a meeting place that the stage writes.
+    #[must_use]
+    pub fn writes(mut self, place: impl Into<String>) -> Self {
+        self.writes.push(place.into());
+        self
+    }
+}
