@@ -43,6 +43,7 @@ pub mod context;
 pub mod error;
 pub mod export;
 pub mod feed;
+pub mod files;
 pub mod manifest;
 pub mod map;
 pub mod options;

@@ -82,7 +82,9 @@ impl FileSystem for MemoryFiles {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let removed = lock(&self.state).files.remove(path);
-        removed.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+        removed
+            .map(drop)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

@@ -113,7 +113,10 @@ impl Rolling {
     #[must_use]
     pub fn full(&self) -> bool {
         let Some(open) = &self.open else { return false };
-        self.roll.max_bytes.is_some_and(|max| open.file.len() >= max.0) || self.room() == Some(0)
+        self.roll
+            .max_bytes
+            .is_some_and(|max| open.file.len() >= max.0)
+            || self.room() == Some(0)
     }
 
     /// How many more records the open file takes; `None`: as many as come.

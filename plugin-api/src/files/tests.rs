@@ -1,7 +1,7 @@
 use super::*;
+use crate::{ByteSize, Span};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use crate::{ByteSize, Span};
 use std::time::Duration;
 
 const DAY_US: i64 = 86_400_000_000;

@@ -1,0 +1,17 @@
+//! Files for plugins that read or write them as streams of bytes: which files a path means, their
+//! decompression by magic bytes, a reader that never blocks for long, and compression on the way
+//! out.
+//!
+//! Invariant: nothing here knows what the bytes mean.
+
+mod compress;
+mod decompress;
+mod find;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+pub use compress::{Codec, Encoder};
+pub use decompress::{Compression, decoder};
+pub use find::{Origin, find};
+pub use reader::{Got, Reader};

@@ -1,0 +1,150 @@
+use super::*;
+
+fn find(path: &str, json: &str) -> Option<String> {
+    let path = Path::parse(path).unwrap();
+    let value = path.find(json.as_bytes()).unwrap()?;
+    Some(String::from_utf8(value.raw().to_vec()).unwrap())
+}
+
+#[test]
+fn a_path_finds_its_value() {
+    let json = r#" {"a": 1, "b": {"c": [10, {"d": "x"}], "e.f": null}, "g\u0068": true} "#;
+    assert_eq!(find("a", json).as_deref(), Some("1"));
+    assert_eq!(find("b.c.1.d", json).as_deref(), Some("\"x\""));
+    assert_eq!(find("b.c.0", json).as_deref(), Some("10"));
+    assert_eq!(find("/b/e.f", json).as_deref(), Some("null"));
+    assert_eq!(find("gh", json).as_deref(), Some("true"));
+    for absent in ["z", "a.b", "b.c.2", "b.c.x", "b.x.y"] {
+        assert_eq!(find(absent, json), None, "{absent}");
+    }
+}
+
+#[test]
+fn the_last_of_a_repeated_key_counts() {
+    assert_eq!(find("a", r#"{"a":1,"a":2}"#).as_deref(), Some("2"));
+}
+
+#[test]
+fn a_pointer_knows_its_escapes_and_prints_itself() {
+    let path = Path::parse("/a~1b/c~0d").unwrap();
+    assert_eq!(path.steps(), ["a/b", "c~d"]);
+    assert_eq!(path.to_string(), "/a~1b/c~0d");
+    assert_eq!(Path::parse("a.b").unwrap().to_string(), "/a/b");
+    assert!(Path::parse("a..b").is_err());
+    assert!(Path::parse("").is_err());
+}
+
+#[test]
+fn torn_or_mismatched_json_is_malformed() {
+    for json in [
+        "",
+        " ",
+        "{",
+        "[",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\":1",
+        "\"abc",
+        "\"a\\",
+        "{]",
+        "[}",
+        "[[}]",
+        "{\"a\":1}x",
+        "nul",
+        "truex",
+        "x",
+        "{\"a\":[}",
+        ",",
+    ] {
+        assert!(parse(json.as_bytes()).is_err(), "{json}");
+    }
+    let find = |json: &str| Path::parse("z").unwrap().find(json.as_bytes()).map(drop);
+    for json in [
+        "{1:2}",
+        "{\"a\" 1}",
+        "{\"a\":1 \"b\":2}",
+        "{\"a\":,}",
+        "{,\"a\":1}",
+    ] {
+        assert!(find(json).is_err(), "{json}");
+    }
+}
+
+#[test]
+fn deep_nesting_is_refused_without_recursion() {
+    let deep = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+    assert!(parse(deep(512).as_bytes()).is_ok());
+    assert!(parse(deep(513).as_bytes()).is_err());
+}
+
+#[test]
+fn text_is_unescaped_and_borrowed_where_it_can_be() {
+    let text = |json: &str| {
+        let mut scratch = Vec::new();
+        let value = parse(json.as_bytes()).unwrap();
+        let text = String::from_utf8(value.text(&mut scratch).to_vec()).unwrap();
+        let mut pushed = Vec::new();
+        value.push_text(&mut pushed);
+        assert_eq!(text.as_bytes(), pushed);
+        text
+    };
+    assert_eq!(text(r#""plain ü""#), "plain ü");
+    assert_eq!(text(r#""\"\\\/\b\f\n\r\t""#), "\"\\/\u{8}\u{c}\n\r\t");
+    assert_eq!(text(r#""\u00e9 \ud83d\ude00!""#), "é 😀!");
+    assert_eq!(text(r#""\ud83d""#), "\u{fffd}");
+    assert_eq!(text(r#""\ud83dx\ude00""#), "\u{fffd}x\u{fffd}");
+    assert_eq!(text(r#""\ud83d\ud83d\ude00""#), "\u{fffd}😀");
+    assert_eq!(text(r#""\u12""#), "\u{fffd}12");
+    assert_eq!(text("12.5"), "12.5");
+    assert_eq!(text("{\"a\":1}"), "{\"a\":1}");
+}
+
+#[test]
+fn numbers_are_read() {
+    let value = |json: &'static str| parse(json.as_bytes()).unwrap();
+    assert_eq!(value("-12").as_i64(), Some(-12));
+    assert_eq!(value("1e3").as_f64(), Some(1000.0));
+    assert_eq!(value("1e3").as_i64(), None);
+    assert_eq!(value("\"1\"").as_f64(), None);
+    assert_eq!(value("null").as_f64(), None);
+    assert_eq!(
+        value("1345059463120621570").as_i64(),
+        Some(1_345_059_463_120_621_570)
+    );
+}
+
+#[test]
+fn strings_are_written_as_json() {
+    let text = "a\"b\\c\nd\te\u{1}ü😀";
+    let mut out = Vec::new();
+    push_string(text.as_bytes(), &mut out);
+    assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), text);
+    out.clear();
+    push_string(b"a\xff\xfeb", &mut out);
+    assert_eq!(out, "\"a\u{fffd}\u{fffd}b\"".as_bytes());
+}
+
+#[test]
+fn compact_keeps_strings() {
+    let mut out = Vec::new();
+    compact(b"{ \"a b\" :\n [ 1 , \"x \\\" y\" ] }", &mut out);
+    assert_eq!(out, b"{\"a b\":[1,\"x \\\" y\"]}");
+}
+
+#[test]
+fn no_cut_of_a_record_is_misread() {
+    let json = br#"{"a":{"b":[1,2.5,"x\u00e9\"y",{"c":null}]},"d":true}"#;
+    let path = Path::parse("a.b.3.c").unwrap();
+    assert!(path.find(json).unwrap().unwrap().is_null());
+    for end in 0..json.len() {
+        assert!(path.find(&json[..end]).is_err(), "cut at {end}");
+    }
+    for at in 0..json.len() {
+        let mut broken = json.to_vec();
+        for byte in 0..=255 {
+            broken[at] = byte;
+            // Whatever comes out, it comes out without a panic.
+            let _ = path.find(&broken);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Standard output without the standard library's line buffer: one system call a batch.
+
+use plugin_api::prelude::*;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+pub(crate) struct Stdout {
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl Stdout {
+    pub(crate) fn open() -> Result<Self, StageError> {
+        let file = io::stdout().as_fd().try_clone_to_owned();
+        let file = file.map_err(|error| failed(&error))?;
+        Ok(Self {
+            file: File::from(file),
+            buffer: Vec::new(),
+        })
+    }
+
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Writes everything gathered; what could not be written stays.
+    pub(crate) fn flush(&mut self) -> Result<(), StageError> {
+        let mut written = 0;
+        let result = loop {
+            if written == self.buffer.len() {
+                break Ok(());
+            }
+            match self.file.write(&self.buffer[written..]) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(failed(&error)),
+            }
+        };
+        self.buffer.drain(..written);
+        result
+    }
+}
+
+fn failed(error: &io::Error) -> StageError {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => StageError::fatal("standard output was closed by its reader"),
+        io::ErrorKind::StorageFull | io::ErrorKind::WouldBlock => {
+            StageError::transient(format!("cannot write to standard output: {error}"))
+        }
+        _ => StageError::fatal(format!("cannot write to standard output: {error}")),
+    }
+}
