@@ -1,1 +1,20 @@
-//! Plugin `wordcloud`.
+//! Plugin `wordcloud`: counts the words of a sliding window over a stream and lays the most
+//! frequent ones out as a word cloud, frame by frame, for the page or for files.
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod entities;
+pub mod font;
+pub mod frame;
+pub mod input;
+pub mod layout;
+pub mod mask;
+pub mod processor;
+pub mod stop;
+pub mod text;
+pub mod token;
+pub mod window;
+
+use processor::WordCloud;
+
+plugin_api::export_plugin! { processors: [WordCloud] }

@@ -1,0 +1,362 @@
+//! Bit masks: the canvas as rows of 64-bit words, one bit a cell, and a word's ink as a smaller
+//! block of the same. Testing and stamping a word, and finding every free place for a box, cost a
+//! few operations on whole words instead of one on each pixel.
+//!
+//! Invariant: bits at or right of `width` are always clear in a [`Grid`].
+
+/// A canvas of cells; a set bit is a cell with ink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grid {
+    width: usize,
+    height: usize,
+    stride: usize,
+    bits: Vec<u64>,
+}
+
+/// The ink of one word: the tight block of cells it touches, placed relative to its anchor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ink {
+    /// Width of the block in cells.
+    pub width: usize,
+    /// Height of the block in cells.
+    pub height: usize,
+    /// From the anchor to the block's left edge, in cells.
+    pub left: i32,
+    /// From the anchor to the block's upper edge, in cells; the vertical axis points down.
+    pub top: i32,
+    stride: usize,
+    bits: Vec<u64>,
+}
+
+impl Ink {
+    /// The block that holds all `cells`, given as (x, y) relative to the anchor; a word without
+    /// any ink (a blank) becomes a single cell.
+    pub fn from_cells(cells: &[(i32, i32)]) -> Self {
+        let cells: &[(i32, i32)] = if cells.is_empty() { &[(0, 0)] } else { cells };
+        let bound = |pick: fn(&(i32, i32)) -> i32| {
+            let (mut low, mut high) = (i32::MAX, i32::MIN);
+            for value in cells.iter().map(pick) {
+                low = low.min(value);
+                high = high.max(value);
+            }
+            (low, (high - low) as usize + 1)
+        };
+        let (left, width) = bound(|cell| cell.0);
+        let (top, height) = bound(|cell| cell.1);
+        let stride = width.div_ceil(64);
+        let mut bits = vec![0_u64; stride * height];
+        for &(x, y) in cells {
+            let (x, y) = ((x - left) as usize, (y - top) as usize);
+            bits[y * stride + x / 64] |= 1 << (x % 64);
+        }
+        Self {
+            width,
+            height,
+            left,
+            top,
+            stride,
+            bits,
+        }
+    }
+
+    /// Whether the cell at (x, y) of the block has ink.
+    pub fn get(&self, x: usize, y: usize) -> bool {
+        self.bits[y * self.stride + x / 64] >> (x % 64) & 1 == 1
+    }
+
+    fn row(&self, y: usize) -> &[u64] {
+        &self.bits[y * self.stride..(y + 1) * self.stride]
+    }
+}
+
+impl Grid {
+    /// An empty canvas of `width` by `height` cells.
+    pub fn new(width: usize, height: usize) -> Self {
+        let stride = width.div_ceil(64).max(1);
+        Self {
+            width,
+            height,
+            stride,
+            bits: vec![0; stride * height],
+        }
+    }
+
+    /// Width in cells.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in cells.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Removes all ink.
+    pub fn clear(&mut self) {
+        self.bits.fill(0);
+    }
+
+    /// Number of cells with ink.
+    pub fn count(&self) -> usize {
+        self.bits
+            .iter()
+            .map(|word| word.count_ones() as usize)
+            .sum()
+    }
+
+    /// Whether `ink`, its block's upper left cell at (x, y), lies inside and touches no other ink.
+    pub fn fits(&self, ink: &Ink, x: i32, y: i32) -> bool {
+        self.holds(ink, x, y)
+            && !self.any_pair(ink, x as usize, y as usize, |canvas, word| {
+                canvas & word != 0
+            })
+    }
+
+    /// Whether the block of `ink` lies inside the canvas when its upper left cell is at (x, y).
+    pub fn holds(&self, ink: &Ink, x: i32, y: i32) -> bool {
+        x >= 0
+            && y >= 0
+            && x as usize + ink.width <= self.width
+            && y as usize + ink.height <= self.height
+    }
+
+    /// Adds `ink` at (x, y), which must lie inside.
+    pub fn stamp(&mut self, ink: &Ink, x: i32, y: i32) {
+        self.each_pair(ink, x as usize, y as usize, |canvas, word| *canvas |= word);
+    }
+
+    /// Takes `ink` at (x, y) away again. Words never overlap, so this undoes one [`Grid::stamp`].
+    pub fn erase(&mut self, ink: &Ink, x: i32, y: i32) {
+        self.each_pair(ink, x as usize, y as usize, |canvas, word| *canvas &= !word);
+    }
+
+    fn any_pair(&self, ink: &Ink, x: usize, y: usize, hit: impl Fn(u64, u64) -> bool) -> bool {
+        let (first, shift) = (x / 64, x % 64);
+        (0..ink.height).any(|line| {
+            let canvas = &self.bits[(y + line) * self.stride..(y + line + 1) * self.stride];
+            ink.row(line).iter().enumerate().any(|(i, &word)| {
+                hit(canvas[first + i], word << shift)
+                    || (shift > 0
+                        && canvas
+                            .get(first + i + 1)
+                            .is_some_and(|&next| hit(next, word >> (64 - shift))))
+            })
+        })
+    }
+
+    fn each_pair(&mut self, ink: &Ink, x: usize, y: usize, apply: impl Fn(&mut u64, u64)) {
+        let (first, shift) = (x / 64, x % 64);
+        for line in 0..ink.height {
+            let canvas = &mut self.bits[(y + line) * self.stride..(y + line + 1) * self.stride];
+            for (i, &word) in ink.row(line).iter().enumerate() {
+                apply(&mut canvas[first + i], word << shift);
+                if shift > 0
+                    && let Some(next) = canvas.get_mut(first + i + 1)
+                {
+                    apply(next, word >> (64 - shift));
+                }
+            }
+        }
+    }
+
+    /// Makes `self` the places where a box of `wide` by `high` cells would touch the ink of
+    /// `source`: bit (x, y) is set when any cell of [x, x+wide) × [y, y+high) has ink.
+    pub fn block(&mut self, source: &Grid, wide: usize, high: usize) {
+        self.clone_from(source);
+        let mut span = 1;
+        while span < wide {
+            let step = span.min(wide - span);
+            let (skip, shift) = (step / 64, step % 64);
+            for row in self.bits.chunks_exact_mut(self.stride) {
+                for i in 0..row.len() {
+                    let near = row.get(i + skip).copied().unwrap_or(0);
+                    let far = row.get(i + skip + 1).copied().unwrap_or(0);
+                    row[i] |= if shift == 0 {
+                        near
+                    } else {
+                        near >> shift | far << (64 - shift)
+                    };
+                }
+            }
+            span += step;
+        }
+        let mut span = 1;
+        while span < high {
+            let step = span.min(high - span);
+            for y in 0..self.height.saturating_sub(step) {
+                let (upper, lower) = self.bits.split_at_mut((y + step) * self.stride);
+                let target = &mut upper[y * self.stride..(y + 1) * self.stride];
+                for (into, from) in target.iter_mut().zip(&lower[..self.stride]) {
+                    *into |= from;
+                }
+            }
+            span += step;
+        }
+    }
+
+    /// In a canvas made by [`Grid::block`], the free place nearest to (x, y), where both axes are
+    /// measured in parts of the canvas's size so that the cloud takes the canvas's shape. Returns
+    /// the place and its distance squared; `wide` and `high` are those given to `block`.
+    pub fn nearest_free(
+        &self,
+        x: i32,
+        y: i32,
+        wide: usize,
+        high: usize,
+    ) -> Option<(i32, i32, f32)> {
+        if wide > self.width || high > self.height {
+            return None;
+        }
+        let (last_x, last_y) = (self.width - wide, (self.height - high) as i32);
+        let (unit_x, unit_y) = (1.0 / self.width as f32, 1.0 / self.height as f32);
+        let near_y = y.clamp(0, last_y);
+        let mut best: Option<(i32, i32, f32)> = None;
+        for away in 0..=last_y {
+            let least = away as f32 * unit_y;
+            if best.is_some_and(|(_, _, cost)| least * least >= cost) {
+                break;
+            }
+            let lines = [near_y - away, near_y + away];
+            for &line in &lines[..if away == 0 { 1 } else { 2 }] {
+                if !(0..=last_y).contains(&line) {
+                    continue;
+                }
+                let row =
+                    &self.bits[line as usize * self.stride..(line as usize + 1) * self.stride];
+                if let Some(found) = nearest_clear(row, x.clamp(0, last_x as i32) as usize, last_x)
+                {
+                    let (dx, dy) = (
+                        (found as i32 - x) as f32 * unit_x,
+                        (line - y) as f32 * unit_y,
+                    );
+                    let cost = dx * dx + dy * dy;
+                    if best.is_none_or(|(_, _, least)| cost < least) {
+                        best = Some((found as i32, line, cost));
+                    }
+                }
+            }
+        }
+        best
+    }
+}
+
+/// The clear bit nearest to `from` among bits 0 to `last`; of two equally near the left one.
+fn nearest_clear(row: &[u64], from: usize, last: usize) -> Option<usize> {
+    let right = {
+        let mut index = from / 64;
+        let mut free = !row[index] & (u64::MAX << (from % 64));
+        loop {
+            if free != 0 {
+                break Some(index * 64 + free.trailing_zeros() as usize).filter(|&bit| bit <= last);
+            }
+            index += 1;
+            if index * 64 > last {
+                break None;
+            }
+            free = !row[index];
+        }
+    };
+    let left = {
+        let mut index = from / 64;
+        let mut free = !row[index] & (u64::MAX >> (63 - from % 64));
+        loop {
+            if free != 0 {
+                break Some(index * 64 + 63 - free.leading_zeros() as usize);
+            }
+            if index == 0 {
+                break None;
+            }
+            index -= 1;
+            free = !row[index];
+        }
+    };
+    match (left, right) {
+        (Some(left), Some(right)) => Some(if from - left <= right - from {
+            left
+        } else {
+            right
+        }),
+        (left, right) => left.or(right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn naive(grid: &Grid, wide: usize, high: usize, x: usize, y: usize) -> bool {
+        (y..(y + high).min(grid.height)).any(|line| {
+            (x..(x + wide).min(grid.width))
+                .any(|cell| grid.bits[line * grid.stride + cell / 64] >> (cell % 64) & 1 == 1)
+        })
+    }
+
+    #[test]
+    fn blocked_places_and_the_nearest_free_one_match_a_search_of_every_cell() {
+        let mut state = 7_u64;
+        let mut next = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for _ in 0..40 {
+            let (width, height) = (20 + next(150) as usize, 10 + next(40) as usize);
+            let mut grid = Grid::new(width, height);
+            for _ in 0..next(60) {
+                let (x, y) = (next(width as u64) as usize, next(height as u64) as usize);
+                grid.stamp(&Ink::from_cells(&[(0, 0)]), x as i32, y as i32);
+            }
+            let (wide, high) = (
+                1 + next(width as u64) as usize,
+                1 + next(height as u64) as usize,
+            );
+            let mut blocked = Grid::new(width, height);
+            blocked.block(&grid, wide, high);
+            let target = (
+                next(width as u64) as i32 - 5,
+                next(height as u64) as i32 - 5,
+            );
+            let mut least: Option<f32> = None;
+            for y in 0..=height - high {
+                for x in 0..=width - wide {
+                    let taken = blocked.bits[y * blocked.stride + x / 64] >> (x % 64) & 1 == 1;
+                    assert_eq!(
+                        taken,
+                        naive(&grid, wide, high, x, y),
+                        "{x},{y} of {width}x{height}, box {wide}x{high}"
+                    );
+                    if !taken {
+                        let (dx, dy) = (
+                            (x as i32 - target.0) as f32 * (1.0 / width as f32),
+                            (y as i32 - target.1) as f32 * (1.0 / height as f32),
+                        );
+                        let cost = dx * dx + dy * dy;
+                        least = Some(least.map_or(cost, |least| least.min(cost)));
+                    }
+                }
+            }
+            let found = blocked.nearest_free(target.0, target.1, wide, high);
+            assert_eq!(found.map(|(_, _, cost)| cost), least);
+        }
+    }
+
+    #[test]
+    fn ink_is_stamped_tested_and_erased_across_word_borders() {
+        let cells: Vec<_> = (0..70).map(|i| (i, i % 3)).collect();
+        let ink = Ink::from_cells(&cells);
+        let mut grid = Grid::new(200, 10);
+        for x in 0..130 {
+            assert!(grid.fits(&ink, x, 2));
+            grid.stamp(&ink, x, 2);
+            assert_eq!(grid.count(), 70);
+            assert!(!grid.fits(&ink, x, 2));
+            assert!(grid.fits(&ink, x, 5));
+            grid.erase(&ink, x, 2);
+            assert_eq!(grid.count(), 0);
+        }
+        assert!(!grid.fits(&ink, 131, 0));
+        assert!(!grid.fits(&ink, 0, 8));
+        assert!(!grid.fits(&ink, -1, 0));
+    }
+}

@@ -1,0 +1,200 @@
+//! The stage: text in, words into the window, frames out on a timer.
+
+use plugin_api::prelude::*;
+
+use crate::config::{Checked, Options, Output};
+use crate::frame::{self, Frame};
+use crate::input::Reader;
+use crate::layout::{Layout, Word};
+use crate::token::Tokenizer;
+use crate::window::{Added, Window};
+
+/// A record from further ahead of the clock than this counts as of now: one wrong timestamp must
+/// not empty a window of time.
+const AHEAD_US: i64 = 60_000_000;
+
+/// The processor `wordcloud`.
+pub struct WordCloud {
+    options: Options,
+    ctx: Context,
+    readers: Vec<Reader>,
+    tokenizer: Tokenizer,
+    window: Window,
+    layout: Layout,
+    builder: BatchBuilder,
+    text: String,
+    seq: u64,
+    changed: bool,
+    next_ns: u64,
+    /// Monotonic time of the newest record, to know how long the stream has been quiet.
+    fed_ns: u64,
+    warned: (u64, u64),
+}
+
+impl Processor for WordCloud {
+    const NAME: &'static str = "wordcloud";
+    type Options = Options;
+
+    fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned, StageError> {
+        options.check()?;
+        for input in inputs {
+            Reader::new(input, &options.text)?;
+        }
+        Ok(Planned::new(ContentType::new(match options.output {
+            Output::Json => Format::Json,
+            Output::Svg => Format::Svg,
+        })))
+    }
+
+    fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {
+        let Checked {
+            bounds,
+            rules,
+            settings,
+        } = options.check()?;
+        let readers = ctx
+            .inputs()
+            .iter()
+            .map(|input| Reader::new(input, &options.text))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            readers,
+            tokenizer: Tokenizer::new(rules),
+            window: Window::new(bounds),
+            layout: Layout::new(settings),
+            builder: BatchBuilder::new(),
+            text: String::new(),
+            seq: 0,
+            changed: false,
+            next_ns: 0,
+            fed_ns: 0,
+            warned: (0, 0),
+            options,
+            ctx: ctx.clone(),
+        })
+    }
+
+    fn process(&mut self, input: Input<'_>, out: &mut Out<'_, '_>) -> Result<Progress, StageError> {
+        let Some(reader) = self.readers.get_mut(input.port as usize) else {
+            return Err(StageError::fatal(format!(
+                "there is no input {}",
+                input.port
+            )));
+        };
+        let now_us = self.ctx.now_us();
+        let newest = self.window.newest_us();
+        let mut late = 0;
+        for record in input.batch.iter() {
+            if let Err(why) = reader.text(&record, &mut self.text) {
+                out.reject(record.index(), &why);
+                continue;
+            }
+            let window = &mut self.window;
+            self.tokenizer.words(&self.text, |word| window.word(word));
+            let time = record
+                .ts_us()
+                .map_or(now_us, |time| time.min(now_us.saturating_add(AHEAD_US)));
+            match self.window.end_record(time) {
+                Added::Counted => self.changed = true,
+                Added::Late => late += 1,
+            }
+        }
+        out.filtered(late);
+        if self.window.newest_us() > newest {
+            self.fed_ns = self.ctx.monotonic_ns();
+        }
+        Ok(Progress::Done)
+    }
+
+    fn end(&mut self, _: u32, out: &mut Out<'_, '_>) -> Result<(), StageError> {
+        self.emit(out)
+    }
+
+    fn tick(&mut self, now_ns: u64, out: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
+        if now_ns >= self.next_ns {
+            if self.window.records() > 0 {
+                let quiet_us = (now_ns.saturating_sub(self.fed_ns) / 1000) as i64;
+                self.changed |= self
+                    .window
+                    .expire(self.window.newest_us().saturating_add(quiet_us));
+            }
+            self.emit(out)?;
+            self.next_ns = now_ns + self.options.interval.nanos();
+        }
+        Ok(Some(self.next_ns))
+    }
+}
+
+impl WordCloud {
+    /// Emits a frame if counts have changed since the last.
+    fn emit(&mut self, out: &mut Out<'_, '_>) -> Result<(), StageError> {
+        if !std::mem::take(&mut self.changed) {
+            return Ok(());
+        }
+        self.report();
+        let top = self
+            .window
+            .top(self.options.words as usize, self.options.min_count);
+        let words: Vec<Word<'_>> = top
+            .into_iter()
+            .map(|(text, count)| Word { text, count })
+            .collect();
+        let places = self.layout.arrange(&words);
+        self.seq += 1;
+        let now_us = self.ctx.now_us();
+        let frame = Frame {
+            kind: "wordcloud",
+            seq: self.seq,
+            time_ms: now_us / 1000,
+            newest_ms: Some(self.window.newest_us())
+                .filter(|time| *time != i64::MIN)
+                .map(|time| time / 1000),
+            width: self.options.width,
+            height: self.options.height,
+            records: self.window.records(),
+            tokens: self.window.tokens(),
+            distinct: self.window.distinct(),
+            words: frame::items(&words, &places, self.options.seed),
+        };
+        let output = self.options.output;
+        self.builder
+            .write(|buffer| match output {
+                Output::Json => frame.write_json(buffer),
+                Output::Svg => {
+                    frame.write_svg(buffer);
+                    Ok(())
+                }
+            })
+            .map_err(|error| StageError::fatal(format!("cannot write a frame: {error}")))?
+            .ts_us(Some(now_us));
+        out.emit(0, self.builder.finish());
+        Ok(())
+    }
+
+    /// Gauges, and a warning the first time that a bound on memory was reached.
+    fn report(&mut self) {
+        self.ctx
+            .gauge("wordcloud_records", self.window.records() as f64);
+        self.ctx
+            .gauge("wordcloud_distinct_words", self.window.distinct() as f64);
+        let (refused, cut) = (self.window.refused(), self.window.cut());
+        if refused > self.warned.0 {
+            if self.warned.0 == 0 {
+                self.ctx.warn(format!(
+                    "{} different words are known, the most that max_words allows: new ones are not counted until others leave",
+                    self.window.distinct()
+                ));
+            }
+            self.ctx
+                .counter("wordcloud_words_refused", refused - self.warned.0);
+        }
+        if cut > self.warned.1 {
+            if self.warned.1 == 0 {
+                self.ctx.warn("the window holds the most words that max_tokens allows: its oldest records leave early");
+            }
+            self.ctx
+                .counter("wordcloud_records_cut", cut - self.warned.1);
+        }
+        self.warned = (refused, cut);
+    }
+}

@@ -1,0 +1,239 @@
+//! The promises of the layout: no two words share ink, every word is placed, sizes are exact, the
+//! same input gives the same picture, and words keep their places from frame to frame.
+#![allow(clippy::unwrap_used)]
+
+use ab_glyph::{Font, FontRef, point};
+use plugin_wordcloud::layout::{Layout, Place, Settings, Word};
+
+const SYLLABLES: [&str; 20] = [
+    "ka", "to", "mi", "lon", "er", "data", "st", "re", "am", "ber", "gy", "q", "pl", "über", "ing",
+    "so", "fi", "wo", "JX", "na",
+];
+
+fn random(state: &mut u64, below: u64) -> u64 {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    (*state >> 33) % below
+}
+
+fn vocabulary(number: usize, seed: u64) -> Vec<String> {
+    let mut state = seed;
+    let mut words = Vec::new();
+    while words.len() < number {
+        let word: String = (0..1 + random(&mut state, 4))
+            .map(|_| SYLLABLES[random(&mut state, 20) as usize])
+            .collect();
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// Counts as in language: the n-th word occurs in proportion to 1/n.
+fn ranked(words: &[String]) -> Vec<Word<'_>> {
+    words
+        .iter()
+        .enumerate()
+        .map(|(rank, text)| Word {
+            text,
+            count: 10_000 / (rank as u64 + 3),
+        })
+        .collect()
+}
+
+fn settings(width: u32, height: u32) -> Settings {
+    Settings {
+        width,
+        height,
+        vertical: 0.2,
+        seed: 1,
+    }
+}
+
+/// Draws every word pixel by pixel, apart from the layout's own masks, and fails where two meet.
+/// Answers the share of the canvas within the words' ink.
+fn assert_apart(words: &[Word<'_>], places: &[Place], width: u32, height: u32) -> f64 {
+    let font = FontRef::try_from_slice(notosans::BOLD_TTF).unwrap();
+    let per_em = font.units_per_em().unwrap();
+    let mut owner = vec![None; (width * height) as usize];
+    assert_eq!(words.len(), places.len(), "every word is placed");
+    for (word, place) in words.iter().zip(places) {
+        let scale = place.size * font.height_unscaled() / per_em;
+        let mut pen = -place.width / 2.0;
+        for letter in word.text.chars() {
+            let id = font.glyph_id(letter);
+            if let Some(outline) =
+                font.outline_glyph(id.with_scale_and_position(scale, point(pen, 0.0)))
+            {
+                let origin = outline.px_bounds().min;
+                outline.draw(|x, y, share| {
+                    if share > 0.01 {
+                        let (x, y) = (origin.x as i32 + x as i32, origin.y as i32 + y as i32);
+                        let (x, y) = if place.turned { (y, -x - 1) } else { (x, y) };
+                        let (x, y) = (place.x as i32 + x, place.y as i32 + y);
+                        assert!(
+                            (0..width as i32).contains(&x) && (0..height as i32).contains(&y),
+                            "{} leaves the canvas",
+                            word.text
+                        );
+                        let cell = &mut owner[(y * width as i32 + x) as usize];
+                        assert!(
+                            cell.is_none_or(|other| other == word.text),
+                            "{} and {} overlap",
+                            word.text,
+                            cell.unwrap_or("")
+                        );
+                        *cell = Some(word.text);
+                    }
+                });
+            }
+            pen += font.h_advance_unscaled(id) * place.size / per_em;
+        }
+    }
+    owner.iter().filter(|cell| cell.is_some()).count() as f64 / owner.len() as f64
+}
+
+fn assert_exact_sizes(words: &[Word<'_>], places: &[Place]) {
+    let ratio = f64::from(places[0].size) / (words[0].count as f64).sqrt();
+    for (word, place) in words.iter().zip(places) {
+        let exact = ratio * (word.count as f64).sqrt();
+        assert!(
+            (f64::from(place.size) - exact).abs() <= 0.006 + exact * 0.001,
+            "{}: {} for {exact}",
+            word.text,
+            place.size
+        );
+    }
+}
+
+#[test]
+fn every_word_is_placed_apart_at_its_exact_size_on_any_canvas() {
+    for (number, width, height) in [
+        (1, 320, 200),
+        (7, 640, 360),
+        (80, 800, 400),
+        (60, 300, 600),
+        (200, 480, 270),
+    ] {
+        let vocabulary = vocabulary(number, number as u64);
+        let words = ranked(&vocabulary);
+        let places = Layout::new(settings(width, height)).arrange(&words);
+        let ink = assert_apart(&words, &places, width, height);
+        assert_exact_sizes(&words, &places);
+        println!(
+            "{number} words on {width}x{height}: ink {:.0} %, largest {}",
+            ink * 100.0,
+            places[0].size
+        );
+        if number >= 60 {
+            assert!(
+                ink > 0.18,
+                "{number} words on {width}x{height} leave the canvas empty: {ink}"
+            );
+        }
+    }
+}
+
+#[test]
+fn one_long_word_makes_all_shrink_rather_than_any_be_dropped() {
+    let mut vocabulary = vocabulary(40, 5);
+    vocabulary[0] = "Donaudampfschifffahrtsgesellschaftskapitän".into();
+    let words = ranked(&vocabulary);
+    let places = Layout::new(settings(400, 300)).arrange(&words);
+    assert_apart(&words, &places, 400, 300);
+    assert_exact_sizes(&words, &places);
+}
+
+#[test]
+fn words_of_other_scripts_are_placed_too() {
+    let words = [
+        ("東京", 9),
+        ("данные", 8),
+        ("مرحبا", 7),
+        ("สวัสดี", 6),
+        ("😀", 5),
+        ("hello", 4),
+    ];
+    let words: Vec<_> = words
+        .iter()
+        .map(|(text, count)| Word {
+            text,
+            count: *count,
+        })
+        .collect();
+    let places = Layout::new(settings(640, 360)).arrange(&words);
+    assert_eq!(places.len(), words.len());
+    assert_exact_sizes(&words, &places);
+    assert!(
+        places
+            .iter()
+            .all(|place| place.x > 0.0 && place.x < 640.0 && place.y > 0.0 && place.y <= 360.0)
+    );
+}
+
+#[test]
+fn the_same_frames_give_the_same_pictures_and_a_seed_another() {
+    let vocabulary = vocabulary(60, 3);
+    let words = ranked(&vocabulary);
+    let run = |seed| {
+        let mut layout = Layout::new(Settings {
+            seed,
+            ..settings(640, 360)
+        });
+        [layout.arrange(&words), layout.arrange(&words[5..])]
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn words_keep_their_places_while_counts_wander() {
+    let vocabulary = vocabulary(90, 11);
+    let (width, height) = (800, 450);
+    let mut counts: Vec<u64> = ranked(&vocabulary).iter().map(|word| word.count).collect();
+    let mut layout = Layout::new(settings(width, height));
+    let mut before: Vec<(usize, Place)> = Vec::new();
+    let (mut state, mut moved, mut kept) = (9, 0, 0);
+    for frame in 0..25 {
+        for count in &mut counts {
+            *count = (*count + random(&mut state, 3 + *count / 50))
+                .saturating_sub(random(&mut state, 3 + *count / 50))
+                .max(1);
+        }
+        // The words past the 70th come and go.
+        let mut order: Vec<usize> = (0..counts.len()).collect();
+        order.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then(a.cmp(&b)));
+        order.truncate(70);
+        let words: Vec<_> = order
+            .iter()
+            .map(|&index| Word {
+                text: &vocabulary[index],
+                count: counts[index],
+            })
+            .collect();
+        let places = layout.arrange(&words);
+        assert_apart(&words, &places, width, height);
+        assert_exact_sizes(&words, &places);
+        for (index, old) in &before {
+            if let Some(now) = order.iter().position(|other| other == index) {
+                kept += 1;
+                moved += usize::from((places[now].x, places[now].y) != (old.x, old.y));
+            }
+        }
+        before = order.iter().copied().zip(places).collect();
+        assert!(frame < 24 || kept > 1000);
+    }
+    println!("{moved} of {kept} kept words moved");
+    assert!(moved * 20 <= kept, "{moved} of {kept} kept words moved");
+}
+
+#[test]
+fn an_empty_frame_is_empty_and_the_next_one_starts_afresh() {
+    let vocabulary = vocabulary(10, 2);
+    let mut layout = Layout::new(settings(320, 200));
+    let first = layout.arrange(&ranked(&vocabulary));
+    assert_eq!(layout.arrange(&[]), []);
+    assert_eq!(layout.arrange(&ranked(&vocabulary)), first);
+}

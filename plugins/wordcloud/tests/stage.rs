@@ -1,0 +1,275 @@
+//! The stage through the real boundary: content types, fates, frames, bounds.
+#![allow(clippy::unwrap_used)]
+
+use plugin_api::testing::{Harness, Outcome, batch_of};
+use plugin_api::{Batch, BatchBuilder, ContentType, Format};
+use plugin_wordcloud::ThisPlugin;
+use serde_json::{Value, json};
+
+type Stage = Harness<ThisPlugin>;
+
+const SCHEMA: &str = r#"{"type":"record","name":"Tweet","fields":[
+    {"name":"t_id","type":"long"},{"name":"t_text","type":"string"},{"name":"r_text","type":["string","null"]}]}"#;
+
+fn open(options: &Value, input: ContentType) -> Stage {
+    Stage::processor("wordcloud", options, &[input]).unwrap()
+}
+
+fn frames(outcome: &Outcome) -> Vec<Value> {
+    outcome
+        .texts()
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect()
+}
+
+fn counts(frame: &Value) -> Vec<(&str, u64)> {
+    let words = frame["words"].as_array().unwrap();
+    words
+        .iter()
+        .map(|word| {
+            (
+                word["text"].as_str().unwrap(),
+                word["count"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn plan_error(options: &Value, input: ContentType) -> (String, String) {
+    let error = Stage::plan("processor", "wordcloud", options, &[input])
+        .err()
+        .unwrap();
+    (error.pointer, error.message)
+}
+
+#[test]
+fn json_avro_and_text_give_the_same_cloud() {
+    let texts = ["rust and kafka", "kafka rust", "rust"];
+    let json: Batch = batch_of(texts.map(|text| json!({"id": 1, "text": text}).to_string()));
+    let avro: Batch = batch_of(texts.map(|text| {
+        let mut datum = vec![2, text.len() as u8 * 2];
+        datum.extend(text.as_bytes());
+        datum.push(2);
+        datum
+    }));
+    for (input, batch) in [
+        (ContentType::json(), json),
+        (ContentType::avro(SCHEMA), avro),
+        (ContentType::text(), batch_of(texts)),
+    ] {
+        let mut stage = open(&json!({}), input);
+        let outcome = stage.process(0, &batch).unwrap();
+        assert_eq!((outcome.emitted(), outcome.rejected.len()), (0, 0));
+        let (next, outcome) = stage.tick().unwrap();
+        assert!(next.is_some());
+        let frames = frames(&outcome);
+        assert_eq!(frames.len(), 1);
+        assert_eq!(counts(&frames[0]), [("rust", 3), ("kafka", 2)]);
+        assert_eq!(
+            (
+                &frames[0]["seq"],
+                &frames[0]["records"],
+                &frames[0]["tokens"]
+            ),
+            (&json!(1), &json!(3), &json!(5))
+        );
+    }
+}
+
+#[test]
+fn a_frame_goes_out_once_an_interval_and_only_when_counts_changed() {
+    let mut stage = open(&json!({"interval": "2s"}), ContentType::text());
+    assert_eq!(stage.tick().unwrap().1.emitted(), 0);
+    stage.process(0, &batch_of(["one"])).unwrap();
+    assert_eq!(
+        stage.tick().unwrap().1.emitted(),
+        0,
+        "the interval since the first tick has not passed"
+    );
+    stage.host().advance(2_000_000_000);
+    assert_eq!(stage.tick().unwrap().1.emitted(), 1);
+    stage.host().advance(2_000_000_000);
+    assert_eq!(stage.tick().unwrap().1.emitted(), 0);
+    stage.process(0, &batch_of(["two"])).unwrap();
+    let last = stage.end(0).unwrap();
+    assert_eq!(frames(&last)[0]["seq"], 2);
+    assert_eq!(stage.end(0).unwrap().emitted(), 0);
+}
+
+#[test]
+fn records_without_a_text_are_rejected_with_a_reason() {
+    let mut stage = open(&json!({"text": ["body.text"]}), ContentType::json());
+    let batch = batch_of([
+        r#"{"body":{"text":"storm"}}"#,
+        "{",
+        r#"{"delete":{}}"#,
+        r#"{"body":{"text":7}}"#,
+    ]);
+    let outcome = stage.process(0, &batch).unwrap();
+    let reasons: Vec<_> = outcome
+        .rejected
+        .iter()
+        .map(|(_, index, reason, _)| (*index, reason.as_str()))
+        .collect();
+    assert_eq!(
+        reasons.iter().map(|reason| reason.0).collect::<Vec<_>>(),
+        [1, 2, 3]
+    );
+    assert!(reasons[0].1.starts_with("not JSON: "), "{}", reasons[0].1);
+    assert!(reasons[1].1.starts_with("no text at "), "{}", reasons[1].1);
+    assert_eq!(outcome.consumed_count(), 1);
+    let mut stage = open(&json!({}), ContentType::avro(SCHEMA));
+    let outcome = stage
+        .process(0, &batch_of([vec![2, 200, 1], vec![2, 2, b'x', 2]]))
+        .unwrap();
+    assert_eq!((outcome.rejected.len(), outcome.consumed_count()), (1, 1));
+}
+
+#[test]
+fn a_window_of_time_goes_by_the_time_of_the_records() {
+    let mut stage = open(&json!({"window": "10s"}), ContentType::text());
+    let timed = |records: &[(&str, i64)]| {
+        let mut builder = BatchBuilder::new();
+        for (text, seconds) in records {
+            builder
+                .push(Some(text.as_bytes()))
+                .ts_us(Some(1_600_000_000_000_000 + seconds * 1_000_000));
+        }
+        builder.finish()
+    };
+    let outcome = stage
+        .process(
+            0,
+            &timed(&[
+                ("early", 0),
+                ("later", 9),
+                ("fresh", 10),
+                ("stale", 0),
+                ("held", 5),
+            ]),
+        )
+        .unwrap();
+    assert_eq!((outcome.filtered_count(), outcome.consumed_count()), (1, 4));
+    let outcome = stage.tick().unwrap().1;
+    assert_eq!(
+        counts(&frames(&outcome)[0]),
+        [("fresh", 1), ("held", 1), ("later", 1)]
+    );
+    // The stream goes quiet: the clock takes over.
+    stage.host().advance(6_000_000_000);
+    let outcome = stage.tick().unwrap().1;
+    assert_eq!(counts(&frames(&outcome)[0]), [("fresh", 1), ("later", 1)]);
+    stage.host().advance(60_000_000_000);
+    let outcome = stage.tick().unwrap().1;
+    assert_eq!(counts(&frames(&outcome)[0]), []);
+    stage.host().advance(60_000_000_000);
+    assert_eq!(stage.tick().unwrap().1.emitted(), 0);
+}
+
+#[test]
+fn one_timestamp_from_the_future_does_not_empty_the_window() {
+    let mut stage = open(&json!({"window": "10m"}), ContentType::text());
+    let mut builder = BatchBuilder::new();
+    builder.push(Some(b"first"));
+    builder
+        .push(Some(b"second"))
+        .ts_us(Some(4_000_000_000_000_000));
+    builder.push(Some(b"third"));
+    assert_eq!(
+        stage
+            .process(0, &builder.finish())
+            .unwrap()
+            .consumed_count(),
+        3
+    );
+    let outcome = stage.end(0).unwrap();
+    assert_eq!(counts(&frames(&outcome)[0]).len(), 3);
+}
+
+#[test]
+fn svg_comes_out_as_svg() {
+    let mut stage = open(
+        &json!({"output": "svg", "width": 320, "height": 200, "words": 20}),
+        ContentType::text(),
+    );
+    assert_eq!(stage.planned().outputs, [ContentType::new(Format::Svg)]);
+    stage.process(0, &batch_of(["storm & thunder"])).unwrap();
+    let outcome = stage.end(0).unwrap();
+    assert!(outcome.texts()[0].starts_with("<svg ") && outcome.texts()[0].ends_with("</svg>\n"));
+}
+
+#[test]
+fn bounds_on_memory_are_said_once() {
+    let mut stage = open(
+        &json!({"max_words": 2, "max_tokens": 1000}),
+        ContentType::text(),
+    );
+    stage.process(0, &batch_of(["storm thunder rain"])).unwrap();
+    stage.tick().unwrap();
+    stage
+        .process(0, &batch_of((0..200).map(|_| "storm thunder hail")))
+        .unwrap();
+    stage.end(0).unwrap();
+    let warnings = stage.host().log_lines();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(stage.host().metric_value("wordcloud_words_refused"), 201.0);
+    assert_eq!(stage.host().metric_value("wordcloud_records"), 125.0);
+    assert_eq!(stage.host().metric_value("wordcloud_records_cut"), 76.0);
+}
+
+#[test]
+fn wrong_wiring_and_options_are_refused_at_their_place() {
+    for format in [Format::Png, Format::Svg, Format::Bytes, Format::Csv] {
+        let (pointer, message) = plan_error(&json!({}), ContentType::new(format));
+        assert_eq!(pointer, "/inputs/0");
+        assert_eq!(
+            message,
+            format!("a word cloud needs json, avro or text, and this sends {format}")
+        );
+    }
+    let text = ContentType::text;
+    for (options, input, at) in [
+        (
+            json!({"text": ["t_test"]}),
+            ContentType::avro(SCHEMA),
+            "/text/0",
+        ),
+        (
+            json!({"text": ["t_id"]}),
+            ContentType::avro(SCHEMA),
+            "/text/0",
+        ),
+        (
+            json!({}),
+            ContentType::avro(
+                r#"{"type":"record","name":"r","fields":[{"name":"x","type":"string"}]}"#,
+            ),
+            "/text",
+        ),
+        (
+            json!({"text": ["a", "a.b"]}),
+            ContentType::json(),
+            "/text/1",
+        ),
+        (json!({"window": "soon"}), text(), "/window"),
+        (json!({"words": 0}), text(), "/words"),
+        (
+            json!({"words": 2000, "width": 200, "height": 200}),
+            text(),
+            "/words",
+        ),
+        (json!({"height": 9000}), text(), "/height"),
+        (json!({"vertical": 1.5}), text(), "/vertical"),
+        (json!({"interval": "1ms"}), text(), "/interval"),
+        (json!({"languages": ["en", "xx"]}), text(), "/languages/1"),
+        (json!({"max_length": 1}), text(), "/max_length"),
+    ] {
+        assert_eq!(plan_error(&options, input).0, at, "{options}");
+    }
+    let (_, message) = plan_error(&json!({"text": ["t_test"]}), ContentType::avro(SCHEMA));
+    assert_eq!(
+        message,
+        "the schema has no text field `t_test`: it has t_text, r_text"
+    );
+}
