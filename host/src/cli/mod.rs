@@ -1,0 +1,193 @@
+//! The command line: one file a command. Data goes to stdout, everything else to stderr.
+
+pub mod demo;
+pub mod inspect;
+pub mod list;
+pub mod output;
+pub mod prepare;
+pub mod schema;
+pub mod validate;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{ConfigSource, Pin};
+use crate::plan::{PluginEntry, Refused, Registry};
+
+/// Runs stages that plugins bring, wired by a hosts.toml.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do; without a command: run.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The arguments of `run`.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs hosts of a hosts.toml until they are done or stopped.
+    Run(RunArgs),
+    /// Checks a hosts.toml and its stages' options without connecting to anything.
+    Validate(ValidateArgs),
+    /// Lists the plugins found, and the files that were refused.
+    List(ListArgs),
+    /// Describes a stage or a plugin, found or in a file, with its options.
+    Inspect(InspectArgs),
+    /// Prints the JSON Schema of hosts.toml with the options of all plugins found.
+    Schema(PluginArgs),
+    /// Runs the hosts.toml that is built in: everything on embedded parts, with a live page.
+    Demo(DemoArgs),
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The hosts.toml. Default: the one in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to run.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+impl RunArgs {
+    /// Where the configuration comes from.
+    pub fn source(&self) -> ConfigSource {
+        ConfigSource::File(self.config.clone().unwrap_or_else(default_config))
+    }
+}
+
+/// How to run, whatever the file.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// Run this host; may stand several times. Default: all with `autostart`.
+    #[arg(short = 'n', long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Each source stops after so many records.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Stop after this time, such as 30s.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub run_for: Option<Duration>,
+    /// The longest time that draining may take after the end.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
+    pub grace: Duration,
+    /// How the account at the end is printed on stdout.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub summary: Format,
+    /// How the log is printed on stderr.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: Format,
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The hosts.toml. Default: the one in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check only this host, its secrets too; may stand several times. Default: all hosts, and
+    /// the secrets of those with `autostart`.
+    #[arg(short = 'n', long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Pass over environment variables and files that are missing.
+    #[arg(long)]
+    pub allow_missing_secrets: bool,
+    /// How the result is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// Where plugins are looked for.
+#[derive(Debug, Clone, Args)]
+pub struct PluginArgs {
+    /// Search the `plugin_dirs` of this hosts.toml. Default: plugins.d in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Where plugins are looked for.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+    /// How the list is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Name of a stage or plugin, or a plugin's file.
+    #[arg(value_name = "NAME|FILE.so")]
+    pub what: String,
+    /// Where plugins are looked for.
+    #[command(flatten)]
+    pub plugins: PluginArgs,
+    /// How the description is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Print the file instead of running it.
+    #[arg(long)]
+    pub print: bool,
+    /// How to run.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
+/// What the commands need of the loader.
+pub trait Plugins {
+    /// Finds plugins: the bundled ones, then those in `dirs`; pinned ones must match their pins.
+    fn find(&self, dirs: &[PathBuf], pins: &[Pin]) -> Registry;
+    /// Opens one file.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    fn open(&self, file: &Path) -> Result<PluginEntry, Refused>;
+}
+
+/// Runs a configuration and answers with the exit code.
+pub type Run<'a> = dyn Fn(&RunOptions, &ConfigSource) -> u8 + 'a;
+
+/// Does what the command line says and answers with the exit code.
+pub fn dispatch(cli: Cli, plugins: &dyn Plugins, run: &Run<'_>) -> u8 {
+    match cli.command {
+        None => run(&cli.run.options, &cli.run.source()),
+        Some(Command::Run(args)) => run(&args.options, &args.source()),
+        Some(Command::Validate(args)) => validate::validate(&args, plugins),
+        Some(Command::List(args)) => list::list(&args, plugins),
+        Some(Command::Inspect(args)) => inspect::inspect(&args, plugins),
+        Some(Command::Schema(args)) => schema::schema(&args, plugins),
+        Some(Command::Demo(args)) => demo::demo(&args, run),
+    }
+}
+
+fn default_config() -> PathBuf {
+    PathBuf::from("hosts.toml")
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    plugin_api::Span::parse(text).map(plugin_api::Span::duration)
+}

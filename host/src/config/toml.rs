@@ -1,0 +1,148 @@
+//! Text → [`Table`], with all syntax errors and doubled keys of the text.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue, Error};
+
+use super::value::{Entry, Kind, Table, Value};
+use crate::diag::{Diagnostic, Report, Span};
+
+/// What the parser calls a key that stands twice.
+const DUPLICATE: &str = "duplicate key";
+
+/// The root table; absent where the syntax is broken, so that what follows from a guess at the
+/// rest is not reported as well.
+pub(super) fn parse(text: &str, report: &mut Report) -> Option<Table> {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut converted = Converter { report };
+    let root = converted.table(root.get_ref());
+    let mut sound = true;
+    for error in &errors {
+        if error.message() == DUPLICATE {
+            report.push(duplicate(error, text, &root));
+        } else {
+            sound = false;
+            report.push(syntax(error));
+        }
+    }
+    sound.then_some(root)
+}
+
+fn syntax(error: &Error) -> Diagnostic {
+    let mut lines = error.message().lines();
+    let first = lines.next().unwrap_or("it cannot be parsed");
+    let rest: Vec<&str> = lines.map(str::trim).filter(|l| !l.is_empty()).collect();
+    let message = std::iter::once(first).chain(rest).collect::<Vec<_>>().join(", ");
+    let diagnostic = Diagnostic::error(format!("this is no TOML: {message}"));
+    match error.span() {
+        Some(span) => diagnostic.at(span.into()),
+        None => diagnostic,
+    }
+}
+
+fn duplicate(error: &Error, text: &str, root: &Table) -> Diagnostic {
+    let span: Span = error.span().unwrap_or_default().into();
+    let key = text.get(span.start..span.end).unwrap_or_default();
+    let line_start = text[..span.start].rfind('\n').map_or(0, |i| i + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    let is_header = line.trim_start().starts_with('[');
+    let first = if is_header {
+        header_path(line).and_then(|path| find(root, &path))
+    } else {
+        nearest_before(root, key, span.start)
+    };
+    let what = if is_header { "table" } else { "key" };
+    let diagnostic = Diagnostic::error(format!("the {what} `{key}` stands twice")).at(span);
+    match first.filter(|f| *f != span) {
+        Some(first) => diagnostic.note("it stands here first", first),
+        None => diagnostic,
+    }
+}
+
+/// The keys of a header line.
+fn header_path(line: &str) -> Option<Vec<String>> {
+    let table = DeTable::parse(line).ok()?;
+    let mut path = Vec::new();
+    let mut at = table.get_ref();
+    while let Some((key, value)) = at.iter().next() {
+        path.push(key.get_ref().to_string());
+        match value.get_ref() {
+            DeValue::Table(table) => at = table,
+            _ => break,
+        }
+    }
+    Some(path)
+}
+
+/// Where the last key of a path stands.
+fn find(root: &Table, path: &[String]) -> Option<Span> {
+    let (last, parents) = path.split_last()?;
+    let mut at = root;
+    for key in parents {
+        match &at.get(key)?.value.kind {
+            Kind::Table(table) => at = table,
+            _ => return None,
+        }
+    }
+    at.get(last).map(|e| e.key_span)
+}
+
+/// The last place before `offset` where `key` is a key: between a key and its double there can
+/// be no other table, so that it is the first of the two.
+fn nearest_before(table: &Table, key: &str, offset: usize) -> Option<Span> {
+    let mut best: Option<Span> = None;
+    for entry in &table.0 {
+        let own = (entry.key == key && entry.key_span.start < offset).then_some(entry.key_span);
+        let inner = match &entry.value.kind {
+            Kind::Table(inner) => nearest_before(inner, key, offset),
+            _ => None,
+        };
+        for span in own.into_iter().chain(inner) {
+            if best.is_none_or(|b| b.start < span.start) {
+                best = Some(span);
+            }
+        }
+    }
+    best
+}
+
+struct Converter<'r> {
+    report: &'r mut Report,
+}
+
+impl Converter<'_> {
+    fn table(&mut self, table: &DeTable<'_>) -> Table {
+        let mut entries: Vec<Entry> = table
+            .iter()
+            .map(|(key, value)| Entry {
+                key: key.get_ref().to_string(),
+                key_span: key.span().into(),
+                value: self.value(value),
+            })
+            .collect();
+        entries.sort_by_key(|e| e.key_span.start);
+        Table(entries)
+    }
+
+    fn value(&mut self, value: &Spanned<DeValue<'_>>) -> Value {
+        let span: Span = value.span().into();
+        let kind = match value.get_ref() {
+            DeValue::String(text) => Kind::String(text.to_string()),
+            DeValue::Boolean(b) => Kind::Boolean(*b),
+            DeValue::Datetime(time) => Kind::Datetime(time.to_string()),
+            DeValue::Integer(number) => {
+                match i64::from_str_radix(number.as_str(), number.radix()) {
+                    Ok(number) => Kind::Integer(number),
+                    Err(_) => {
+                        let message = "this integer does not fit into 64 bits";
+                        self.report.push(Diagnostic::error(message).at(span));
+                        Kind::Integer(0)
+                    }
+                }
+            }
+            DeValue::Float(number) => Kind::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+            DeValue::Array(items) => Kind::Array(items.iter().map(|v| self.value(v)).collect()),
+            DeValue::Table(table) => Kind::Table(self.table(table)),
+        };
+        Value { span, kind }
+    }
+}

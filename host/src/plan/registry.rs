@@ -1,0 +1,3 @@
+//! The plugins found: see [`crate::loader::registry`].
+
+pub use crate::loader::registry::*;
