@@ -15,7 +15,7 @@ pub struct LinesSink {
 
 enum To {
     Files(Box<FileWriter<Lines>>),
-    Stdout(Stdout, Lines),
+    Stdout(Box<(Stdout, Lines)>),
 }
 
 impl Sink for LinesSink {
@@ -59,7 +59,7 @@ impl Sink for LinesSink {
             let mut lines = lines;
             let mut stdout = Stdout::open()?;
             lines.begin(stdout.buffer())?;
-            To::Stdout(stdout, lines)
+            To::Stdout(Box::new((stdout, lines)))
         } else {
             To::Files(Box::new(FileWriter::open(
                 &options.path,
@@ -79,7 +79,7 @@ impl Sink for LinesSink {
     ) -> Result<usize, StageError> {
         let (stdout, lines) = match &mut self.to {
             To::Files(files) => return files.write(input, from, out),
-            To::Stdout(stdout, lines) => (stdout, lines),
+            To::Stdout(both) => &mut **both,
         };
         // What an interrupted call left goes first, so that nothing is written twice.
         stdout.flush()?;
@@ -102,14 +102,14 @@ impl Sink for LinesSink {
     fn tick(&mut self, now_ns: u64, _: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
         match &mut self.to {
             To::Files(files) => files.tick(now_ns),
-            To::Stdout(..) => Ok(None),
+            To::Stdout(_) => Ok(None),
         }
     }
 
     fn checkpoint(&mut self, _epoch: u64, last: bool) -> Result<(), StageError> {
         match &mut self.to {
             To::Files(files) => files.checkpoint(last),
-            To::Stdout(stdout, _) => stdout.flush(),
+            To::Stdout(both) => both.0.flush(),
         }
     }
 
@@ -120,14 +120,15 @@ impl Sink for LinesSink {
     ) -> Result<Checkpoint, StageError> {
         match &mut self.to {
             To::Files(files) => files.checkpoint_poll(),
-            To::Stdout(..) => Ok(Checkpoint::Ready(Vec::new())),
+            To::Stdout(_) => Ok(Checkpoint::Ready(Vec::new())),
         }
     }
 
     fn close(&mut self) -> Result<(), StageError> {
         match &mut self.to {
             To::Files(files) => files.close(),
-            To::Stdout(stdout, lines) => {
+            To::Stdout(both) => {
+                let (stdout, lines) = &mut **both;
                 lines.end(stdout.buffer())?;
                 stdout.flush()
             }
