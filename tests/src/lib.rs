@@ -1,1 +1,24 @@
-//! End-to-end tests.
+//! What the end-to-end tests share: the host as it was built, and the real parts it is held
+//! against (Apache Kafka, Python's Avro and Twitter clients, Chromium, a second compiler).
+//!
+//! The real parts are brought by `tests/parts.sh`; a test whose part is missing says `skipped: …`
+//! and passes, except where `CI=true`, where it fails.
+
+pub mod artifacts;
+pub mod kafka;
+pub mod parts;
+pub mod process;
+pub mod python;
+pub mod summary;
+
+use std::path::PathBuf;
+
+/// The workspace's folder.
+#[must_use]
+pub fn root() -> PathBuf {
+    let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    tests
+        .parent()
+        .expect("tests/ lies in the workspace")
+        .to_path_buf()
+}
