@@ -50,6 +50,7 @@ pub mod options;
 pub mod out;
 pub mod stage;
 pub mod testing;
+pub mod time;
 mod verbs;
 
 pub use batch::{Batch, BatchBuilder, BatchLimits, Record};

@@ -1,5 +1,6 @@
 //! Paths with placeholders: `out/tweets-{date}.avro`.
 
+use crate::time::Civil;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -111,15 +112,19 @@ impl Template {
     #[must_use]
     pub fn render(&self, names: &Names, now_us: i64) -> PathBuf {
         let mut path = String::new();
-        let second = now_us.rem_euclid(DAY_US) / 1_000_000;
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        let Civil {
+            year,
+            month,
+            day,
+            hour,
+            minute,
+            second,
+            ..
+        } = Civil::from_us(now_us);
         for part in &self.parts {
             match part {
                 Part::Text(text) => path.push_str(text),
-                Part::Date => {
-                    let (year, month, day) = civil(now_us.div_euclid(DAY_US));
-                    path.push_str(&format!("{year:04}-{month:02}-{day:02}"));
-                }
+                Part::Date => path.push_str(&format!("{year:04}-{month:02}-{day:02}")),
                 Part::Hour => path.push_str(&format!("{hour:02}")),
                 Part::Time => path.push_str(&format!("{hour:02}{minute:02}{second:02}")),
                 Part::Host => path.push_str(&names.host),
@@ -140,22 +145,4 @@ impl Template {
             None
         }
     }
-}
-
-/// Year, month and day of a number of days since 1970-01-01 (Howard Hinnant's algorithm).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day_of_year - (153 * shifted_month + 2) / 5 + 1)
 }

@@ -1,6 +1,6 @@
 //! Files for plugins that read or write them as streams of bytes: which files a path means, their
-//! decompression by magic bytes, a reader that never blocks for long, and compression on the way
-//! out.
+//! decompression by magic bytes, a reader that never blocks for long, compression on the way
+//! out, and standard output.
 //!
 //! Invariant: nothing here knows what the bytes mean.
 
@@ -8,6 +8,7 @@ mod compress;
 mod decompress;
 mod find;
 mod reader;
+mod stdout;
 #[cfg(test)]
 mod tests;
 
@@ -15,3 +16,4 @@ pub use compress::{Codec, Encoder};
 pub use decompress::{Compression, decoder};
 pub use find::{Origin, find};
 pub use reader::{Got, Reader};
+pub use stdout::Stdout;

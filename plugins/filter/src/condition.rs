@@ -16,6 +16,8 @@ pub(crate) struct Condition {
     scratch: Vec<u8>,
 }
 
+// A few for each stage, and read for every record: no place for a pointer more.
+#[allow(clippy::large_enum_variant)]
 enum Test {
     Contains(Finder<'static>),
     ContainsAny(AhoCorasick),

@@ -5,7 +5,6 @@ mod config;
 mod sink;
 mod source;
 mod split;
-mod stdout;
 
 pub use config::{SinkOptions, SourceOptions};
 pub use sink::LinesSink;

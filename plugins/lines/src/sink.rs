@@ -1,8 +1,7 @@
 //! The sink: to files through `plugin_api::files`, or straight to standard output.
 
 use crate::config::{Codec, SinkOptions};
-use crate::stdout::Stdout;
-use file_io::Encoder;
+use file_io::{Encoder, Stdout};
 use memchr::memchr;
 use plugin_api::files::{FileFormat, FileWriter};
 use plugin_api::prelude::*;

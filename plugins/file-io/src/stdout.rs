@@ -1,17 +1,22 @@
 //! Standard output without the standard library's line buffer: one system call a batch.
 
-use plugin_api::prelude::*;
+use plugin_api::StageError;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-pub(crate) struct Stdout {
+/// Standard output with a buffer of its own.
+pub struct Stdout {
     file: File,
     buffer: Vec<u8>,
 }
 
 impl Stdout {
-    pub(crate) fn open() -> Result<Self, StageError> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// If the process has none.
+    pub fn open() -> Result<Self, StageError> {
         let file = io::stdout().as_fd().try_clone_to_owned();
         let file = file.map_err(|error| failed(&error))?;
         Ok(Self {
@@ -20,12 +25,22 @@ impl Stdout {
         })
     }
 
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+    /// What the next flush writes. Append to it.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
     }
 
+    /// Whether it is a terminal.
+    #[must_use]
+    pub fn is_terminal(&self) -> bool {
+        self.file.is_terminal()
+    }
+
     /// Writes everything gathered; what could not be written stays.
-    pub(crate) fn flush(&mut self) -> Result<(), StageError> {
+    ///
+    /// # Errors
+    /// If it is closed (fatal) or its disk is full (transient).
+    pub fn flush(&mut self) -> Result<(), StageError> {
         let mut written = 0;
         let result = loop {
             if written == self.buffer.len() {
