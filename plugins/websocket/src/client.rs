@@ -1,0 +1,169 @@
+//! One reader of the feed: sends it records, asks whether it is still there, lets go of it when
+//! it is silent, too slow or too talkative.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Message};
+
+use crate::hub::Hub;
+
+/// Largest message that a reader may send; it has nothing to say but "alive?".
+const MOST_INCOMING: usize = 4096;
+/// Messages and pings that a reader may send in a second.
+const MOST_A_SECOND: u32 = 20;
+/// A record that takes longer to send shows that the reader is slow: it gets the newest one next.
+const PROMPT: Duration = Duration::from_millis(100);
+/// Longest a reader may take for one record.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest a reader may take to let itself be said goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+/// How a reader is treated.
+#[derive(Debug, Clone, Copy)]
+pub struct Manners {
+    /// Records of the past that it wants first.
+    pub back: usize,
+    /// How often it is asked whether it is there.
+    pub ping: Duration,
+    /// Largest record that it may be sent.
+    pub most_outgoing: usize,
+}
+
+/// Serves a reader until it goes, or `stop` turns true.
+pub async fn serve<S>(io: S, hub: Arc<Hub>, manners: Manners, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = WebSocketConfig::default()
+        .read_buffer_size(1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(manners.most_outgoing + MOST_INCOMING + 64)
+        .max_message_size(Some(MOST_INCOMING))
+        .max_frame_size(Some(MOST_INCOMING));
+    let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    hub.clients.fetch_add(1, Ordering::Relaxed);
+    let reason = talk(&mut socket, &hub, manners, &mut stop).await;
+    hub.clients.fetch_sub(1, Ordering::Relaxed);
+    if let Some((code, reason)) = reason {
+        let frame = CloseFrame {
+            code,
+            reason: reason.into(),
+        };
+        // Whether the goodbye arrives or not, this is the end.
+        let _ = timeout(GOODBYE, async {
+            socket.send(Message::Close(Some(frame))).await?;
+            while let Some(Ok(_)) = socket.next().await {}
+            Ok::<(), Error>(())
+        })
+        .await;
+    }
+}
+
+/// Why a reader is let go of, to tell it; `None`: it is gone already.
+type Farewell = Option<(CloseCode, &'static str)>;
+
+async fn talk<S>(
+    socket: &mut WebSocketStream<S>,
+    hub: &Hub,
+    manners: Manners,
+    stop: &mut watch::Receiver<bool>,
+) -> Farewell
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut newest = hub.subscribe();
+    let mut next = hub.start(manners.back);
+    let mut slow = false;
+    let mut pings = interval(manners.ping);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings.tick().await;
+    let mut heard = Instant::now();
+    let mut quota = Quota {
+        since: heard,
+        used: 0,
+    };
+    loop {
+        newest.mark_unchanged();
+        while let Some((record, then)) = hub.take(next, slow) {
+            hub.skipped.fetch_add(then - 1 - next, Ordering::Relaxed);
+            next = then;
+            let begun = Instant::now();
+            match timeout(PATIENCE, socket.send(Message::Text(record))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return None,
+                Err(_) => return None,
+            }
+            hub.sent.fetch_add(1, Ordering::Relaxed);
+            slow = begun.elapsed() > PROMPT;
+        }
+        if *stop.borrow() {
+            return Some((CloseCode::Away, "the server stops"));
+        }
+        tokio::select! {
+            changed = newest.changed() => {
+                if changed.is_err() {
+                    return Some((CloseCode::Away, "the server stops"));
+                }
+            }
+            _ = stop.changed() => {}
+            _ = pings.tick() => {
+                if heard.elapsed() > manners.ping * 3 {
+                    return Some((CloseCode::Policy, "no answer"));
+                }
+                match timeout(PATIENCE, socket.send(Message::Ping(Bytes::new()))).await {
+                    Ok(Ok(())) => {}
+                    _ => return None,
+                }
+            }
+            message = socket.next() => {
+                heard = Instant::now();
+                if !quota.spend(heard) {
+                    return Some((CloseCode::Policy, "too many messages"));
+                }
+                match message {
+                    Some(Ok(Message::Text(text))) if text.as_str() == "alive?" => {
+                        match timeout(PATIENCE, socket.send(Message::text("{\"type\":\"alive\"}"))).await {
+                            Ok(Ok(())) => {}
+                            _ => return None,
+                        }
+                    }
+                    Some(Ok(Message::Close(_))) | None => return None,
+                    Some(Ok(_)) => {}
+                    Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                        return Some((CloseCode::Size, "the message is too large"));
+                    }
+                    Some(Err(_)) => return None,
+                }
+            }
+        }
+    }
+}
+
+/// What a reader may still send in this second.
+struct Quota {
+    since: Instant,
+    used: u32,
+}
+
+impl Quota {
+    fn spend(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.since) >= Duration::from_secs(1) {
+            *self = Self {
+                since: now,
+                used: 0,
+            };
+        }
+        self.used += 1;
+        self.used <= MOST_A_SECOND
+    }
+}

@@ -1,0 +1,124 @@
+//! Options of the sink and what they mean.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use plugin_api::prelude::*;
+
+options! {
+    /// Serves a page that shows word clouds (or any JSON or text records) live, over a websocket.
+    ///
+    /// The page needs nothing from elsewhere, reconnects by itself and never reloads. `/feed` is
+    /// the websocket, for other readers too: each record is one text message. Readers that are too
+    /// slow get the newest record instead of all.
+    pub struct Options {
+        /// Address to listen on; port 0 takes a free one, which the log names. Whoever reaches it
+        /// sees the page: it asks for no password. Default: `127.0.0.1:3000`.
+        #[serde(default = "listen")]
+        pub listen: String,
+        /// Title of the page. Default: `Word cloud`.
+        #[serde(default = "title")]
+        pub title: String,
+        /// Number of records kept for readers who come later or fall behind, 1 to 1000. Default: 50.
+        #[serde(default = "history")]
+        #[schemars(range(min = 1, max = 1000))]
+        pub history: usize,
+        /// Most readers at a time, 1 to 100000; further ones are told to come back. Default: 1000.
+        #[serde(default = "max_clients")]
+        #[schemars(range(min = 1, max = 100_000))]
+        pub max_clients: usize,
+        /// Largest record; larger ones are rejected. Default: 1 MiB.
+        #[serde(default = "max_record")]
+        pub max_record: ByteSize,
+        /// Other sites whose pages may read the feed, such as `https://example.com`. Pages of all
+        /// sites but the sink's own and these get 403. Default: none.
+        #[serde(default)]
+        pub allow_origins: Vec<String>,
+        /// How often a reader is asked whether it is still there, at least 100ms; one that is
+        /// silent three times as long is let go. Default: 20s.
+        #[serde(default = "ping")]
+        pub ping: Span,
+    }
+}
+
+fn listen() -> String {
+    "127.0.0.1:3000".into()
+}
+fn title() -> String {
+    "Word cloud".into()
+}
+fn history() -> usize {
+    50
+}
+fn max_clients() -> usize {
+    1000
+}
+fn max_record() -> ByteSize {
+    ByteSize(1 << 20)
+}
+fn ping() -> Span {
+    Span::secs(20)
+}
+
+/// Most bytes that the kept records take, whatever their number.
+pub const HISTORY_BYTES: usize = 8 << 20;
+
+impl Options {
+    /// Checks what the types do not; answers the address.
+    ///
+    /// # Errors
+    /// The option at fault, by its pointer.
+    pub fn check(&self) -> Result<SocketAddr, StageError> {
+        let address = match self.listen.strip_prefix("localhost:") {
+            Some(port) => port
+                .parse()
+                .ok()
+                .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+            None => self.listen.parse().ok(),
+        };
+        let Some(address) = address else {
+            let message = format!(
+                "`{}` is no address: expected such as \"127.0.0.1:3000\" or \"[::1]:3000\"",
+                self.listen
+            );
+            return Err(StageError::config("/listen", message));
+        };
+        if !(1..=1000).contains(&self.history) {
+            return Err(StageError::config(
+                "/history",
+                format!("history is {}: expected 1 to 1000", self.history),
+            ));
+        }
+        if !(1..=100_000).contains(&self.max_clients) {
+            let message = format!("max_clients is {}: expected 1 to 100000", self.max_clients);
+            return Err(StageError::config("/max_clients", message));
+        }
+        if !(1..=HISTORY_BYTES).contains(&self.max_record.bytes()) {
+            return Err(StageError::config(
+                "/max_record",
+                "max_record is out of range: expected 1 B to 8 MiB",
+            ));
+        }
+        if self.ping.nanos() < 100_000_000 {
+            return Err(StageError::config(
+                "/ping",
+                "ping is too short: expected at least 100ms",
+            ));
+        }
+        for (position, origin) in self.allow_origins.iter().enumerate() {
+            let host = origin
+                .strip_prefix("https://")
+                .or_else(|| origin.strip_prefix("http://"));
+            if host
+                .is_none_or(|host| host.is_empty() || host.contains(['/', '?', '#', '@', '*', ' ']))
+            {
+                let message =
+                    format!("`{origin}` is no origin: expected such as `https://example.com`");
+                return Err(StageError::config(
+                    &format!("/allow_origins/{position}"),
+                    message,
+                ));
+            }
+        }
+        Ok(address)
+    }
+}

@@ -1,0 +1,142 @@
+//! The stage: records in, to whoever is connected.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use plugin_api::prelude::*;
+
+use crate::config::{HISTORY_BYTES, Options};
+use crate::hub::Hub;
+use crate::page;
+use crate::server::{Server, Setup};
+use crate::trust::Trust;
+
+/// How often the metrics are brought up to date.
+const REPORT_NS: u64 = 1_000_000_000;
+
+/// The sink `websocket`. A record is consumed when it is among those that readers are served from:
+/// with no reader connected too.
+pub struct WebSocket {
+    ctx: Context,
+    hub: Arc<Hub>,
+    server: Server,
+    max_record: usize,
+    reported: [u64; 3],
+}
+
+impl Sink for WebSocket {
+    const NAME: &'static str = "websocket";
+    type Options = Options;
+
+    fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned, StageError> {
+        let address = options.check()?;
+        for (position, input) in inputs.iter().enumerate() {
+            if !matches!(input.format, Format::Json | Format::Text | Format::Csv) {
+                return Err(StageError::config(
+                    &format!("/inputs/{position}"),
+                    format!("the page shows json or text, and this sends {input}"),
+                ));
+            }
+        }
+        let planned = Planned::sink();
+        Ok(if address.ip().is_loopback() {
+            planned
+        } else {
+            planned.warn(format!(
+                "the page on {address} is open to whoever reaches it: there is no password"
+            ))
+        })
+    }
+
+    fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {
+        let address = options.check()?;
+        let hub = Arc::new(Hub::new(options.history, HISTORY_BYTES));
+        let setup = Setup {
+            assets: page::assets(&options.title),
+            trust: Trust::new(address, &options.allow_origins),
+            max_clients: options.max_clients,
+            history: options.history,
+            ping: options.ping.duration(),
+            max_record: options.max_record.bytes(),
+        };
+        let server =
+            Server::start(address, setup, Arc::clone(&hub)).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::AddrInUse => {
+                        StageError::unavailable(format!("{address} is in use by another program"))
+                            .at("/listen")
+                    }
+                    _ => StageError::unavailable(format!("cannot listen on {address}: {error}"))
+                        .at("/listen"),
+                }
+            })?;
+        ctx.info(format!("page on http://{}", server.address()));
+        Ok(Self {
+            ctx: ctx.clone(),
+            hub,
+            server,
+            max_record: options.max_record.bytes(),
+            reported: [0; 3],
+        })
+    }
+
+    fn write(
+        &mut self,
+        input: Input<'_>,
+        from: usize,
+        out: &mut Out<'_, '_>,
+    ) -> Result<usize, StageError> {
+        for index in from..input.batch.len() {
+            let record = input.batch.record(index);
+            match self.check(&record) {
+                Ok(text) => self.hub.add(text),
+                Err(why) => out.reject(record.index(), &why),
+            }
+        }
+        self.hub.announce();
+        Ok(input.batch.len() - from)
+    }
+
+    fn tick(&mut self, now_ns: u64, _: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
+        self.ctx.gauge(
+            "websocket_clients",
+            self.hub.clients.load(Ordering::Relaxed) as f64,
+        );
+        let counters = [
+            ("websocket_sent", &self.hub.sent),
+            ("websocket_skipped", &self.hub.skipped),
+            ("websocket_refused", &self.hub.refused),
+        ];
+        for ((name, counter), reported) in counters.into_iter().zip(&mut self.reported) {
+            let count = counter.load(Ordering::Relaxed);
+            if count > *reported {
+                self.ctx.counter(name, count - *reported);
+                *reported = count;
+            }
+        }
+        Ok(Some(now_ns + REPORT_NS))
+    }
+
+    fn close(&mut self) -> Result<(), StageError> {
+        self.server.stop();
+        Ok(())
+    }
+}
+
+impl WebSocket {
+    fn check<'a>(&self, record: &Record<'a>) -> Result<&'a str, Reject> {
+        if record.value().is_none() {
+            return Err(Reject::new("the value is absent"));
+        }
+        let text = record.text()?;
+        if text.len() > self.max_record {
+            return Err(Reject::new(format!(
+                "{} bytes, and max_record is {}",
+                text.len(),
+                self.max_record
+            )));
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,125 @@
+//! Who may talk to the server, from what a browser says of itself.
+//!
+//! A page of another site must not read the feed through a visitor's browser: its `Origin` gives
+//! it away. A site that makes its own name point at this machine (DNS rebinding) passes that test,
+//! but not the one of `Host`: on a loopback address only names of loopback are served.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Whose requests are served.
+#[derive(Debug)]
+pub struct Trust {
+    loopback: bool,
+    origins: Vec<String>,
+}
+
+impl Trust {
+    /// Rules for a server at `address` with these further origins.
+    pub fn new(address: SocketAddr, origins: &[String]) -> Self {
+        let origins = origins
+            .iter()
+            .map(|origin| origin.to_ascii_lowercase())
+            .collect();
+        Self {
+            loopback: address.ip().is_loopback(),
+            origins,
+        }
+    }
+
+    /// Whether a request for this `Host` is served.
+    pub fn host(&self, host: Option<&str>) -> bool {
+        let Some(host) = host else { return false };
+        !self.loopback
+            || local(name(host))
+            || self.origins.iter().any(|origin| authority(origin) == host)
+    }
+
+    /// Whether a page of this `Origin` may read the feed; programs that are no browser send none.
+    pub fn origin(&self, origin: Option<&str>, host: Option<&str>) -> bool {
+        let Some(origin) = origin else { return true };
+        let origin = origin.to_ascii_lowercase();
+        let own = host.is_some_and(|host| {
+            origin
+                .strip_prefix("http://")
+                .or_else(|| origin.strip_prefix("https://"))
+                == Some(&*host.to_ascii_lowercase())
+        });
+        own || self.origins.contains(&origin)
+    }
+}
+
+fn authority(origin: &str) -> &str {
+    origin.split_once("://").map_or(origin, |(_, host)| host)
+}
+
+/// The name in `name:port`, without the brackets of an IPv6 address.
+fn name(host: &str) -> &str {
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split(']').next().unwrap_or("");
+    }
+    host.split(':').next().unwrap_or("")
+}
+
+fn local(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_own_page_and_named_origins_may_read() {
+        let trust = Trust::new(
+            "127.0.0.1:3000".parse().unwrap(),
+            &["https://Example.com".into()],
+        );
+        assert!(trust.origin(None, Some("localhost:3000")));
+        assert!(trust.origin(Some("http://localhost:3000"), Some("localhost:3000")));
+        assert!(trust.origin(Some("https://example.com"), Some("localhost:3000")));
+        for foreign in [
+            "http://localhost:3001",
+            "https://example.com.evil.org",
+            "http://evil.org",
+            "null",
+            "",
+        ] {
+            assert!(
+                !trust.origin(Some(foreign), Some("localhost:3000")),
+                "{foreign}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_pointed_at_loopback_is_not_served() {
+        let trust = Trust::new(
+            "127.0.0.1:3000".parse().unwrap(),
+            &["https://proxy.example".into()],
+        );
+        for own in [
+            "localhost",
+            "LOCALHOST:3000",
+            "127.0.0.1:3000",
+            "127.9.9.9",
+            "[::1]:3000",
+            "proxy.example",
+        ] {
+            assert!(trust.host(Some(own)), "{own}");
+        }
+        for foreign in [
+            "evil.org:3000",
+            "localhost.evil.org",
+            "10.0.0.1",
+            "",
+            "[fe80::1]",
+        ] {
+            assert!(!trust.host(Some(foreign)), "{foreign}");
+        }
+        assert!(!trust.host(None));
+        assert!(Trust::new("0.0.0.0:80".parse().unwrap(), &[]).host(Some("cloud.example")));
+    }
+}

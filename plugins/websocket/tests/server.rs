@@ -1,0 +1,429 @@
+//! The sink through the real boundary and real sockets: what readers get, who is turned away, and
+//! what a stranger can hold on to.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use plugin_api::testing::{Harness, batch_of};
+use plugin_api::{BatchBuilder, ContentType, Format};
+use plugin_websocket::ThisPlugin;
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
+
+type Stage = Harness<ThisPlugin>;
+type Reader = WebSocket<TcpStream>;
+
+const WAIT: Duration = Duration::from_secs(20);
+
+fn open(mut options: Value) -> (Stage, SocketAddr) {
+    if options.get("listen").is_none() {
+        options["listen"] = json!("127.0.0.1:0");
+    }
+    let stage = Stage::sink("websocket", &options, &[ContentType::json()]).unwrap();
+    let lines = stage.host().log_lines();
+    let address = lines
+        .iter()
+        .find_map(|line| line.message.strip_prefix("page on http://"))
+        .unwrap();
+    let address = address.parse().unwrap();
+    (stage, address)
+}
+
+fn dial(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(WAIT)).unwrap();
+    stream.set_write_timeout(Some(WAIT)).unwrap();
+    stream
+}
+
+fn try_connect(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Reader, u16> {
+    let mut request = format!("ws://{address}{path}")
+        .into_client_request()
+        .unwrap();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    match tungstenite::client(request, dial(address)) {
+        Ok((reader, _)) => Ok(reader),
+        Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => {
+            Err(response.status().as_u16())
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn connect(address: SocketAddr) -> Reader {
+    try_connect(address, "/feed", &[]).unwrap()
+}
+
+fn text(reader: &mut Reader) -> String {
+    loop {
+        match reader.read().unwrap() {
+            Message::Text(text) => return text.to_string(),
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn farewell(reader: &mut Reader) -> CloseFrame {
+    loop {
+        match reader.read().unwrap() {
+            Message::Close(frame) => return frame.unwrap(),
+            Message::Text(_) | Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A question and "alive" as its answer: what was sent before has been dealt with.
+fn settle(reader: &mut Reader) {
+    reader.send(Message::text("alive?")).unwrap();
+    assert_eq!(text(reader), r#"{"type":"alive"}"#);
+}
+
+/// Sends `request` as it is and reads until the server closes.
+fn http(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = dial(address);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
+}
+
+fn get(address: SocketAddr, path: &str, more: &str) -> (u16, String) {
+    http(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n"),
+    )
+}
+
+#[test]
+fn the_page_is_served_with_a_strict_policy() {
+    let (_stage, address) = open(json!({"title": "Tweets & more"}));
+    let (status, page) = get(address, "/", "");
+    assert_eq!(status, 200);
+    assert!(page.contains("<title>Tweets &amp; more</title>"));
+    let head = page.split("\r\n\r\n").next().unwrap().to_lowercase();
+    for line in [
+        "content-security-policy: default-src 'none'; script-src 'self';",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "cross-origin-resource-policy: same-origin",
+        "cache-control: no-cache",
+        "content-type: text/html; charset=utf-8",
+    ] {
+        assert!(head.contains(line), "{line} is not in {head}");
+    }
+    for (path, media) in [
+        ("/app.js", "text/javascript"),
+        ("/cloud.js", "text/javascript"),
+        ("/style.css", "text/css"),
+        ("/icon.svg", "image/svg+xml"),
+        ("/font.ttf", "font/ttf"),
+    ] {
+        assert!(page.contains(path) || path != "/app.js");
+        let (status, asset) = get(address, path, "");
+        assert!(
+            status == 200 && asset.contains(&format!("content-type: {media}")),
+            "{path}"
+        );
+        let etag = asset
+            .lines()
+            .find_map(|line| line.strip_prefix("etag: "))
+            .unwrap()
+            .to_owned();
+        assert_eq!(
+            get(address, path, &format!("If-None-Match: {etag}\r\n")).0,
+            304
+        );
+    }
+    assert_eq!(get(address, "/../etc/passwd", "").0, 404);
+    assert_eq!(get(address, "/feed", "").0, 426);
+    let post = format!("POST / HTTP/1.1\r\nHost: {address}\r\nContent-Length: 4\r\n\r\nbody");
+    assert_eq!(http(address, &post).0, 405);
+}
+
+#[test]
+fn readers_get_the_last_record_at_once_and_all_that_follow_in_order() {
+    let (mut stage, address) = open(json!({}));
+    stage.write(&batch_of(["1", "2", "3"])).unwrap();
+    let mut readers = [connect(address), connect(address)];
+    let mut historian = try_connect(address, "/feed?history=2", &[]).unwrap();
+    for reader in &mut readers {
+        assert_eq!(text(reader), "3");
+    }
+    assert_eq!(
+        (text(&mut historian), text(&mut historian)),
+        ("2".into(), "3".into())
+    );
+    for round in 0..10 {
+        let outcome = stage
+            .write(&batch_of([format!("{round}a"), format!("{round}b")]))
+            .unwrap();
+        assert_eq!((outcome.consumed_count(), outcome.rejected.len()), (2, 0));
+    }
+    for reader in readers.iter_mut().chain([&mut historian]) {
+        for round in 0..10 {
+            assert_eq!(text(reader), format!("{round}a"));
+            assert_eq!(text(reader), format!("{round}b"));
+        }
+    }
+    stage.tick().unwrap();
+    assert_eq!(stage.host().metric_value("websocket_clients"), 3.0);
+    assert_eq!(stage.host().metric_value("websocket_skipped"), 0.0);
+}
+
+#[test]
+fn records_that_cannot_be_shown_are_rejected_and_the_others_are_not() {
+    let (mut stage, address) = open(json!({"max_record": 10}));
+    let mut builder = BatchBuilder::new();
+    builder.push(Some(b"first"));
+    builder.push(Some(b"\xff"));
+    builder.push(None);
+    builder.push(Some(b"eleven byte"));
+    builder.push(Some(b"last"));
+    let outcome = stage.write(&builder.finish()).unwrap();
+    let reasons: Vec<_> = outcome
+        .rejected
+        .iter()
+        .map(|(_, index, why, _)| (*index, why.as_str()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            (1, "not UTF-8 from byte 0"),
+            (2, "the value is absent"),
+            (3, "11 bytes, and max_record is 10")
+        ]
+    );
+    assert_eq!(outcome.consumed_count(), 2);
+    let mut reader = try_connect(address, "/feed?history=9", &[]).unwrap();
+    assert_eq!(
+        (text(&mut reader), text(&mut reader)),
+        ("first".into(), "last".into())
+    );
+}
+
+#[test]
+fn pages_of_other_sites_and_names_pointed_at_loopback_are_turned_away() {
+    let (_stage, address) = open(json!({"allow_origins": ["https://friend.example"]}));
+    let own = format!("http://{address}");
+    for (origin, wanted) in [
+        (own.as_str(), None),
+        ("https://friend.example", None),
+        ("https://evil.example", Some(403)),
+        ("http://127.0.0.1:1", Some(403)),
+        ("null", Some(403)),
+    ] {
+        let answer = try_connect(address, "/feed", &[("Origin", origin)]);
+        assert_eq!(answer.err(), wanted, "{origin}");
+    }
+    let rebound = [("Host", "evil.example"), ("Origin", "http://evil.example")];
+    assert_eq!(try_connect(address, "/feed", &rebound).err(), Some(403));
+    assert_eq!(
+        http(
+            address,
+            "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+        )
+        .0,
+        403
+    );
+}
+
+#[test]
+fn a_slow_reader_gets_the_newest_record_and_holds_nobody_up() {
+    let (mut stage, address) = open(json!({"history": 10}));
+    let mut slow = connect(address);
+    let mut quick = connect(address);
+    settle(&mut slow);
+    settle(&mut quick);
+    let records = 300;
+    let mut seen = Vec::new();
+    for number in 0..records {
+        let record = json!({"number": number, "filler": "x".repeat(60_000)}).to_string();
+        stage.write(&batch_of([record])).unwrap();
+        // The quick reader reads each before the next is written, so it misses none.
+        let got: Value = serde_json::from_str(&text(&mut quick)).unwrap();
+        seen.push(got["number"].as_u64().unwrap());
+    }
+    assert_eq!(seen, (0..records).collect::<Vec<_>>());
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&(records - 1)) {
+        let got: Value = serde_json::from_str(&text(&mut slow)).unwrap();
+        numbers.push(got["number"].as_u64().unwrap());
+    }
+    println!("the slow reader got {} of {records}", numbers.len());
+    assert!(numbers.is_sorted(), "{numbers:?}");
+    // What the kernels of both ends hold was on its way already; the rest was passed over.
+    assert!(numbers.len() < records as usize / 2, "{}", numbers.len());
+    stage.tick().unwrap();
+    let passed = records as usize - numbers.len();
+    assert_eq!(
+        stage.host().metric_value("websocket_skipped"),
+        passed as f64
+    );
+}
+
+#[test]
+fn messages_too_large_or_too_many_end_a_reader() {
+    let (_stage, address) = open(json!({}));
+    let mut reader = connect(address);
+    reader.send(Message::text("x".repeat(5000))).unwrap();
+    assert_eq!(farewell(&mut reader).code, CloseCode::Size);
+    let mut reader = connect(address);
+    for _ in 0..200 {
+        if reader.send(Message::text("hello")).is_err() {
+            break;
+        }
+    }
+    assert_eq!(farewell(&mut reader).code, CloseCode::Policy);
+}
+
+#[test]
+fn one_reader_too_many_is_told_to_come_back_and_does() {
+    let (mut stage, address) = open(json!({"max_clients": 2}));
+    let mut first = connect(address);
+    let second = connect(address);
+    settle(&mut first);
+    assert_eq!(try_connect(address, "/feed", &[]).err(), Some(503));
+    drop(second);
+    // The seat is free once the server has seen the other go.
+    let third = (0..1000).find_map(|_| try_connect(address, "/feed", &[]).ok());
+    assert!(third.is_some());
+    stage.tick().unwrap();
+    assert!(stage.host().metric_value("websocket_refused") >= 1.0);
+}
+
+#[test]
+fn a_reader_that_does_not_answer_is_let_go_and_one_that_does_is_not() {
+    let (mut stage, address) = open(json!({"ping": "100ms"}));
+    let mut silent = dial(address);
+    let handshake = format!(
+        "GET /feed HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    silent.write_all(handshake.as_bytes()).unwrap();
+    let mut heard = Vec::new();
+    silent.read_to_end(&mut heard).unwrap();
+    let told = b"no answer";
+    assert!(
+        heard.windows(told.len()).any(|part| part == told),
+        "{}",
+        String::from_utf8_lossy(&heard)
+    );
+    assert!(
+        String::from_utf8_lossy(&heard).contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+        "the accept key of RFC 6455"
+    );
+    // This one answers pings by reading; it outlives several rounds of them.
+    let mut reader = connect(address);
+    let mut pings = 0;
+    while pings < 6 {
+        pings += usize::from(matches!(reader.read().unwrap(), Message::Ping(_)));
+    }
+    stage.write(&batch_of(["still here"])).unwrap();
+    assert_eq!(text(&mut reader), "still here");
+}
+
+#[test]
+fn a_head_that_never_ends_is_cut_off() {
+    let (_stage, address) = open(json!({}));
+    let strangers: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let mut stranger = dial(address);
+            stranger
+                .write_all(format!("GET / HTTP/1.1\r\nHost: {address}\r\nX-Slow: ").as_bytes())
+                .unwrap();
+            stranger
+        })
+        .collect();
+    // Readers are served all the while.
+    settle(&mut connect(address));
+    for mut stranger in strangers {
+        let mut answer = Vec::new();
+        // Closed or reset, but before the read times out.
+        match stranger.read_to_end(&mut answer) {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        }
+    }
+    let long = format!(
+        "GET / HTTP/1.1\r\nHost: {address}\r\nX-Long: {}\r\n\r\n",
+        "x".repeat(20_000)
+    );
+    assert_eq!(http(address, &long).0, 431);
+}
+
+#[test]
+fn at_the_end_readers_get_the_rest_and_a_goodbye_and_the_port_is_free_again() {
+    let (mut stage, address) = open(json!({}));
+    let mut reader = connect(address);
+    settle(&mut reader);
+    stage.write(&batch_of(["last words"])).unwrap();
+    stage.close().unwrap();
+    assert_eq!(text(&mut reader), "last words");
+    assert_eq!(farewell(&mut reader).code, CloseCode::Away);
+    let (mut stage, again) = open(json!({"listen": address.to_string()}));
+    assert_eq!(again, address);
+    stage.write(&batch_of(["first words"])).unwrap();
+    assert_eq!(text(&mut connect(address)), "first words");
+    let taken = Stage::sink("websocket", &json!({"listen": address.to_string()}), &[])
+        .err()
+        .unwrap();
+    assert_eq!(
+        taken.message,
+        format!("{address} is in use by another program")
+    );
+}
+
+#[test]
+fn wrong_wiring_and_options_are_refused_at_their_place() {
+    let plan = |options: Value, input| Stage::plan("sink", "websocket", &options, &[input]);
+    for format in [Format::Png, Format::Svg, Format::Bytes, Format::Avro] {
+        let error = plan(json!({}), ContentType::new(format)).err().unwrap();
+        assert_eq!(error.pointer, "/inputs/0");
+        assert_eq!(
+            error.message,
+            format!("the page shows json or text, and this sends {format}")
+        );
+    }
+    for (options, at) in [
+        (json!({"listen": "3000"}), "/listen"),
+        (json!({"listen": "localhost:99999"}), "/listen"),
+        (json!({"history": 0}), "/history"),
+        (json!({"max_clients": 0}), "/max_clients"),
+        (json!({"max_record": "1 GiB"}), "/max_record"),
+        (json!({"ping": "1ms"}), "/ping"),
+        (
+            json!({"allow_origins": ["https://a.example", "*"]}),
+            "/allow_origins/1",
+        ),
+    ] {
+        assert_eq!(
+            plan(options.clone(), ContentType::json())
+                .err()
+                .unwrap()
+                .pointer,
+            at,
+            "{options}"
+        );
+    }
+    let (_, planned) = plan(json!({"listen": "localhost:0"}), ContentType::json()).unwrap();
+    assert_eq!(planned.warnings, [""; 0]);
+    let (_, planned) = plan(json!({"listen": "0.0.0.0:3000"}), ContentType::text()).unwrap();
+    assert_eq!(
+        planned.warnings,
+        ["the page on 0.0.0.0:3000 is open to whoever reaches it: there is no password"]
+    );
+}
