@@ -18,7 +18,9 @@ pub(super) fn demo(args: &DemoArgs, run: &Run<'_>) -> u8 {
     }
     let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     if let Err(message) = schemas(&folder) {
-        output::show(&Report::of(Diagnostic::error(message).exit(EXIT_UNAVAILABLE)));
+        output::show(&Report::of(
+            Diagnostic::error(message).exit(EXIT_UNAVAILABLE),
+        ));
         return EXIT_UNAVAILABLE;
     }
     let source = ConfigSource::BuiltIn {

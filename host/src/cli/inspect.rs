@@ -23,9 +23,9 @@ pub(super) fn inspect(args: &InspectArgs, plugins: &dyn Plugins) -> u8 {
             let texts: Vec<String> = found.iter().map(|(p, s)| text(p, s)).collect();
             output::data(&texts.join("\n"))
         }
-        (Ok(found), Format::Json) => {
-            output::json(&Json::Array(found.iter().map(|(p, s)| as_json(p, s)).collect()))
-        }
+        (Ok(found), Format::Json) => output::json(&Json::Array(
+            found.iter().map(|(p, s)| as_json(p, s)).collect(),
+        )),
     }
 }
 
@@ -104,7 +104,8 @@ fn rows(stage: &StageManifest) -> Vec<Row> {
     rows
 }
 
-fn text(plugin: &PluginEntry, stage: &StageManifest) -> String {
+/// A stage for people.
+pub fn text(plugin: &PluginEntry, stage: &StageManifest) -> String {
     let mut text = format!(
         "{} {}  ({} {}, {})\n",
         stage.kind, stage.name, plugin.name, plugin.version, plugin.license

@@ -11,7 +11,8 @@ use crate::plan::Registry;
 /// The plugins of a hosts.toml, or of this folder; the exit code if the file has errors.
 pub(super) fn registry(args: &PluginArgs, plugins: &dyn Plugins) -> Result<Registry, u8> {
     let Some(path) = &args.config else {
-        let dir = std::path::absolute(DEFAULT_PLUGIN_DIR).unwrap_or_else(|_| DEFAULT_PLUGIN_DIR.into());
+        let dir =
+            std::path::absolute(DEFAULT_PLUGIN_DIR).unwrap_or_else(|_| DEFAULT_PLUGIN_DIR.into());
         return Ok(plugins.find(&[dir], &[]));
     };
     let (config, report) = ConfigSource::File(path.clone()).load();
@@ -44,7 +45,8 @@ pub(super) fn first_sentence(description: &str) -> String {
     }
 }
 
-fn text(registry: &Registry) -> String {
+/// The registry for people.
+pub fn text(registry: &Registry) -> String {
     let mut text = String::new();
     for plugin in &registry.plugins {
         let bundled = if plugin.bundled { " (bundled)" } else { "" };
@@ -70,7 +72,12 @@ fn text(registry: &Registry) -> String {
         text.push_str("no plugins found\n");
     }
     for refused in &registry.refused {
-        let _ = writeln!(text, "refused {}: {}", refused.file.display(), refused.reason);
+        let _ = writeln!(
+            text,
+            "refused {}: {}",
+            refused.file.display(),
+            refused.reason
+        );
         if let Some(hint) = &refused.hint {
             let _ = writeln!(text, "  hint: {hint}");
         }

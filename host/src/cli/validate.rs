@@ -54,7 +54,8 @@ fn outputs(stage: &StagePlan) -> Vec<String> {
     stage.outputs.iter().map(ToString::to_string).collect()
 }
 
-fn as_text(prepared: &Prepared) -> Option<String> {
+/// The graph for people, if there is a plan.
+pub fn as_text(prepared: &Prepared) -> Option<String> {
     let plan = prepared.plan.as_ref()?;
     let name = prepared.config.as_ref().map_or("", |c| c.file.name());
     let mut text = format!("{name} is valid\n");
@@ -78,7 +79,8 @@ fn as_text(prepared: &Prepared) -> Option<String> {
     Some(text)
 }
 
-fn as_json(prepared: &Prepared) -> Json {
+/// The report and the graph for programs.
+pub fn as_json(prepared: &Prepared) -> Json {
     let mut value = diag::json::json(&prepared.report);
     let hosts: Vec<Json> = hosts(prepared)
         .iter()

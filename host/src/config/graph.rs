@@ -4,6 +4,7 @@ use super::model::{HostConfig, InputRef, StageConfig, StageKind};
 use crate::diag::{Diagnostic, Report, did_you_mean};
 
 pub(super) fn check(host: &HostConfig, all: &[HostConfig], report: &mut Report) {
+    let before = report.items.len();
     doubles(host, report);
     for stage in &host.stages {
         for input in &stage.inputs {
@@ -13,6 +14,11 @@ pub(super) fn check(host: &HostConfig, all: &[HostConfig], report: &mut Report) 
         }
     }
     cycles(host, report);
+    let unfed = |s: &StageConfig| s.kind != StageKind::Source && s.inputs.is_empty();
+    if report.items.len() > before || host.stages.iter().any(unfed) {
+        // What seems unread may be what a wrong input means.
+        return;
+    }
     for stage in &host.stages {
         let read = host
             .stages
@@ -105,11 +111,7 @@ fn cycles(host: &HostConfig, report: &mut Report) {
         marks[at] = Mark::Open;
         path.push(at);
         for input in &host.stages[at].inputs {
-            let Some(from) = host
-                .stages
-                .iter()
-                .position(|s| s.name.value == input.stage)
-            else {
+            let Some(from) = host.stages.iter().position(|s| s.name.value == input.stage) else {
                 continue;
             };
             match marks[from] {

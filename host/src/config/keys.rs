@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::model::Spanned;
 use super::value::{Entry, Kind, Table, Value};
-use crate::diag::{Diagnostic, Report, Span, did_you_mean, listed};
+use crate::diag::{Diagnostic, Report, Span, did_you_mean, listed, nearest};
 
 /// Reports the keys of `table` that are not `known`. `hint` may explain a key better than the
 /// nearest word.
@@ -26,6 +26,14 @@ pub(super) fn unknown(
             );
         }
     }
+}
+
+/// Whether `key` is missing because it stands there misspelt, which [`unknown`] reports.
+pub(super) fn misspelt(table: &Table, known: &[&str], key: &str) -> bool {
+    table.get(key).is_none()
+        && table.0.iter().any(|e| {
+            !known.contains(&e.key.as_str()) && nearest(&e.key, known.iter().copied()) == Some(key)
+        })
 }
 
 /// Reports a value of the wrong type.
@@ -83,7 +91,12 @@ pub(super) fn duration(entry: &Entry, report: &mut Report) -> Option<Duration> {
         wrong_type(&entry.key, "a duration like \"30s\"", &entry.value, report);
         return None;
     };
-    positive(entry, plugin_api::Span::parse(text).map(plugin_api::Span::duration), |d| d.is_zero(), report)
+    positive(
+        entry,
+        plugin_api::Span::parse(text).map(plugin_api::Span::duration),
+        |d| d.is_zero(),
+        report,
+    )
 }
 
 pub(super) fn size(entry: &Entry, report: &mut Report) -> Option<u64> {

@@ -37,7 +37,12 @@ pub(super) fn config(
         KINDS
             .iter()
             .find(|k| table_of(**k) == entry.key || k.as_str() == entry.key)
-            .map(|k| format!("stages belong to a host: [hosts.NAME.{}.STAGE]", table_of(*k)))
+            .map(|k| {
+                format!(
+                    "stages belong to a host: [hosts.NAME.{}.STAGE]",
+                    table_of(*k)
+                )
+            })
     });
     version(root, report);
     Config {
@@ -49,7 +54,9 @@ pub(super) fn config(
             .and_then(|e| keys::string(e, report))
             .map_or_else(|| folder.join(DEFAULT_STATE_DIR), |s| folder.join(s.value)),
         admin: root.get("admin").and_then(|e| admin(e, report)),
-        pins: root.get("plugins").map_or_else(Vec::new, |e| pins(e, report)),
+        pins: root
+            .get("plugins")
+            .map_or_else(Vec::new, |e| pins(e, report)),
         hosts: hosts(root, report),
     }
 }
@@ -104,7 +111,10 @@ fn admin(entry: &Entry, report: &mut Report) -> Option<SocketAddr> {
         .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
         .or_else(|| listen.value.parse().ok());
     match numeric {
-        None => report.push(wrong(format!("`{}` is no address with a port", listen.value))),
+        None => report.push(wrong(format!(
+            "`{}` is no address with a port",
+            listen.value
+        ))),
         Some(address) if !address.ip().is_loopback() => report.push(wrong(format!(
             "`{address}` can be reached from outside; metrics are served on loopback only"
         ))),
@@ -151,10 +161,12 @@ fn pins(entry: &Entry, report: &mut Report) -> Vec<Pin> {
 
 fn hosts(root: &Table, report: &mut Report) -> Vec<HostConfig> {
     let Some(entry) = root.get("hosts") else {
-        report.push(
-            Diagnostic::error("the file has no host")
-                .hint("a stage stands in [hosts.NAME.sources.STAGE], `host demo --print` shows a whole file"),
-        );
+        if keys::misspelt(root, &ROOT_KEYS, "hosts") {
+            return Vec::new();
+        }
+        report.push(Diagnostic::error("the file has no host").hint(
+            "a stage stands in [hosts.NAME.sources.STAGE], `host demo --print` shows a whole file",
+        ));
         return Vec::new();
     };
     let hosts = keys::table(entry, report).map_or(&[][..], |t| &t.0);

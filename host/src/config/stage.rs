@@ -37,10 +37,13 @@ pub(super) fn read(entry: &Entry, kind: StageKind, report: &mut Report) -> Optio
             .collect(),
     );
     keys::unknown(&others, &known, &place, report, |e| {
-        Some(format!("options of the plugin stand under `with`: with.{}", e.key))
+        Some(format!(
+            "options of the plugin stand under `with`: with.{}",
+            e.key
+        ))
     });
 
-    let (inputs, inputs_span) = inputs(entry, table, kind, &place, report);
+    let (inputs, inputs_span) = inputs(entry, table, kind, &known, &place, report);
     let (workers, ordering) = workers(table, kind, report);
     let with = table.get("with");
     Some(StageConfig {
@@ -49,7 +52,7 @@ pub(super) fn read(entry: &Entry, kind: StageKind, report: &mut Report) -> Optio
             span: entry.key_span,
         },
         kind,
-        plugin: plugin(entry, table, &place, report),
+        plugin: plugin(entry, table, &known, &place, report),
         inputs,
         inputs_span,
         workers,
@@ -101,10 +104,16 @@ fn known_keys(kind: StageKind) -> Vec<&'static str> {
 /// Why a key that other kinds of stages have does not fit here.
 fn misplaced(key: &str) -> Option<&'static str> {
     match key {
-        "inputs" => Some("a source brings records in from outside; processors and sinks name it in their `inputs`"),
+        "inputs" => Some(
+            "a source brings records in from outside; processors and sinks name it in their `inputs`",
+        ),
         "limit" => Some("set `limit` on the sources; the rest stops when they are drained"),
-        "buffer" => Some("a buffer stands before a stage: set it on the stages that read from this source"),
-        "workers" | "ordering" => Some("several workers are for processors and sinks; write several sources instead"),
+        "buffer" => {
+            Some("a buffer stands before a stage: set it on the stages that read from this source")
+        }
+        "workers" | "ordering" => {
+            Some("several workers are for processors and sinks; write several sources instead")
+        }
         _ => None,
     }
 }
@@ -112,11 +121,13 @@ fn misplaced(key: &str) -> Option<&'static str> {
 fn plugin(
     entry: &Entry,
     table: &Table,
+    known: &[&str],
     place: &str,
     report: &mut Report,
 ) -> Option<Spanned<String>> {
     match table.get("plugin") {
         Some(plugin) => keys::string(plugin, report),
+        None if keys::misspelt(table, known, "plugin") => None,
         None => {
             report.push(
                 Diagnostic::error(format!("{place} does not say its `plugin`"))
@@ -132,10 +143,11 @@ fn inputs(
     entry: &Entry,
     table: &Table,
     kind: StageKind,
+    known: &[&str],
     place: &str,
     report: &mut Report,
 ) -> (Vec<InputRef>, Span) {
-    if kind == StageKind::Source {
+    if kind == StageKind::Source || keys::misspelt(table, known, "inputs") {
         return (Vec::new(), entry.key_span);
     }
     let missing = |span| {

@@ -16,13 +16,33 @@ pub(super) fn parse(text: &str, report: &mut Report) -> Option<Table> {
     let mut converted = Converter { report };
     let root = converted.table(root.get_ref());
     let mut sound = true;
+    // In a table that stands twice, keys stand twice too, which says nothing more.
+    let mut doubled = 0..0;
     for error in &errors {
-        if error.message() == DUPLICATE {
-            report.push(duplicate(error, text, &root));
-        } else {
+        if error.message() != DUPLICATE {
             sound = false;
             report.push(syntax(error));
+            continue;
         }
+        let span: Span = error.span().unwrap_or_default().into();
+        let key = text.get(span.start..span.end).unwrap_or_default();
+        let line_start = text[..span.start].rfind('\n').map_or(0, |i| i + 1);
+        let first = if text[line_start..].trim_start().starts_with('[') {
+            let section = text[span.start..]
+                .find("\n[")
+                .unwrap_or(text.len() - span.start);
+            doubled = span.start..span.start + section;
+            same_header(text, line_start, key)
+        } else if doubled.contains(&span.start) {
+            continue;
+        } else {
+            nearest_before(&root, key, span.start)
+        };
+        let diagnostic = Diagnostic::error(format!("`{key}` stands twice")).at(span);
+        report.push(match first {
+            Some(first) => diagnostic.note("it stands here first", first),
+            None => diagnostic,
+        });
     }
     sound.then_some(root)
 }
@@ -31,7 +51,10 @@ fn syntax(error: &Error) -> Diagnostic {
     let mut lines = error.message().lines();
     let first = lines.next().unwrap_or("it cannot be parsed");
     let rest: Vec<&str> = lines.map(str::trim).filter(|l| !l.is_empty()).collect();
-    let message = std::iter::once(first).chain(rest).collect::<Vec<_>>().join(", ");
+    let message = std::iter::once(first)
+        .chain(rest)
+        .collect::<Vec<_>>()
+        .join(", ");
     let diagnostic = Diagnostic::error(format!("this is no TOML: {message}"));
     match error.span() {
         Some(span) => diagnostic.at(span.into()),
@@ -39,23 +62,19 @@ fn syntax(error: &Error) -> Diagnostic {
     }
 }
 
-fn duplicate(error: &Error, text: &str, root: &Table) -> Diagnostic {
-    let span: Span = error.span().unwrap_or_default().into();
-    let key = text.get(span.start..span.end).unwrap_or_default();
-    let line_start = text[..span.start].rfind('\n').map_or(0, |i| i + 1);
-    let line = text[line_start..].lines().next().unwrap_or_default();
-    let is_header = line.trim_start().starts_with('[');
-    let first = if is_header {
-        header_path(line).and_then(|path| find(root, &path))
-    } else {
-        nearest_before(root, key, span.start)
-    };
-    let what = if is_header { "table" } else { "key" };
-    let diagnostic = Diagnostic::error(format!("the {what} `{key}` stands twice")).at(span);
-    match first.filter(|f| *f != span) {
-        Some(first) => diagnostic.note("it stands here first", first),
-        None => diagnostic,
+/// Where `key` stands in the first header that is the same as the one at `line_start`.
+fn same_header(text: &str, line_start: usize, key: &str) -> Option<Span> {
+    let path = |line: &str| header_path(line.split('#').next().unwrap_or_default());
+    let wanted = path(text[line_start..].lines().next()?)?;
+    let mut at = 0;
+    for line in text[..line_start].split_inclusive('\n') {
+        if line.trim_start().starts_with('[') && path(line).is_some_and(|p| p == wanted) {
+            let start = at + line.rfind(key)?;
+            return Some(Span::from(start..start + key.len()));
+        }
+        at += line.len();
     }
+    None
 }
 
 /// The keys of a header line.
@@ -71,19 +90,6 @@ fn header_path(line: &str) -> Option<Vec<String>> {
         }
     }
     Some(path)
-}
-
-/// Where the last key of a path stands.
-fn find(root: &Table, path: &[String]) -> Option<Span> {
-    let (last, parents) = path.split_last()?;
-    let mut at = root;
-    for key in parents {
-        match &at.get(key)?.value.kind {
-            Kind::Table(table) => at = table,
-            _ => return None,
-        }
-    }
-    at.get(last).map(|e| e.key_span)
 }
 
 /// The last place before `offset` where `key` is a key: between a key and its double there can
@@ -135,7 +141,7 @@ impl Converter<'_> {
                     Err(_) => {
                         let message = "this integer does not fit into 64 bits";
                         self.report.push(Diagnostic::error(message).at(span));
-                        Kind::Integer(0)
+                        Kind::Integer(i64::MAX)
                     }
                 }
             }

@@ -8,8 +8,8 @@ use super::registry::Registry;
 use super::{EdgePlan, HostPlan, Options, StagePlan};
 use crate::config::{Config, HostConfig, InputRef, Spanned, StageConfig, StageKind};
 use crate::diag::{
-    Diagnostic, EXIT_CONFIG, EXIT_PLUGIN, EXIT_UNAVAILABLE, Report, Span, did_you_mean, listed,
-    nearest,
+    Diagnostic, EXIT_CONFIG, EXIT_PLUGIN, EXIT_UNAVAILABLE, Report, Span, counted, did_you_mean,
+    listed, nearest,
 };
 
 /// What planning a host needs.
@@ -152,14 +152,17 @@ impl Planning<'_> {
                 .collect();
             return diagnostic.hint(match stages[..] {
                 [] => format!("the plugin `{name}` has no {kind}"),
-                _ => format!("the plugin `{name}` has the {kind} {}", listed(&stages, "and")),
+                _ => format!(
+                    "the plugin `{name}` has the {kind} {}",
+                    listed(&stages, "and")
+                ),
             });
         }
-        let refused = self
-            .registry
-            .refused
-            .iter()
-            .find(|r| r.file.file_stem().is_some_and(|f| f.to_string_lossy().contains(name)));
+        let refused = self.registry.refused.iter().find(|r| {
+            r.file
+                .file_stem()
+                .is_some_and(|f| f.to_string_lossy().contains(name))
+        });
         if let Some(refused) = refused {
             return diagnostic.hint(format!(
                 "{} was refused: {}",
@@ -222,10 +225,10 @@ fn wires(
     if several && manifest.inputs.len() != stage.inputs.len() {
         report.push(
             Diagnostic::error(format!(
-                "`{}` has {} inputs, and {} stand here",
+                "`{}` has {} inputs, and this names {}",
                 manifest.name,
                 manifest.inputs.len(),
-                stage.inputs.len()
+                counted(stage.inputs.len(), "stage")
             ))
             .at(stage.inputs_span)
             .hint(format!(
@@ -271,7 +274,11 @@ fn wires(
         edges.push(EdgePlan {
             from,
             from_port: u32::try_from(port).expect("a manifest has few ports"),
-            to_port: if several { u32::try_from(i).expect("a stage has few inputs") } else { 0 },
+            to_port: if several {
+                u32::try_from(i).expect("a stage has few inputs")
+            } else {
+                0
+            },
         });
     }
     let types = types.into_iter().map(|t| t.0).collect();
@@ -363,11 +370,17 @@ fn trouble(
 impl Draft {
     /// Whether a stage writes to `place`.
     pub(super) fn writes(&self, place: &str) -> bool {
-        self.plan.stages.iter().any(|s| s.writes.iter().any(|w| w == place))
+        self.plan
+            .stages
+            .iter()
+            .any(|s| s.writes.iter().any(|w| w == place))
     }
 
     /// Whether a stage reads from `place`.
     pub(super) fn reads(&self, place: &str) -> bool {
-        self.plan.stages.iter().any(|s| s.reads.iter().any(|r| r == place))
+        self.plan
+            .stages
+            .iter()
+            .any(|s| s.reads.iter().any(|r| r == place))
     }
 }

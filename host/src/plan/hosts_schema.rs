@@ -148,7 +148,8 @@ fn stage_schema(kind: StageKind, stages: &[&StageManifest]) -> Json {
     });
     let mut required = vec!["plugin"];
     if kind == StageKind::Source {
-        properties["limit"] = json!({"type": "integer", "minimum": 1, "description": "Stop after so many records."});
+        properties["limit"] =
+            json!({"type": "integer", "minimum": 1, "description": "Stop after so many records."});
     } else {
         required.push("inputs");
         properties["inputs"] = json!({
@@ -211,9 +212,8 @@ fn editable(node: &Json, base: &str) -> Json {
             ("$ref", Json::String(target)) => json!(target.replacen('#', base, 1)),
             ("default" | "const" | "enum" | "examples" | "required", _) => value.clone(),
             ("properties", Json::Object(properties)) => {
-                let referable = |(k, v): (&String, &Json)| {
-                    (k.clone(), or_reference(editable(v, base)))
-                };
+                let referable =
+                    |(k, v): (&String, &Json)| (k.clone(), or_reference(editable(v, base)));
                 Json::Object(properties.iter().map(referable).collect())
             }
             _ => editable(value, base),

@@ -18,7 +18,13 @@ pub(super) fn warn(running: &[Draft], idle: &[Draft], report: &mut Report) {
                 (&stage.writes, "reads from", true),
             ] {
                 for place in places.iter().filter(|p| p.contains(INSIDE)) {
-                    let meets = |d: &&Draft| if done { d.reads(place) } else { d.writes(place) };
+                    let meets = |d: &&Draft| {
+                        if done {
+                            d.reads(place)
+                        } else {
+                            d.writes(place)
+                        }
+                    };
                     if running.iter().any(|d| meets(&d)) {
                         continue;
                     }
@@ -114,9 +120,9 @@ fn closure(mut reach: Vec<Vec<bool>>) -> Vec<Vec<bool>> {
     for via in 0..n {
         for from in 0..n {
             if reach[from][via] {
-                for to in 0..n {
-                    let further = reach[via][to];
-                    reach[from][to] |= further;
+                let further = reach[via].clone();
+                for (there, further) in reach[from].iter_mut().zip(further) {
+                    *there |= further;
                 }
             }
         }

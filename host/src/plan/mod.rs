@@ -238,7 +238,11 @@ fn pins(config: &Config, registry: &Registry, report: &mut Report) {
             report.push(
                 Diagnostic::warning(format!("there is no plugin `{name}` to pin"))
                     .at(pin.plugin.span)
-                    .maybe_hint(refused.or_else(|| did_you_mean(name, known))),
+                    .hint(
+                        refused
+                            .or_else(|| did_you_mean(name, known))
+                            .unwrap_or_else(|| "`host list` shows the plugins".to_owned()),
+                    ),
             );
         }
     }

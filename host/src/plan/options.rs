@@ -12,14 +12,7 @@ use crate::diag::{Diagnostic, Report, Span, did_you_mean, listed, nearest};
 
 /// Host keys that people put under `with` by mistake.
 const HOST_KEYS: [&str; 8] = [
-    "plugin",
-    "inputs",
-    "workers",
-    "ordering",
-    "limit",
-    "buffer",
-    "on_error",
-    "on_crash",
+    "plugin", "inputs", "workers", "ordering", "limit", "buffer", "on_error", "on_crash",
 ];
 
 /// Options as a plugin gets them.
@@ -152,9 +145,18 @@ impl Walk<'_, '_> {
                 }
             }
         }
+        let names: Vec<&str> = object.properties.iter().map(|p| p.0).collect();
         for key in &object.required {
-            if table.get(key).is_none() {
-                self.missing(&object, key, span, place);
+            let misspelt = table.0.iter().find(|e| {
+                !names.contains(&e.key.as_str())
+                    && nearest(&e.key, names.iter().copied()) == Some(key)
+            });
+            match misspelt {
+                _ if table.get(key).is_some() => {}
+                // It was reported as unknown.
+                Some(_) if object.closed => {}
+                Some(entry) => self.missing(&object, key, entry.key_span, place),
+                None => self.missing(&object, key, span, place),
             }
         }
         Json::Object(json)
@@ -165,7 +167,10 @@ impl Walk<'_, '_> {
         let message = if place.dotted.is_empty() {
             format!("`{}` has no option `{}`", self.plugin, entry.key)
         } else {
-            format!("`{}` of `{}` has no `{}`", place.dotted, self.plugin, entry.key)
+            format!(
+                "`{}` of `{}` has no `{}`",
+                place.dotted, self.plugin, entry.key
+            )
         };
         let hint = if nearest(&entry.key, known.iter().copied()).is_some() {
             did_you_mean(&entry.key, known.iter().copied())
@@ -353,7 +358,13 @@ impl Walk<'_, '_> {
             let variable: String = place
                 .dotted
                 .chars()
-                .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' })
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() {
+                        c.to_ascii_uppercase()
+                    } else {
+                        '_'
+                    }
+                })
                 .collect();
             self.report.push(
                 Diagnostic::error(format!(
@@ -367,12 +378,18 @@ impl Walk<'_, '_> {
             );
             return Json::Null;
         }
-        if let Reference::Env { default: Some(_), .. } = reference {
+        if let Reference::Env {
+            default: Some(_), ..
+        } = reference
+        {
             self.report.mask(value.span);
         }
         match self.looked_up(&reference, value.span, place) {
             Some(text) if text.is_empty() => {
-                let message = format!("`{}` is a secret, and what it refers to is empty", place.dotted);
+                let message = format!(
+                    "`{}` is a secret, and what it refers to is empty",
+                    place.dotted
+                );
                 self.error(value.span, message);
                 Json::Null
             }
@@ -386,8 +403,16 @@ impl Walk<'_, '_> {
     }
 
     /// What a reference stands for; nothing if it cannot be resolved.
-    fn looked_up(&mut self, reference: &Reference<'_>, span: Span, place: &Place) -> Option<String> {
-        if let Reference::Env { name, default: Some(_) } = reference
+    fn looked_up(
+        &mut self,
+        reference: &Reference<'_>,
+        span: Span,
+        place: &Place,
+    ) -> Option<String> {
+        if let Reference::Env {
+            name,
+            default: Some(_),
+        } = reference
             && self.context.environment.var(name).is_none()
         {
             self.out.defaulted.push((*name).to_owned());
@@ -400,7 +425,8 @@ impl Walk<'_, '_> {
                     Reference::Env { name, .. } => format!(
                         "set it, or write a default: \"env:{name}?DEFAULT\"; `host validate --allow-missing-secrets` checks the rest without it"
                     ),
-                    _ => "`host validate --allow-missing-secrets` checks the rest without it".to_owned(),
+                    _ => "`host validate --allow-missing-secrets` checks the rest without it"
+                        .to_owned(),
                 };
                 self.report.push(
                     Diagnostic::error(format!("`{}`: {why}", place.dotted))
@@ -412,8 +438,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn string(&mut self, node: Node<'_>, text: &str, span: Span, place: &Place) -> Json {
-        let reference = reference::parse(text);
+    fn string(&mut self, node: Node<'_>, raw: &str, span: Span, place: &Place) -> Json {
+        let reference = reference::parse(raw);
         if let Reference::Literal(text) = reference {
             return self.text(node, text, span, place);
         }
@@ -425,6 +451,12 @@ impl Walk<'_, '_> {
             Some(text) => match typed(node, &text) {
                 // A variable is text; a number or a boolean is read from it.
                 Some(kind) => self.checked(node, &Value { span, kind }, place),
+                None if !admits(node, &ValueKind::String(String::new())) => {
+                    let (name, wanted) = (&place.dotted, node.describe());
+                    let message = format!("`{name}` must be {wanted}, and `{raw}` holds none");
+                    self.error(span, message);
+                    Json::Null
+                }
                 None => self.text(node, &text, span, place),
             },
         }
@@ -444,7 +476,10 @@ impl Walk<'_, '_> {
             return Json::String(text.to_owned());
         }
         let branches = node.branches();
-        let node = match branches.iter().find(|b| admits(b.single(), &ValueKind::String(String::new()))) {
+        let node = match branches
+            .iter()
+            .find(|b| admits(b.single(), &ValueKind::String(String::new())))
+        {
             Some(branch) => branch.single(),
             None => node,
         };
@@ -491,16 +526,26 @@ impl Walk<'_, '_> {
             self.error(span, message);
         }
         if let Some(max) = bound("maxLength").filter(|max| length > *max) {
-            self.error(span, format!("`{name}` has {length} characters, at most {max} are allowed"));
+            self.error(
+                span,
+                format!("`{name}` has {length} characters, at most {max} are allowed"),
+            );
         }
         if let Some(pattern) = node.text("pattern")
             && let Ok(regex) = regex::Regex::new(pattern)
             && !regex.is_match(text)
         {
             self.report.push(
-                Diagnostic::error(format!("`{name}` must be {}, not `{text}`", node.describe()))
-                    .at(span)
-                    .maybe_hint(node.text("description").and_then(|d| d.lines().next()).map(str::to_owned)),
+                Diagnostic::error(format!(
+                    "`{name}` must be {}, not `{text}`",
+                    node.describe()
+                ))
+                .at(span)
+                .maybe_hint(
+                    node.text("description")
+                        .and_then(|d| d.lines().next())
+                        .map(str::to_owned),
+                ),
             );
         }
     }
@@ -508,8 +553,16 @@ impl Walk<'_, '_> {
     fn bounds(&mut self, node: Node<'_>, number: f64, shown: &str, span: Span, place: &Place) {
         let bound = |keyword| node.get(keyword).and_then(Json::as_f64);
         let rules = [
-            (bound("minimum"), "at least", number >= bound("minimum").unwrap_or(number)),
-            (bound("maximum"), "at most", number <= bound("maximum").unwrap_or(number)),
+            (
+                bound("minimum"),
+                "at least",
+                number >= bound("minimum").unwrap_or(number),
+            ),
+            (
+                bound("maximum"),
+                "at most",
+                number <= bound("maximum").unwrap_or(number),
+            ),
             (
                 bound("exclusiveMinimum"),
                 "more than",

@@ -162,7 +162,10 @@ impl<'s> Node<'s> {
                     parts.push(part);
                 }
             }
-            return parts.join(" or ");
+            return match parts.split_last() {
+                Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+                _ => parts.concat(),
+            };
         }
         match self.text("format") {
             Some("x-path") => return "a path".to_owned(),
@@ -170,7 +173,11 @@ impl<'s> Node<'s> {
             Some("x-duration") => return "a duration like \"30s\"".to_owned(),
             _ => {}
         }
-        let types: Vec<String> = self.types().into_iter().map(|t| self.type_name(t)).collect();
+        let types: Vec<String> = self
+            .types()
+            .into_iter()
+            .map(|t| self.type_name(t))
+            .collect();
         if types.is_empty() {
             "any value".to_owned()
         } else {
@@ -221,7 +228,8 @@ impl<'s> Object<'s> {
             self.properties.extend(in_order(properties, own, node));
         }
         if let Some(Json::Array(required)) = own.get("required") {
-            self.required.extend(required.iter().filter_map(Json::as_str));
+            self.required
+                .extend(required.iter().filter_map(Json::as_str));
         }
         match own
             .get("additionalProperties")
