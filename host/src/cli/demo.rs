@@ -10,7 +10,20 @@ use crate::diag::{Diagnostic, EXIT_UNAVAILABLE, Report};
 pub const HOSTS_TOML: &str = include_str!("../../../hosts.toml");
 
 /// The schemas that it reads, written beside it where they are missing.
-const SCHEMAS: [(&str, &str); 0] = [];
+const SCHEMAS: [(&str, &str); 3] = [
+    (
+        "schemas/tweet.avsc",
+        include_str!("../../../schemas/tweet.avsc"),
+    ),
+    (
+        "schemas/tweet_full.avsc",
+        include_str!("../../../schemas/tweet_full.avsc"),
+    ),
+    (
+        "schemas/user.avsc",
+        include_str!("../../../schemas/user.avsc"),
+    ),
+];
 
 pub(super) fn demo(args: &DemoArgs, run: &Run<'_>) -> u8 {
     if args.print {

@@ -211,16 +211,21 @@ impl Report {
             .map_or(EXIT_OK, |d| d.exit)
     }
 
-    /// The diagnostics in the order of the file, the same one only once; those without a place
-    /// come first.
+    /// The diagnostics in the order of the file, those without a place first. The same one stands
+    /// there once; so does a warning that several places give.
     pub fn sorted(&self) -> Vec<&Diagnostic> {
-        let mut items: Vec<&Diagnostic> = Vec::with_capacity(self.items.len());
-        for item in &self.items {
-            if !items.contains(&item) {
+        let mut sorted: Vec<&Diagnostic> = self.items.iter().collect();
+        sorted.sort_by_key(|d| d.span.map_or(0, |s| s.start + 1));
+        let mut items: Vec<&Diagnostic> = Vec::with_capacity(sorted.len());
+        for item in sorted {
+            let same = |known: &&Diagnostic| {
+                let warning = item.severity == Severity::Warning && item.severity == known.severity;
+                *known == item || (warning && known.message == item.message)
+            };
+            if !items.iter().any(same) {
                 items.push(item);
             }
         }
-        items.sort_by_key(|d| d.span.map_or(0, |s| s.start + 1));
         items
     }
 }

@@ -142,7 +142,10 @@ impl std::fmt::Debug for Options {
 pub fn plan(config: &Config, registry: &Registry, request: &Request<'_>) -> (Option<Plan>, Report) {
     let mut report = Report::about(config.file.clone());
     let selected = select(config, request.hosts, &mut report);
-    pins(config, registry, &mut report);
+    if request.check_all {
+        // A run looks only for the plugins that it needs, and passes over pinned ones too.
+        pins(config, registry, &mut report);
+    }
     let mut running = Vec::new();
     let mut idle = Vec::new();
     for host in &config.hosts {
