@@ -91,12 +91,12 @@ macro_rules! export_plugin {
         }
 
         const _: () = {
-            const PARTS: &[&str] = &[
-                ::core::env!("CARGO_PKG_NAME"),
-                ::core::env!("CARGO_PKG_VERSION"),
-                $($("source:", <$source as $crate::Source>::NAME,)*)?
-                $($("processor:", <$processor as $crate::Processor>::NAME,)*)?
-                $($("sink:", <$sink as $crate::Sink>::NAME,)*)?
+            const PARTS: &[[&str; 2]] = &[
+                [::core::env!("CARGO_PKG_NAME"), ""],
+                [::core::env!("CARGO_PKG_VERSION"), ""],
+                $($(["source:", <$source as $crate::Source>::NAME],)*)?
+                $($(["processor:", <$processor as $crate::Processor>::NAME],)*)?
+                $($(["sink:", <$sink as $crate::Sink>::NAME],)*)?
             ];
             #[unsafe(no_mangle)]
             static STREAM_PLUGIN_ABI_TAG: $crate::abi::tag::AbiTag<{ $crate::abi::tag::text_len(PARTS) }> =

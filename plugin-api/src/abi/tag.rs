@@ -21,12 +21,12 @@ pub struct AbiTag<const N: usize> {
     text: [u8; N],
 }
 
-/// Length of the joined parts, each with its NUL.
+/// Length of the parts, each two strings in a row and a NUL.
 #[must_use]
-pub const fn text_len(parts: &[&str]) -> usize {
+pub const fn text_len(parts: &[[&str; 2]]) -> usize {
     let (mut n, mut i) = (0, 0);
     while i < parts.len() {
-        n += parts[i].len() + 1;
+        n += parts[i][0].len() + parts[i][1].len() + 1;
         i += 1;
     }
     n
@@ -35,16 +35,20 @@ pub const fn text_len(parts: &[&str]) -> usize {
 impl<const N: usize> AbiTag<N> {
     /// Joins the parts; `N` must be [`text_len`] of them.
     #[must_use]
-    pub const fn new(parts: &[&str]) -> Self {
+    pub const fn new(parts: &[[&str; 2]]) -> Self {
         let mut text = [0; N];
         let (mut at, mut i) = (0, 0);
         while i < parts.len() {
-            let part = parts[i].as_bytes();
-            let mut k = 0;
-            while k < part.len() {
-                text[at] = part[k];
-                at += 1;
-                k += 1;
+            let mut half = 0;
+            while half < 2 {
+                let part = parts[i][half].as_bytes();
+                let mut k = 0;
+                while k < part.len() {
+                    text[at] = part[k];
+                    at += 1;
+                    k += 1;
+                }
+                half += 1;
             }
             at += 1;
             i += 1;
@@ -116,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_tag_reads_back_and_each_truncation_is_an_error() {
-        const PARTS: &[&str] = &["p", "1.2.3", "source:s"];
+        const PARTS: &[[&str; 2]] = &[["p", ""], ["1.2.3", ""], ["source:", "s"]];
         static TAG: AbiTag<{ text_len(PARTS) }> = AbiTag::new(PARTS);
         let mut bytes = TAG.magic.to_vec();
         for word in [TAG.major, TAG.minor, TAG.len] {
