@@ -3,8 +3,11 @@
 //! Dependencies flow one way: `cli → engine → plan → {config, loader} → plugin-api`. `diag` is
 //! used by all of them and uses none.
 
+pub mod admin;
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod diag;
+pub mod engine;
 pub mod loader;
 pub mod plan;

@@ -1,0 +1,3 @@
+//! What must outlive a run. For now: dead letters.
+
+pub mod dead_letters;
