@@ -35,13 +35,18 @@ pub(super) fn list(args: &ListArgs, plugins: &dyn Plugins) -> u8 {
     }
 }
 
-/// The first sentence of a description, on one line.
+/// The first sentence of a description, on one line, without what follows a colon.
 pub(super) fn first_sentence(description: &str) -> String {
     let paragraph = description.split("\n\n").next().unwrap_or_default();
     let line = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.find(". ") {
-        Some(end) => line[..end].to_owned(),
-        None => line.trim_end_matches('.').to_owned(),
+    let end = line
+        .find(". ")
+        .or_else(|| line.strip_suffix('.').map(str::len));
+    let sentence = &line[..end.unwrap_or(line.len())];
+    match sentence.find(": ") {
+        // A word and a colon say nothing yet.
+        Some(colon) if colon >= 20 => sentence[..colon].to_owned(),
+        _ => sentence.to_owned(),
     }
 }
 
