@@ -30,4 +30,4 @@ pub use filter::{BoundingBox, Filter, FilterError, MAX_FOLLOW, MAX_LOCATIONS, Pr
 pub use matcher::{Scratch, Track};
 pub use message::{Controls, Detail, Kind, Message, NotJson, Notice, Reader};
 pub use phrases::{MAX_PHRASE_BYTES, MAX_PHRASES, PhraseError, PhraseErrorKind};
-pub use time::{FIRST_SNOWFLAKE, snowflake_ms};
+pub use time::{FIRST_SNOWFLAKE, created_at_ms, snowflake_ms};

@@ -17,7 +17,7 @@ pub fn snowflake_ms(id: u64) -> Option<i64> {
 
 /// `Wed Sep 01 03:20:30 +0000 2010` in milliseconds since 1970. Twitter always wrote UTC; other
 /// offsets are honoured too.
-pub(crate) fn created_at_ms(text: &str) -> Option<i64> {
+pub fn created_at_ms(text: &str) -> Option<i64> {
     let mut parts = text.split_ascii_whitespace();
     let _weekday = parts.next()?;
     let month = match parts.next()? {
