@@ -221,7 +221,8 @@ fn wires(
     report: &mut Report,
 ) -> Option<(Vec<EdgePlan>, Vec<ContentType>)> {
     let several = manifest.inputs.len() > 1;
-    let mut sound = true;
+    // A plugin counts on its inputs; that they are missing was reported with the stage.
+    let mut sound = stage.kind == StageKind::Source || !stage.inputs.is_empty();
     if several && manifest.inputs.len() != stage.inputs.len() {
         report.push(
             Diagnostic::error(format!(

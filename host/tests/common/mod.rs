@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use host::cli::prepare::{Prepared, prepare};
 use host::config::ConfigSource;
@@ -436,5 +436,6 @@ pub fn plan(text: &str, hosts: &[&str], allow_missing: bool) -> Prepared {
         allow_missing,
         check_all: hosts.is_empty(),
     };
-    prepare(&source, &|_, _| registry(), &request)
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(registry);
+    prepare(&source, &|_, _| REGISTRY.clone(), &request)
 }
