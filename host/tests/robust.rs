@@ -26,7 +26,7 @@ fn survives(text: &str) {
 #[test]
 fn a_file_cut_off_anywhere() {
     let text = SHIPPED.replace("demo", "dé🦀mo");
-    for (at, _) in text.char_indices().step_by(7) {
+    for (at, _) in text.char_indices().step_by(23) {
         survives(&text[..at]);
     }
 }
@@ -60,7 +60,7 @@ fn characters_exchanged() {
     let strange: Vec<char> = "\"'[]{}=.,#\n\r\t\\0-ə🦀\u{0}\u{7f}\u{feff}"
         .chars()
         .collect();
-    for _ in 0..1000 {
+    for _ in 0..400 {
         let mut changed = chars.clone();
         for _ in 0..=next(3) {
             let at = next(changed.len());
