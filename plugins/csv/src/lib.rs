@@ -1,1 +1,15 @@
-//! Plugin `csv`.
+//! Plugin `csv`: source and sink `csv-file`, RFC 4180.
+#![forbid(unsafe_code)]
+
+mod config;
+mod rows;
+mod sink;
+mod source;
+mod typed;
+mod write;
+
+pub use config::{SinkOptions, SourceOptions};
+pub use sink::CsvSink;
+pub use source::CsvSource;
+
+plugin_api::export_plugin! { sources: [CsvSource], sinks: [CsvSink] }
