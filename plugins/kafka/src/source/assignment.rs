@@ -1,0 +1,227 @@
+//! Which partitions are ours, and from where on they are read.
+
+use plugin_api::prelude::*;
+use rdkafka::{
+    Offset,
+    consumer::{Consumer, RebalanceProtocol},
+};
+
+use super::{
+    Client, KafkaSource,
+    questions::{Answer, Question, list},
+};
+use crate::{events::Change, topic::Found};
+
+impl KafkaSource {
+    pub(super) fn answered(&mut self, consumer: &Client, answer: Answer) -> Result<(), StageError> {
+        match answer {
+            Answer::Topic(Found::Partitions(_)) => {
+                self.ready = true;
+                self.events.alive();
+            }
+            Answer::Topic(Found::Missing) => {
+                let (topic, whom) = (&self.options.topic, &self.whom);
+                return Err(StageError::unavailable(format!(
+                    "topic `{topic}` does not exist on {whom}"
+                )));
+            }
+            Answer::Topic(Found::Refused(why)) => return Err(StageError::unavailable(why)),
+            Answer::Topic(Found::Unknown(_)) => {}
+            Answer::Resolved(found) => {
+                // Some may have been revoked in the meantime.
+                let found: Vec<_> = found
+                    .into_iter()
+                    .filter(|(p, ..)| self.resolving.contains(p))
+                    .collect();
+                self.resolving
+                    .retain(|p| !found.iter().any(|(f, ..)| f == p));
+                for (partition, next, committed) in &found {
+                    self.positions.assign(*partition, *next, *committed);
+                }
+                self.assign(
+                    consumer,
+                    found.iter().map(|(p, next, _)| (*p, *next)).collect(),
+                )?;
+                self.tell_flow();
+            }
+            Answer::Range(ranges) => {
+                self.ranging = false;
+                for (partition, low, high) in ranges {
+                    self.check_range(partition, low, high);
+                }
+                self.restart(consumer)?;
+            }
+            Answer::Ends(ends) => self.ends = Some(ends),
+        }
+        Ok(())
+    }
+
+    /// The broker had nothing at our position: it is gone, or it never was.
+    fn check_range(&mut self, partition: i32, low: i64, high: i64) {
+        let Some((_, next)) = self
+            .positions
+            .active()
+            .into_iter()
+            .find(|(p, _)| *p == partition)
+        else {
+            return;
+        };
+        let topic = &self.options.topic;
+        if next < low {
+            let lost = low - next;
+            self.ctx.counter("kafka_lost_records", lost.unsigned_abs());
+            self.ctx.warn(format!(
+                "{lost} records of `{topic}` partition {partition} were deleted before they could be read: \
+                 offsets {next} to {}",
+                low - 1
+            ));
+            self.positions.jump(partition, low);
+        } else if next > high {
+            self.ctx.counter("kafka_truncations", 1);
+            self.ctx.warn(format!(
+                "`{topic}` partition {partition} ends at offset {high}, before our position {next}: it was cut off \
+                 or made anew; reading it from its beginning, {low}"
+            ));
+            self.positions.jump(partition, low);
+        }
+    }
+
+    pub(super) fn changed(&mut self, consumer: &Client, change: Change) -> Result<(), StageError> {
+        match change {
+            Change::Assign(partitions) if partitions.is_empty() => {
+                self.assign(consumer, Vec::new())
+            }
+            Change::Assign(partitions) => {
+                self.ctx.debug(format!(
+                    "assigned partitions {partitions:?} of `{}`",
+                    self.options.topic
+                ));
+                self.resolving.extend(&partitions);
+                let question = partitions
+                    .iter()
+                    .map(|p| (*p, self.positions.restored(*p)))
+                    .collect();
+                self.ask(Question::Resolve(question));
+                Ok(())
+            }
+            Change::Revoke {
+                partitions,
+                lost: true,
+            } => self.lose(consumer, &partitions),
+            // While draining, everyone reads to the end what is theirs.
+            Change::Revoke { .. } if self.draining => Ok(()),
+            Change::Revoke {
+                partitions,
+                lost: false,
+            } => {
+                self.ctx.debug(format!(
+                    "partitions {partitions:?} of `{}` are revoked",
+                    self.options.topic
+                ));
+                self.resolving.retain(|p| !partitions.contains(p));
+                if self.positions.leave(&partitions).is_empty() {
+                    return self.unassign(consumer, &partitions);
+                }
+                self.releasing.get_or_insert_default().extend(&partitions);
+                self.ctx.request_checkpoint();
+                Ok(())
+            }
+        }
+    }
+
+    /// These may be read by someone else already: what was read of them since the last epoch may
+    /// be read twice, and is not committed.
+    pub(super) fn lose(&mut self, consumer: &Client, partitions: &[i32]) -> Result<(), StageError> {
+        self.ctx
+            .counter("kafka_partitions_lost", partitions.len() as u64);
+        self.ctx.warn(format!(
+            "lost partitions {partitions:?} of `{}`: the group went on without us; records read since the last \
+             checkpoint may be read twice",
+            self.options.topic
+        ));
+        self.resolving.retain(|p| !partitions.contains(p));
+        self.releasing = None;
+        self.unassign(consumer, partitions)
+    }
+
+    fn assign(&mut self, consumer: &Client, partitions: Vec<(i32, i64)>) -> Result<(), StageError> {
+        let topic = &self.options.topic;
+        let at = |list_of: Vec<(i32, i64)>| {
+            list(
+                topic,
+                list_of
+                    .into_iter()
+                    .map(|(p, next)| (p, Offset::Offset(next))),
+            )
+        };
+        let assigned = match consumer.rebalance_protocol() {
+            RebalanceProtocol::Eager => consumer.assign(&at(self.positions.assigned())),
+            _ => consumer.incremental_assign(&at(partitions)),
+        };
+        assigned.map_err(|e| {
+            StageError::fatal(format!("cannot take over partitions of `{topic}`: {e}"))
+        })
+    }
+
+    pub(super) fn unassign(
+        &mut self,
+        consumer: &Client,
+        partitions: &[i32],
+    ) -> Result<(), StageError> {
+        let topic = &self.options.topic;
+        let active = self.positions.assigned();
+        self.positions.forget(partitions);
+        let result = match (&self.member, consumer.rebalance_protocol()) {
+            (Some(member), _) => {
+                // Only what was handed to librdkafka can be taken from it.
+                let ours = active
+                    .iter()
+                    .filter(|(p, _)| partitions.contains(p))
+                    .map(|(p, _)| (*p, Offset::Invalid));
+                let result = consumer.incremental_unassign(&list(topic, ours));
+                member.release(partitions);
+                result
+            }
+            (None, RebalanceProtocol::Eager) => consumer.unassign(),
+            (None, _) => consumer.incremental_unassign(&list(
+                topic,
+                partitions.iter().map(|p| (*p, Offset::Invalid)),
+            )),
+        };
+        if let Err(e) = result {
+            self.ctx
+                .debug(format!("giving up partitions of `{topic}`: {e}"));
+        }
+        Ok(())
+    }
+
+    /// Fetches again from the positions on.
+    pub(super) fn restart(&mut self, consumer: &Client) -> Result<(), StageError> {
+        let topic = &self.options.topic;
+        let active = self.positions.active();
+        if active.is_empty() {
+            return Ok(());
+        }
+        if !matches!(consumer.rebalance_protocol(), RebalanceProtocol::Eager) {
+            let without = list(topic, active.iter().map(|(p, _)| (*p, Offset::Invalid)));
+            consumer
+                .incremental_unassign(&without)
+                .map_err(|e| StageError::fatal(e.to_string()))?;
+        }
+        self.assign(consumer, active)
+    }
+
+    pub(super) fn at_end(&self) -> bool {
+        let (true, Some(ends)) = (self.draining, &self.ends) else {
+            return false;
+        };
+        let settled = self.resolving.is_empty()
+            && self.member.as_ref().is_some_and(|m| !m.has_more_to_take());
+        settled
+            && self
+                .positions
+                .active()
+                .iter()
+                .all(|(p, next)| ends.get(p).is_none_or(|end| next >= end))
+    }
+}

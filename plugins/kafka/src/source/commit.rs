@@ -1,0 +1,116 @@
+//! Offsets go to the group here, and only here: with an epoch that is true.
+//!
+//! rdkafka 0.39 never says what became of an asynchronous commit, so a thread commits and waits.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use plugin_api::prelude::*;
+use rdkafka::{
+    Offset,
+    consumer::{CommitMode, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+
+use super::{Client, KafkaSource, questions::list};
+use crate::background::Background;
+
+/// Pause between two attempts.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Partitions with the offsets to commit.
+pub(super) type Offsets = Vec<(i32, i64)>;
+/// The thread that commits.
+pub(super) type Commits = Background<Offsets, (Offsets, Result<(), RDKafkaErrorCode>)>;
+
+pub(super) fn commits(consumer: &Arc<Client>, topic: &str) -> Result<Commits, StageError> {
+    let (consumer, topic) = (consumer.clone(), topic.to_owned());
+    Background::spawn(move |offsets: &Offsets| {
+        let request = list(
+            &topic,
+            offsets.iter().map(|(p, next)| (*p, Offset::Offset(*next))),
+        );
+        let result = match consumer.commit(&request, CommitMode::Sync) {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
+            Err(e) => Err(e.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+        };
+        Some((offsets.clone(), result))
+    })
+    .map_err(|e| StageError::fatal(format!("cannot start a thread: {e}")))
+}
+
+impl KafkaSource {
+    /// One step of committing an epoch.
+    pub(super) fn commit_step(&mut self, epoch: u64) -> Result<Commit, StageError> {
+        if let Some((offsets, result)) = self.commits.as_mut().and_then(Background::answer) {
+            self.commit_answered(&offsets, result)?;
+        }
+        let under_way = self.commits.as_ref().is_some_and(|c| c.waiting() > 0);
+        if under_way || self.commit_again_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(Commit::Pending);
+        }
+        self.commit_again_at = None;
+        // Asked for anew at each attempt: what was lost meanwhile must not be committed.
+        let offsets = self.positions.to_commit(epoch);
+        if offsets.is_empty() {
+            return self.committed(epoch);
+        }
+        if let Some(commits) = &mut self.commits {
+            commits.ask(offsets);
+        }
+        Ok(Commit::Pending)
+    }
+
+    fn commit_answered(
+        &mut self,
+        offsets: &Offsets,
+        result: Result<(), RDKafkaErrorCode>,
+    ) -> Result<(), StageError> {
+        let topic = &self.options.topic;
+        match result {
+            Ok(()) => {}
+            Err(
+                code @ (RDKafkaErrorCode::IllegalGeneration
+                | RDKafkaErrorCode::UnknownMemberId
+                | RDKafkaErrorCode::FencedMemberEpoch
+                | RDKafkaErrorCode::FencedInstanceId
+                | RDKafkaErrorCode::UnknownTopicOrPartition),
+            ) => self.ctx.warn(format!(
+                "offsets of `{topic}` were not committed: {code}; the group went on without us"
+            )),
+            Err(RDKafkaErrorCode::GroupAuthorizationFailed) => {
+                return Err(StageError::unavailable(format!(
+                    "{} does not allow the group `{}` to commit",
+                    self.whom, self.options.group
+                )));
+            }
+            Err(code) => {
+                self.ctx.debug(format!(
+                    "committing offsets of `{topic}`: {code}; trying again"
+                ));
+                self.commit_again_at = Some(Instant::now() + AGAIN_AFTER);
+                return Ok(());
+            }
+        }
+        for (partition, offset) in offsets {
+            self.positions.committed(*partition, *offset);
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, epoch: u64) -> Result<Commit, StageError> {
+        self.positions.end(epoch);
+        if self
+            .releasing
+            .as_ref()
+            .is_some_and(|p| self.positions.may_release(p, epoch))
+        {
+            let partitions = self.releasing.take().unwrap_or_default();
+            let consumer = self.client()?;
+            self.unassign(&consumer, &partitions)?;
+        }
+        Ok(Commit::Done)
+    }
+}

@@ -1,0 +1,305 @@
+//! The source: messages in, batches out, as a member of a consumer group.
+
+mod assignment;
+mod commit;
+mod fetch;
+mod questions;
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use plugin_api::prelude::*;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use self::{
+    commit::{Commits, commits},
+    questions::{Answer, Question, questions},
+};
+use crate::{
+    background::Background,
+    config::SourceOptions,
+    connect::{self, Cluster},
+    embedded::{self, Topic},
+    events::{ConsumerEvents, Events},
+    groups::Member,
+    positions::Positions,
+    sink::PATIENCE,
+    start::Start,
+    topic::{Found, Wanted},
+};
+
+pub(crate) type Client = BaseConsumer<ConsumerEvents>;
+
+/// See [`SourceOptions`].
+pub struct KafkaSource {
+    ctx: Context,
+    options: SourceOptions,
+    whom: String,
+    events: Arc<Events>,
+    consumer: Option<Arc<Client>>,
+    questions: Option<Background<Question, Answer>>,
+    /// The broker inside this process: its topic, and our membership once we have joined.
+    embedded: Option<Arc<Topic>>,
+    member: Option<Member>,
+    /// The topic was seen; we have joined the group.
+    ready: bool,
+    joined: bool,
+    positions: Positions,
+    /// Assigned, but where to begin is not known yet.
+    resolving: Vec<i32>,
+    /// Revoked, to be released after an epoch.
+    releasing: Option<Vec<i32>>,
+    /// A question about out-of-range positions is under way.
+    ranging: bool,
+    /// Messages were thrown away: go back to the positions first.
+    rewind: bool,
+    commits: Option<Commits>,
+    commit_again_at: Option<Instant>,
+    /// The run ends: read up to these offsets.
+    draining: bool,
+    ends: Option<BTreeMap<i32, i64>>,
+    builder: BatchBuilder,
+    id: String,
+    id_prefix: usize,
+    lag_at_ns: u64,
+    said_skipped: bool,
+    said_topic: bool,
+}
+
+impl Source for KafkaSource {
+    const NAME: &'static str = "kafka";
+    type Options = SourceOptions;
+
+    fn plan(options: &SourceOptions) -> Result<Planned, StageError> {
+        options.plan()
+    }
+
+    fn open(options: SourceOptions, ctx: &Context) -> Result<Self, StageError> {
+        let cluster = options.cluster();
+        let whom = cluster.name().to_owned();
+        let events = Events::new(ctx, &whom);
+        let (address, embedded) = match &cluster {
+            Cluster::Embedded => {
+                let broker = embedded::broker(ctx)?;
+                let topic = broker.topic(ctx, &options.topic, options.partitions)?;
+                (broker.address().to_owned(), Some(topic))
+            }
+            Cluster::Remote(brokers) => (brokers.clone(), None),
+        };
+        let config = connect::consumer(&options, &address, ctx.stage())?;
+        let consumer: Client = config
+            .create_with_context(ConsumerEvents(events.clone()))
+            .map_err(|e| connect::refused(&e))?;
+        let consumer = Arc::new(consumer);
+        let wanted = Wanted {
+            topic: options.topic.clone(),
+            partitions: options.partitions,
+            replication: options.replication,
+            config,
+            whom: whom.clone(),
+        };
+        let start = Start::parse(&options.start).map_err(|e| StageError::config("/start", e))?;
+        let group = &options.group;
+        if let Some(topic) = &embedded {
+            topic.flow.joined(group);
+        }
+        let id = format!("{}/", options.topic);
+        let mut source = Self {
+            ctx: ctx.clone(),
+            whom,
+            commits: Some(commits(&consumer, &options.topic)?),
+            questions: Some(questions(&consumer, &wanted, start, ctx)?),
+            consumer: Some(consumer.clone()),
+            ready: embedded.is_some(),
+            embedded,
+            member: None,
+            joined: false,
+            positions: Positions::default(),
+            resolving: Vec::new(),
+            releasing: None,
+            ranging: false,
+            rewind: false,
+            commit_again_at: None,
+            draining: false,
+            ends: None,
+            builder: BatchBuilder::new(),
+            id_prefix: id.len(),
+            id,
+            lag_at_ns: 0,
+            said_skipped: false,
+            said_topic: false,
+            events,
+            options,
+        };
+        if source.embedded.is_none() {
+            source.find_topic(&consumer, &wanted)?;
+        }
+        Ok(source)
+    }
+
+    fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        if let Some(state) = state.filter(|_| epoch > 0) {
+            if !self.positions.restore(state, &self.options.topic) {
+                self.ctx.warn(
+                    "the stored position is of another topic: starting from the group's offsets",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(
+        &mut self,
+        budget: usize,
+        deadline_ns: u64,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Poll, StageError> {
+        self.listen()?;
+        if self.at_end() {
+            return Ok(Poll::Finished);
+        }
+        if budget == 0 {
+            return Ok(Poll::Idle);
+        }
+        self.fetch(budget, deadline_ns, out)
+    }
+
+    fn drain(&mut self) -> Drain {
+        if self.embedded.is_none() {
+            return Drain::Stop;
+        }
+        self.draining = true;
+        // Whoever reads a partition now reads it to its end: a hand-over would wait for an epoch.
+        if self.releasing.take().is_some() {
+            self.positions.stay();
+            self.rewind = true;
+        }
+        let partitions = self.embedded.as_ref().map_or(0, |t| t.partitions);
+        self.ask(Question::Ends((0..partitions).collect()));
+        Drain::ToEnd
+    }
+
+    fn checkpoint(&mut self, epoch: u64, _last: bool) -> Result<Vec<u8>, StageError> {
+        Ok(self.positions.begin(epoch, &self.options.topic))
+    }
+
+    fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
+        self.commit_step(epoch)
+    }
+
+    fn abort(&mut self, epoch: u64) -> Result<(), StageError> {
+        self.positions.abort(epoch);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), StageError> {
+        self.events.close();
+        self.questions = None;
+        self.commits = None;
+        self.consumer = None;
+        self.member = None;
+        if let Some(topic) = self.embedded.take() {
+            topic.flow.left(&self.options.group);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        // Closed or not, nobody is held up by a reader that is gone. Idempotent; cannot fail.
+        let _ = self.close();
+    }
+}
+
+impl KafkaSource {
+    fn ask(&mut self, question: Question) {
+        if let Some(questions) = &mut self.questions {
+            questions.ask(question);
+        }
+    }
+
+    fn client(&self) -> Result<Arc<Client>, StageError> {
+        self.consumer
+            .clone()
+            .ok_or_else(|| StageError::fatal("the source is closed"))
+    }
+
+    /// Looks for the topic while opening, so that a wrong name ends the run before it began. A
+    /// broker that is away is waited for later.
+    fn find_topic(&mut self, consumer: &Client, wanted: &Wanted) -> Result<(), StageError> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end && !self.ctx.cancelled() {
+            let found = wanted.ensure(consumer.client(), Duration::from_millis(500));
+            // No topic is subscribed to: this serves callbacks only.
+            let _ = consumer.poll(Duration::ZERO);
+            if let Some(why) = self.events.refusal() {
+                return Err(StageError::unavailable(format!(
+                    "{} refuses us: {why}",
+                    self.whom
+                )));
+            }
+            match found {
+                Found::Unknown(_) => std::thread::sleep(Duration::from_millis(20)),
+                Found::Missing => return Err(StageError::unavailable(wanted.missing())),
+                Found::Refused(why) => return Err(StageError::unavailable(why)),
+                Found::Partitions(_) => {
+                    self.ready = true;
+                    return Ok(());
+                }
+            }
+        }
+        self.events.down(None);
+        self.ask(Question::Topic);
+        Ok(())
+    }
+
+    /// Joins the group, takes in changes of the assignment and answers of the brokers.
+    fn listen(&mut self) -> Result<(), StageError> {
+        let consumer = self.client()?;
+        if self.ready && !self.joined {
+            self.joined = true;
+            match &self.embedded {
+                Some(topic) => {
+                    self.member = Some(Member::join(
+                        &self.options.topic,
+                        &self.options.group,
+                        topic.partitions,
+                    ));
+                }
+                None => consumer
+                    .subscribe(&[&self.options.topic])
+                    .map_err(|e| StageError::fatal(e.to_string()))?,
+            }
+        }
+        while let Some(answer) = self.questions.as_mut().and_then(Background::answer) {
+            self.answered(&consumer, answer)?;
+        }
+        let local = self
+            .member
+            .as_mut()
+            .map(Member::changes)
+            .unwrap_or_default();
+        for change in local {
+            self.changed(&consumer, change)?;
+        }
+        while let Some(change) = self.events.next_change() {
+            self.changed(&consumer, change)?;
+        }
+        if self.releasing.is_some() && self.member.is_none() && consumer.assignment_lost() {
+            let lost = self.releasing.take().unwrap_or_default();
+            self.lose(&consumer, &lost)?;
+        }
+        let waiting = self.questions.as_ref().map_or(0, Background::waiting);
+        if self.embedded.is_none() && (self.events.is_down() || !self.ready) && waiting == 0 {
+            self.ask(Question::Topic);
+        }
+        if std::mem::take(&mut self.rewind) {
+            self.restart(&consumer)?;
+        }
+        Ok(())
+    }
+}
