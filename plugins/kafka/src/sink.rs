@@ -20,7 +20,7 @@ use crate::{
     delivery::{Fate, ProducerEvents, Window},
     embedded::{self, Topic},
     events::Events,
-    topic::{Found, Wanted},
+    topic::{self, Found, Wanted},
 };
 
 /// How long opening waits for a broker before it goes on without.
@@ -123,9 +123,13 @@ impl Sink for KafkaSink {
         };
         sink.connect()?;
         match (&sink.embedded, sink.producer.clone()) {
-            // Metadata in hand, an idempotent producer starts at once; without, after half a second.
+            // An idempotent producer gets its number with metadata, if a connection is up by then:
+            // hence twice. Otherwise half a second passes before the first record.
             (Some(_), Some(producer)) => {
-                let _ = crate::topic::look(producer.client(), &wanted.topic, QUESTION);
+                for _ in 0..2 {
+                    let _ = topic::look(producer.client(), &wanted.topic, QUESTION);
+                    std::thread::sleep(Duration::from_millis(4));
+                }
             }
             _ => sink.find_topic(&wanted)?,
         }

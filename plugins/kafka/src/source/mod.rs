@@ -19,7 +19,7 @@ use self::{
     questions::{Answer, Question, questions},
 };
 use crate::{
-    background::Background,
+    background::{Background, QUESTION},
     config::SourceOptions,
     connect::{self, Cluster},
     embedded::{self, Topic},
@@ -28,7 +28,7 @@ use crate::{
     positions::Positions,
     sink::PATIENCE,
     start::Start,
-    topic::{Found, Wanted},
+    topic::{self, Found, Wanted},
 };
 
 pub(crate) type Client = BaseConsumer<ConsumerEvents>;
@@ -134,8 +134,10 @@ impl Source for KafkaSource {
             events,
             options,
         };
-        if source.embedded.is_none() {
-            source.find_topic(&consumer, &wanted)?;
+        match &source.embedded {
+            // Questions about offsets wait 50 ms unless the partitions' leaders are known.
+            Some(_) => drop(topic::look(consumer.client(), &wanted.topic, QUESTION)),
+            None => source.find_topic(&consumer, &wanted)?,
         }
         Ok(source)
     }
