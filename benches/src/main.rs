@@ -1,1 +1,93 @@
-fn main() {}
+//! Measures ours and a named peer in turn, several times, on the same input:
+//! `cargo run --release -p benches -- NAME`, or `list`. The last line is
+//! `NAME ratio=X (goal ≥ Y)`; for a limit X is the limit over what was measured. The exit code is
+//! 1 if the goal was missed.
+
+mod edge;
+mod filter;
+mod host;
+mod memory;
+mod report;
+mod start;
+mod tweets;
+
+use std::process::ExitCode;
+
+use report::Report;
+
+type Error = Box<dyn std::error::Error>;
+
+/// A measurement.
+struct Bench {
+    name: &'static str,
+    about: &'static str,
+    /// What the ratio has to reach.
+    goal: f64,
+    run: fn(&mut Report) -> Result<(), Error>,
+}
+
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "extract",
+        about: "CPU a tweet from JSON to Avro datum, against json.loads + avro-python3 1.8.1",
+        goal: 38.0,
+        run: tweets::extract,
+    },
+    Bench {
+        name: "container",
+        about: "CPU a tweet from JSON into a deflate container, against the original's path",
+        goal: 38.0,
+        run: tweets::container,
+    },
+    Bench {
+        name: "filter",
+        about: "lines → filter → lines on 1 GB of 300-byte lines, against Redpanda Connect's core",
+        goal: 5.0,
+        run: filter::run,
+    },
+    Bench {
+        name: "edge",
+        about: "an edge with a crossing of the ABI: at most 1 µs a batch plus 5 ns a record",
+        goal: 1.0,
+        run: edge::run,
+    },
+    Bench {
+        name: "memory",
+        about: "peak memory of the whole demo: at most 150 MiB",
+        goal: 1.0,
+        run: memory::run,
+    },
+    Bench {
+        name: "start",
+        about: "from `host --config` to the first record through three stages: at most 150 ms",
+        goal: 1.0,
+        run: start::run,
+    },
+];
+
+fn main() -> ExitCode {
+    let name = std::env::args().nth(1).unwrap_or_default();
+    if name == "list" {
+        for bench in BENCHES {
+            println!("{:<10} {} (goal ≥ {})", bench.name, bench.about, bench.goal);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let Some(bench) = BENCHES.iter().find(|bench| bench.name == name) else {
+        eprintln!("usage: cargo run --release -p benches -- NAME\nhint: `list` names them all");
+        return ExitCode::from(2);
+    };
+    let mut report = Report::default();
+    println!("{}", bench.about);
+    match (bench.run)(&mut report) {
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+        Ok(()) => {
+            let ratio = report.print();
+            println!("{} ratio={ratio:.2} (goal ≥ {})", bench.name, bench.goal);
+            ExitCode::from(u8::from(ratio < bench.goal))
+        }
+    }
+}

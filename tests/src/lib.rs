@@ -10,6 +10,7 @@ pub mod parts;
 pub mod process;
 pub mod python;
 pub mod summary;
+pub mod thirdparty;
 
 use std::path::PathBuf;
 
