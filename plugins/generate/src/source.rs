@@ -1,0 +1,228 @@
+//! The source: records at a rate, or as many as are taken.
+
+use crate::config::{Kind, Options};
+use crate::languages::LANGUAGES;
+use crate::people::simple_user;
+use crate::rng::{Rng, mix};
+use crate::stream::Stream;
+use plugin_api::BatchLimits;
+use plugin_api::prelude::*;
+use plugin_api::time::Civil;
+use std::convert::Infallible;
+use std::io::Write;
+
+/// Pace of the times where records are made as fast as they are taken.
+const UNPACED: f64 = 50.0;
+
+/// Source `generate`.
+pub struct Generate {
+    ctx: Context,
+    limits: BatchLimits,
+    makes: Makes,
+    rate: Option<f64>,
+    /// How many to make, and how many were made.
+    count: u64,
+    made: u64,
+    start_us: i64,
+    /// When the first record was due, on the monotonic clock.
+    start_ns: u64,
+    builder: BatchBuilder,
+    id: Vec<u8>,
+}
+
+enum Makes {
+    Tweets(Box<Stream>),
+    Users { rng: Rng, first: u64, step: u64 },
+}
+
+impl Source for Generate {
+    const NAME: &'static str = "generate";
+    type Options = Options;
+
+    fn plan(options: &Options) -> Result<Planned, StageError> {
+        check(options)?;
+        Ok(Planned::new(ContentType::json()))
+    }
+
+    fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {
+        let (worker, workers) = (ctx.worker(), ctx.workers().max(1));
+        let start_us = check(&options)?.unwrap_or_else(|| ctx.now_us());
+        // Each worker makes its share at its share of the rate.
+        let share = |count: u64| {
+            let (worker, workers) = (u64::from(worker), u64::from(workers));
+            count / workers + u64::from(worker < count % workers)
+        };
+        let makes = match options.kind {
+            Kind::Users => Makes::Users {
+                rng: Rng::new(mix(options.seed ^ mix(u64::from(worker)))),
+                first: u64::from(worker) + 1,
+                step: u64::from(workers),
+            },
+            Kind::Tweets => {
+                let languages = options.languages.as_deref();
+                let start_ms = start_us.div_euclid(1_000);
+                let stream =
+                    Stream::new(options.seed, worker, start_ms, options.deletes, languages);
+                Makes::Tweets(Box::new(stream))
+            }
+        };
+        Ok(Self {
+            limits: ctx.batch_limits(),
+            makes,
+            rate: options.rate.map(|rate| rate / f64::from(workers)),
+            count: options.count.map_or(u64::MAX, share),
+            made: 0,
+            start_us,
+            start_ns: ctx.monotonic_ns(),
+            builder: BatchBuilder::new(),
+            id: Vec::new(),
+            ctx: ctx.clone(),
+        })
+    }
+
+    fn poll(
+        &mut self,
+        budget: usize,
+        deadline_ns: u64,
+        out: &mut Out<'_, '_>,
+    ) -> Result<Poll, StageError> {
+        let mut left = budget;
+        while left > 0 && self.made < self.count {
+            let now = self.ctx.monotonic_ns();
+            if self.due_ns() > now {
+                if now >= deadline_ns || !self.ctx.sleep_until(self.due_ns().min(deadline_ns)) {
+                    return Ok(Poll::Idle);
+                }
+                continue;
+            }
+            let batch = self.batch(left, now);
+            left -= batch.len();
+            if out.emit(0, batch) == Emit::Full || self.ctx.monotonic_ns() >= deadline_ns {
+                return Ok(self.more());
+            }
+        }
+        Ok(self.more())
+    }
+}
+
+impl Generate {
+    fn more(&self) -> Poll {
+        if self.made < self.count {
+            Poll::More
+        } else {
+            Poll::Finished
+        }
+    }
+
+    /// When the next record is due, on the monotonic clock.
+    fn due_ns(&self) -> u64 {
+        let Some(rate) = self.rate else { return 0 };
+        self.start_ns + (self.made as f64 / rate * 1e9) as u64
+    }
+
+    /// Records that are due by `now`, as many as a batch and `left` allow.
+    fn batch(&mut self, left: usize, now: u64) -> Batch {
+        let pace = self.rate.unwrap_or(UNPACED);
+        let max = self.limits.max_records.clamp(1, left);
+        while self.builder.len() < max
+            && self.builder.bytes() < self.limits.max_bytes
+            && self.made < self.count
+            && self.due_ns() <= now
+        {
+            let us = self.start_us + (self.made as f64 / pace * 1e6) as i64;
+            self.made += 1;
+            match &mut self.makes {
+                Makes::Users { rng, first, step } => {
+                    let id = *first;
+                    *first += *step;
+                    write(&mut self.builder, |out| simple_user(id, rng, out));
+                    set(&mut self.id, format_args!("{id}"));
+                    self.builder.ts_us(Some(us));
+                }
+                Makes::Tweets(stream) => {
+                    let mut made = None;
+                    let ms = us.div_euclid(1_000);
+                    write(&mut self.builder, |out| made = Some(stream.next(ms, out)));
+                    if let Some(made) = made {
+                        self.builder.ts_us(Some(made.ms * 1_000));
+                        let kind = if made.delete { "delete/" } else { "" };
+                        set(&mut self.id, format_args!("{kind}{}", made.id));
+                    }
+                }
+            }
+            self.builder.header("id", Some(&self.id));
+        }
+        self.builder.finish()
+    }
+}
+
+fn write(builder: &mut BatchBuilder, write: impl FnOnce(&mut Vec<u8>)) {
+    let written = builder.write(|out| {
+        write(out);
+        Ok::<(), Infallible>(())
+    });
+    match written {
+        Ok(_) => {}
+        Err(never) => match never {},
+    }
+}
+
+fn set(id: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    id.clear();
+    // Writing to a `Vec` cannot fail.
+    let _ = id.write_fmt(text);
+}
+
+/// Checks the options; the start time in microseconds, if one is set.
+fn check(options: &Options) -> Result<Option<i64>, StageError> {
+    if options
+        .rate
+        .is_some_and(|rate| !(rate > 0.0 && rate <= 1e9))
+    {
+        return Err(StageError::config("/rate", "the rate must be above 0"));
+    }
+    if !(0.0..=1.0).contains(&options.deletes) {
+        return Err(StageError::config("/deletes", "a share is between 0 and 1"));
+    }
+    for (index, code) in options.languages.iter().flatten().enumerate() {
+        if code != "en" && !LANGUAGES.iter().any(|language| language.code == code) {
+            let known: Vec<&str> = LANGUAGES.iter().map(|language| language.code).collect();
+            let message = format!("`{code}` is not among en, {}", known.join(", "));
+            return Err(StageError::config(&format!("/languages/{index}"), message));
+        }
+    }
+    if options.languages.as_ref().is_some_and(Vec::is_empty) {
+        return Err(StageError::config(
+            "/languages",
+            "at least one language is needed",
+        ));
+    }
+    let start = options.start_time.as_deref().map(|text| {
+        parse_time(text).ok_or_else(|| {
+            let message = format!("`{text}` is no time: expected such as \"2026-11-24T09:00:00Z\"");
+            StageError::config("/start_time", message)
+        })
+    });
+    start.transpose()
+}
+
+/// Reads `2026-11-24T09:00:00Z`, from 2011 on, when tweets' ids held times, to 2079.
+fn parse_time(text: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<i64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if !(2011..2080).contains(&year) || !(1..=12).contains(&month) || hour > 23 || minute > 59 {
+        return None;
+    }
+    let shifted_year = if month <= 2 { year - 1 } else { year };
+    let month_from_march = (month + 9) % 12;
+    let days = 365 * shifted_year + shifted_year / 4 - shifted_year / 100
+        + shifted_year / 400
+        + (153 * month_from_march + 2) / 5
+        + day
+        - 719_469;
+    let us = ((days * 24 + hour) * 60 + minute) * 60_000_000 + second * 1_000_000;
+    // What does not print as it was read, such as 30 February or a missing Z, is no time.
+    let printed = Civil::from_us(us).to_string();
+    (printed.replace(".000Z", "Z") == text).then_some(us)
+}
