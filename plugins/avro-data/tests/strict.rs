@@ -1,6 +1,8 @@
 //! Against a strict parser: what serde_json takes, ours takes, with the same values; what it
 //! refuses, ours refuses, wherever ours looks.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use avro_data::{ExtractError, Extractor, Schema, datum};

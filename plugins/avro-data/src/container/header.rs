@@ -102,6 +102,7 @@ impl<R: BufRead> Source<'_, R> {
             return Err(ReadError::Torn {
                 at: self.at,
                 what: "the file ends within its header".into(),
+                whole: false,
             });
         }
         Ok(bytes)
@@ -113,8 +114,9 @@ impl<R: BufRead> Source<'_, R> {
             Long::End | Long::Cut => Err(ReadError::Torn {
                 at: self.at,
                 what: "the file ends within its header".into(),
+                whole: false,
             }),
-            Long::TooLong => Err(ReadError::Corrupt {
+            Long::Overlong => Err(ReadError::Corrupt {
                 at: self.at,
                 what: "an integer of more than ten bytes".into(),
             }),
@@ -141,7 +143,7 @@ pub(super) enum Long {
     End,
     /// The file ends within it.
     Cut,
-    TooLong,
+    Overlong,
 }
 
 /// Reads an integer, counting bytes on.
@@ -163,5 +165,5 @@ pub(super) fn read_long(input: &mut impl BufRead, at: &mut u64) -> io::Result<Lo
             return Ok(Long::Value((value >> 1) as i64 ^ -((value & 1) as i64)));
         }
     }
-    Ok(Long::TooLong)
+    Ok(Long::Overlong)
 }

@@ -258,7 +258,13 @@ impl<R: Read> Reader<R> {
             return Ok(());
         }
         self.fault = Some(if self.sync.starts_with(&sync) {
-            self.torn("before the marker that ends the last block; all of its records are there")
+            let what = "the file ends before the marker that ends the last block; all of its records \
+                        are there";
+            ReadError::Torn {
+                at: self.at,
+                what: what.into(),
+                whole: true,
+            }
         } else {
             let at = self.at - sync.len() as u64;
             ReadError::Corrupt {
@@ -273,6 +279,7 @@ impl<R: Read> Reader<R> {
         ReadError::Torn {
             at: self.at,
             what: format!("the file ends {place}"),
+            whole: false,
         }
     }
 
@@ -281,7 +288,7 @@ impl<R: Read> Reader<R> {
             Ok(Long::Value(value)) => Some(Ok(value)),
             Ok(Long::End) => None,
             Ok(Long::Cut) => Some(Err(self.torn("within the head of a block"))),
-            Ok(Long::TooLong) => Some(Err(ReadError::Corrupt {
+            Ok(Long::Overlong) => Some(Err(ReadError::Corrupt {
                 at: self.at,
                 what: "an integer of more than ten bytes".into(),
             })),
@@ -305,7 +312,11 @@ impl<R: Read + Seek> Reader<R> {
         for _ in 0..position.index {
             if self.next()?.is_none() {
                 let what = "the file does not have the record to go on with".into();
-                return Err(ReadError::Torn { at: self.at, what });
+                return Err(ReadError::Torn {
+                    at: self.at,
+                    what,
+                    whole: false,
+                });
             }
         }
         Ok(())
@@ -326,6 +337,8 @@ pub enum ReadError {
         at: u64,
         /// Within what it ends.
         what: String,
+        /// Whether every record is there nonetheless: only the marker of the last block is not.
+        whole: bool,
     },
     /// The file holds what no writer writes.
     Corrupt {
@@ -344,9 +357,10 @@ impl ReadError {
     /// Adds how many of a torn block's records could be read.
     fn of_block(self, read: u64) -> ReadError {
         match self {
-            ReadError::Torn { at, what } => ReadError::Torn {
+            ReadError::Torn { at, what, whole } => ReadError::Torn {
                 at,
                 what: format!("{what}, {read} of which could be read"),
+                whole,
             },
             other => other,
         }
@@ -364,7 +378,7 @@ impl fmt::Display for ReadError {
         match self {
             ReadError::Io(error) => write!(f, "cannot read: {error}"),
             ReadError::NotAvro => f.write_str("not an Avro container file"),
-            ReadError::Torn { at, what } => write!(f, "torn after {at} bytes: {what}"),
+            ReadError::Torn { at, what, .. } => write!(f, "torn after {at} bytes: {what}"),
             ReadError::Corrupt { at, what } => write!(f, "corrupt at byte {at}: {what}"),
             ReadError::Schema(error) => write!(f, "its schema cannot be read: {error}"),
             ReadError::Codec(name) => write!(

@@ -52,11 +52,12 @@ fn unicode(json: &[u8], at: usize) -> Result<(usize, char), JsonError> {
     if let Some(c) = char::from_u32(unit) {
         return Ok((6, c));
     }
-    if unit < 0xDC00 && json.get(at + 6..at + 8) == Some(b"\\u") {
-        if let Some(low @ 0xDC00..0xE000) = hex(json, at + 8) {
-            let c = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
-            return Ok((12, char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER)));
-        }
+    if unit < 0xDC00
+        && json.get(at + 6..at + 8) == Some(b"\\u")
+        && let Some(low @ 0xDC00..0xE000) = hex(json, at + 8)
+    {
+        let c = 0x1_0000 + ((unit - 0xD800) << 10) + (low - 0xDC00);
+        return Ok((12, char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER)));
     }
     Ok((6, char::REPLACEMENT_CHARACTER))
 }

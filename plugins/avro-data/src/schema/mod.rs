@@ -6,6 +6,7 @@
 mod from;
 mod parse;
 mod print;
+mod same;
 
 use std::fmt;
 
@@ -121,6 +122,13 @@ impl Schema {
             Node::Record { fields, .. } => fields,
             _ => &[],
         }
+    }
+
+    /// Whether a datum of this schema is, byte by byte, one of the other: the same types in the
+    /// same order, and the same names of fields and symbols, where a dot counts as an underscore.
+    #[must_use]
+    pub fn same_datums(&self, other: &Schema) -> bool {
+        same::same((self, self.root), (other, other.root), &mut Vec::new())
     }
 
     /// A short name of a type for messages: `long`, `string`, `record Tweet`.

@@ -1,0 +1,519 @@
+//! All four stages through the real boundary.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use avro_data::container::{self, Reader, Writer};
+use avro_data::{Extractor, Schema, datum};
+use plugin_api::testing::{Harness, Outcome, TestHost, batch_of};
+use plugin_api::{Batch, BatchBuilder, ContentType, Poll};
+use plugin_avro::ThisPlugin;
+use serde_json::{Value, json};
+
+type Stage = Harness<ThisPlugin>;
+
+const USER: &str = r#"{"type":"record","name":"User","fields":[
+    {"name":"id","type":"long"},{"name":"name","type":["null","string"]}]}"#;
+
+fn schema(name: &str) -> String {
+    format!("{}/../../schemas/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn data(path: &str) -> Option<PathBuf> {
+    let found = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/data")
+        .join(path);
+    if found.exists() {
+        return Some(found);
+    }
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "missing: {}",
+        found.display()
+    );
+    eprintln!("skipped: no ../shared/data/{path}");
+    None
+}
+
+fn user(id: i64) -> Vec<u8> {
+    let mut out = Vec::new();
+    let json = format!(r#"{{"id":{id},"name":"user {id}"}}"#);
+    Extractor::new(&Schema::parse(USER).unwrap())
+        .unwrap()
+        .extract(json.as_bytes(), &mut out)
+        .unwrap();
+    out
+}
+
+fn users(range: std::ops::Range<i64>) -> Batch {
+    batch_of(range.map(user))
+}
+
+/// A container file of users.
+fn write_users(path: &Path, range: std::ops::Range<i64>) {
+    let file = fs::File::create(path).unwrap();
+    let schema = Schema::parse(USER).unwrap();
+    let mut writer = Writer::new(file, &schema, container::Codec::Deflate, 100).unwrap();
+    for id in range {
+        writer.append(&user(id)).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+/// The records of a container file as JSON.
+fn read_file(path: &Path) -> (Schema, Vec<Value>) {
+    let mut reader = Reader::new(fs::File::open(path).unwrap()).unwrap();
+    let schema = reader.schema().clone();
+    let mut values = Vec::new();
+    while let Some(record) = reader.next().unwrap() {
+        let mut json = Vec::new();
+        datum::to_json(&schema, record, &mut json).unwrap();
+        values.push(serde_json::from_slice(&json).unwrap());
+    }
+    (schema, values)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn ids(outcome: &Outcome) -> Vec<String> {
+    let batches = outcome.batches.iter();
+    batches
+        .flat_map(|(_, batch)| {
+            let ids = batch.iter().map(|r| r.header("id").unwrap().to_vec());
+            ids.map(|id| String::from_utf8(id).unwrap())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn json_becomes_datums_and_json_again() {
+    let options = json!({ "schema": schema("user.avsc") });
+    let mut encode = Stage::processor("avro-encode", &options, &[ContentType::json()]).unwrap();
+    let planned = encode.planned().outputs[0].clone();
+    assert_eq!(
+        planned.schema,
+        Some(
+            Schema::parse(&fs::read_to_string(schema("user.avsc")).unwrap())
+                .unwrap()
+                .json()
+                .to_owned()
+        )
+    );
+    let mut input = BatchBuilder::new();
+    input.push(Some(
+        br#"{"id": 1, "name": "Ann", "address": "here", "more": [1]}"#,
+    ));
+    input
+        .key(Some(b"k"))
+        .ts_us(Some(7))
+        .header("id", Some(b"x:1"));
+    input.push(Some(br#"{"id": 2, "name": "Bob"}"#));
+    input.push(Some(b"{"));
+    input.push(None);
+    let out = encode.process(0, &input.finish()).unwrap();
+    let record = out.batches[0].1.record(0);
+    assert_eq!((record.key(), record.ts_us()), (Some(&b"k"[..]), Some(7)));
+    assert_eq!(record.header("id"), Some(&b"x:1"[..]));
+    let rejected: Vec<_> = out
+        .rejected
+        .iter()
+        .map(|(_, i, reason, at)| (*i, reason.as_str(), at.as_str()))
+        .collect();
+    assert_eq!(
+        rejected,
+        [
+            (
+                1,
+                "required field `address` is missing (looked at /address)",
+                "/address"
+            ),
+            (2, "not valid JSON at byte 1: no key where one must be", ""),
+            (3, "a record without a value", ""),
+        ]
+    );
+    let mut decode = Stage::processor("avro-decode", &json!({}), &[planned]).unwrap();
+    let back = decode.process(0, &out.batches[0].1).unwrap();
+    assert_eq!(back.texts(), [r#"{"id":1,"name":"Ann","address":"here"}"#]);
+    let bad = decode.process(0, &batch_of(["\u{2}"])).unwrap();
+    assert_eq!(
+        bad.rejected[0].2,
+        "not a datum of the schema at byte 1: ends too early"
+    );
+}
+
+#[test]
+fn a_whole_minute_of_the_stream_into_a_file() {
+    let Some(path) = data("archive-stream/2021-01-01-10-29.json.bz2") else {
+        return;
+    };
+    let mut bytes = Vec::new();
+    bzip2::read::MultiBzDecoder::new(fs::File::open(path).unwrap())
+        .read_to_end(&mut bytes)
+        .unwrap();
+    let lines: Vec<&[u8]> = bytes
+        .split(|b| *b == b'\n')
+        .filter(|l| l.len() > 1)
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    for codec in ["null", "deflate", "snappy", "zstd"] {
+        let path = folder.path().join(format!("{codec}.avro"));
+        let options = json!({ "path": path, "codec": codec, "schema": schema("tweet_full.avsc") });
+        let mut sink = Stage::sink("avro-file", &options, &[ContentType::json()]).unwrap();
+        let mut rejected = 0;
+        for lines in lines.chunks(1000) {
+            let out = sink.write(&batch_of(lines)).unwrap();
+            rejected += out.rejected.len();
+            assert!(
+                out.rejected
+                    .iter()
+                    .all(|r| r.2.contains("`t_id` is missing"))
+            );
+        }
+        sink.checkpoint(1, true).unwrap();
+        sink.commit(1).unwrap();
+        sink.close().unwrap();
+        assert_eq!(rejected, 355);
+        let (_, records) = read_file(&path);
+        assert_eq!(records.len(), 2830);
+        let tweets = lines
+            .iter()
+            .map(|l| serde_json::from_slice::<Value>(l).unwrap());
+        let tweets = tweets.filter(|tweet| tweet.get("delete").is_none());
+        for (record, tweet) in records.iter().zip(tweets) {
+            assert_eq!(record["t_id"], tweet["id"]);
+            assert_eq!(record["t_u_name"], tweet["user"]["name"]);
+        }
+    }
+}
+
+#[test]
+fn files_roll_and_never_overwrite() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users-{date}.avro");
+    let options = json!({ "path": path, "roll": { "max_records": 10 } });
+    let input = ContentType::avro(USER);
+    for _ in 0..2 {
+        let host = TestHost::leaked();
+        host.set_now_us(1);
+        let inputs = std::slice::from_ref(&input);
+        let mut sink = Stage::open_on(host, "sink", "avro-file", &options, inputs).unwrap();
+        sink.write(&users(0..15)).unwrap();
+        sink.checkpoint(1, false).unwrap();
+        assert!(
+            names(folder.path())
+                .iter()
+                .any(|name| name.ends_with(".inprogress"))
+        );
+        sink.write(&users(15..25)).unwrap();
+        sink.checkpoint(2, true).unwrap();
+        sink.close().unwrap();
+    }
+    let names = names(folder.path());
+    assert_eq!(
+        names,
+        [
+            "users-1970-01-01-1.avro",
+            "users-1970-01-01-2.avro",
+            "users-1970-01-01-3.avro",
+            "users-1970-01-01-4.avro",
+            "users-1970-01-01-5.avro",
+            "users-1970-01-01.avro"
+        ]
+    );
+    let all: usize = names
+        .iter()
+        .map(|n| read_file(&folder.path().join(n)).1.len())
+        .sum();
+    assert_eq!(all, 50);
+    let mut source = Stage::source(
+        "avro-file",
+        &json!({ "path": folder.path().join("*.avro") }),
+    )
+    .unwrap();
+    assert_eq!(source.poll_to_end().unwrap().emitted(), 50);
+}
+
+#[test]
+fn what_a_checkpoint_covered_is_readable_without_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("u.avro");
+    let options = json!({ "path": path });
+    let mut sink = Stage::sink("avro-file", &options, &[ContentType::avro(USER)]).unwrap();
+    sink.write(&users(0..7)).unwrap();
+    sink.checkpoint(1, false).unwrap();
+    sink.write(&users(7..9)).unwrap();
+    // Killed here: the file as it is on disk.
+    let (_, records) = read_file(&folder.path().join("u.avro.inprogress"));
+    assert_eq!(records.len(), 7);
+}
+
+#[test]
+fn a_datum_of_another_schema_is_kept_out_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("u.avro");
+    let mut sink = Stage::sink(
+        "avro-file",
+        &json!({ "path": path }),
+        &[ContentType::avro(USER)],
+    )
+    .unwrap();
+    let mut long = user(2);
+    long.push(0);
+    let out = sink
+        .write(&batch_of([user(1), long, b"\x02\x09".to_vec(), user(3)]))
+        .unwrap();
+    let rejected: Vec<_> = out.rejected.iter().map(|r| (r.1, r.2.as_str())).collect();
+    assert_eq!(
+        rejected,
+        [
+            (1, "bytes after the datum of the schema"),
+            (
+                2,
+                "not a datum of the schema at byte 2: a union without such a type"
+            ),
+        ]
+    );
+    sink.checkpoint(1, true).unwrap();
+    sink.close().unwrap();
+    let (_, records) = read_file(&path);
+    assert_eq!(
+        records,
+        [
+            json!({"id":1,"name":"user 1"}),
+            json!({"id":3,"name":"user 3"})
+        ]
+    );
+}
+
+#[test]
+fn files_are_read_in_order_with_ids_and_go_on_from_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    write_users(&folder.path().join("a.avro"), 0..30);
+    write_users(&folder.path().join("b.avro"), 30..50);
+    let options = json!({ "path": folder.path() });
+    let mut source = Stage::source("avro-file", &options).unwrap();
+    let all = source.poll_to_end().unwrap();
+    assert_eq!(all.values(), (0..50).map(user).collect::<Vec<_>>());
+    let all_ids = ids(&all);
+    assert!(all_ids[0].starts_with("a.avro:") && all_ids[0].ends_with(".0"));
+    assert!(all_ids[30].starts_with("b.avro:"));
+    let unique: std::collections::HashSet<_> = all_ids.iter().collect();
+    assert_eq!(unique.len(), 50);
+    for stop in 0..=50 {
+        let mut first = Stage::source("avro-file", &options).unwrap();
+        assert_eq!(first.poll_records(stop).unwrap().emitted(), stop);
+        let (state, _) = first.checkpoint(1, false).unwrap();
+        let mut second = Stage::source("avro-file", &options).unwrap();
+        second.restore(1, 1, Some(&state)).unwrap();
+        let rest = second.poll_to_end().unwrap();
+        assert_eq!(
+            rest.values(),
+            (stop as i64..50).map(user).collect::<Vec<_>>(),
+            "{stop}"
+        );
+        assert_eq!(ids(&rest), all_ids[stop..]);
+    }
+}
+
+#[test]
+fn a_poll_never_gives_more_than_its_budget() {
+    let folder = tempfile::tempdir().unwrap();
+    write_users(&folder.path().join("a.avro"), 0..30);
+    let mut source = Stage::source("avro-file", &json!({ "path": folder.path() })).unwrap();
+    let (poll, out) = source.poll(7, 1000).unwrap();
+    assert_eq!((poll, out.emitted()), (Poll::More, 7));
+    assert_eq!(source.poll_to_end().unwrap().emitted(), 23);
+}
+
+#[test]
+fn the_originals_torn_file_and_one_cut_in_the_middle() {
+    let Some(path) = data("stream-mining/tweet_full.avro") else {
+        return;
+    };
+    let mut source = Stage::source("avro-file", &json!({ "path": path })).unwrap();
+    let all = source.poll_to_end().unwrap();
+    assert_eq!(all.emitted(), 61);
+    assert!(all.rejected_raw.is_empty(), "nothing was lost");
+    let errors: Vec<_> = source
+        .host()
+        .log_lines()
+        .into_iter()
+        .map(|l| l.message)
+        .collect();
+    let errors: Vec<_> = errors
+        .iter()
+        .filter(|m| m.contains("torn after 27444 bytes"))
+        .collect();
+    assert_eq!(errors.len(), 1);
+    // As the shipped schema has it: dots are underscores.
+    let options = json!({ "path": path, "schema": schema("tweet_full.avsc") });
+    let mut renamed = Stage::source("avro-file", &options).unwrap();
+    let planned = renamed.planned().outputs[0].schema.clone().unwrap();
+    assert!(planned.contains("\"t_created_at\""));
+    assert_eq!(renamed.poll_to_end().unwrap().values(), all.values());
+
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(&path).unwrap();
+    fs::write(folder.path().join("a.avro"), &bytes[..20_000]).unwrap();
+    fs::write(folder.path().join("b.avro"), &bytes).unwrap();
+    let mut source = Stage::source("avro-file", &json!({ "path": folder.path() })).unwrap();
+    let out = source.poll_to_end().unwrap();
+    assert_eq!(
+        out.rejected_raw.len(),
+        1,
+        "one dead letter for what was lost"
+    );
+    assert!(
+        out.rejected_raw[0].1.contains("of which could be read"),
+        "{}",
+        out.rejected_raw[0].1
+    );
+    let whole = out.emitted() - 61;
+    assert!((39..61).contains(&whole), "{whole}");
+    let values = out.values();
+    assert_eq!(values[..whole], all.values()[..whole]);
+    assert_eq!(values[whole..], all.values()[..]);
+}
+
+#[test]
+fn other_schemas_are_resolved_to_the_one_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    write_users(&folder.path().join("a.avro"), 0..3);
+    let wanted = folder.path().join("wanted.avsc");
+    fs::write(
+        &wanted,
+        r#"{"type":"record","name":"User","fields":[{"name":"name","type":["null","string"]},
+            {"name":"id","type":"double"},{"name":"age","type":"int","default":7}]}"#,
+    )
+    .unwrap();
+    let path = folder.path().join("*.avro");
+    let options = json!({ "path": path, "schema": wanted });
+    let mut source = Stage::source("avro-file", &options).unwrap();
+    let planned = source.planned().outputs[0].clone();
+    let out = source.poll_to_end().unwrap();
+    let mut decode = Stage::processor("avro-decode", &json!({}), &[planned]).unwrap();
+    assert_eq!(
+        decode.process(0, &out.batches[0].1).unwrap().texts(),
+        [
+            r#"{"name":"user 0","id":0.0,"age":7}"#,
+            r#"{"name":"user 1","id":1.0,"age":7}"#,
+            r#"{"name":"user 2","id":2.0,"age":7}"#
+        ]
+    );
+    fs::write(
+        &wanted,
+        r#"{"type":"record","name":"User","fields":[{"name":"email","type":"string"}]}"#,
+    )
+    .unwrap();
+    let mut source = Stage::source("avro-file", &options).unwrap();
+    let error = source.poll_to_end().unwrap_err().to_string();
+    assert!(
+        error.contains("a.avro: its records cannot be had in the schema wanted"),
+        "{error}"
+    );
+}
+
+#[test]
+fn says_at_plan_time_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = |kind: &str, name: &str, options: Value, inputs: &[ContentType]| {
+        let error = Stage::plan(kind, name, &options, inputs)
+            .map(|_| ())
+            .unwrap_err();
+        (error.pointer, error.message)
+    };
+    let user = schema("user.avsc");
+    let (at, message) = plan(
+        "processor",
+        "avro-encode",
+        json!({ "schema": "/no/such.avsc" }),
+        &[ContentType::json()],
+    );
+    assert_eq!(at, "/schema");
+    assert!(message.starts_with("cannot read /no/such.avsc"));
+    let avro = ContentType::avro(USER);
+    let (at, message) = plan(
+        "processor",
+        "avro-encode",
+        json!({ "schema": user }),
+        std::slice::from_ref(&avro),
+    );
+    assert_eq!(at, "/inputs");
+    assert!(message.starts_with("the input is Avro already"));
+    let (at, _) = plan(
+        "processor",
+        "avro-decode",
+        json!({}),
+        &[ContentType::json()],
+    );
+    assert_eq!(at, "/inputs");
+    let (at, _) = plan(
+        "processor",
+        "avro-decode",
+        json!({}),
+        &[ContentType::bytes()],
+    );
+    assert_eq!(at, "/schema");
+    let out = folder.path().join("x.avro");
+    let (at, message) = plan(
+        "sink",
+        "avro-file",
+        json!({ "path": out }),
+        &[ContentType::json()],
+    );
+    assert_eq!(at, "/schema");
+    assert!(message.contains("avro-encode"));
+    let (at, _) = plan(
+        "sink",
+        "avro-file",
+        json!({ "path": "x-{day}.avro" }),
+        std::slice::from_ref(&avro),
+    );
+    assert_eq!(at, "/path");
+    let (at, _) = plan(
+        "sink",
+        "avro-file",
+        json!({ "path": out, "block_size": 0 }),
+        std::slice::from_ref(&avro),
+    );
+    assert_eq!(at, "/block_size");
+    let (at, _) = plan(
+        "sink",
+        "avro-file",
+        json!({ "path": out }),
+        &[avro, ContentType::json()],
+    );
+    assert_eq!(at, "/inputs");
+    let (at, _) = plan(
+        "source",
+        "avro-file",
+        json!({ "path": folder.path().join("no.avro") }),
+        &[],
+    );
+    assert_eq!(at, "/path");
+    fs::write(folder.path().join("text.avro"), "hello, this is text").unwrap();
+    let (at, message) = plan(
+        "source",
+        "avro-file",
+        json!({ "path": folder.path().join("text.avro") }),
+        &[],
+    );
+    assert_eq!(at, "/path");
+    assert!(message.ends_with("not an Avro container file"), "{message}");
+    assert_eq!(
+        names(folder.path()),
+        ["text.avro"],
+        "planning writes nothing"
+    );
+}
