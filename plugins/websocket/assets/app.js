@@ -145,12 +145,14 @@ function display(frame, at_once) {
 }
 
 function figures() {
-  if (!shown) return;
-  const parts = [];
-  if (Number.isFinite(shown.records)) parts.push(`${number.format(shown.records)} records`);
-  if (Number.isFinite(shown.distinct)) parts.push(`${number.format(shown.distinct)} different words`);
-  if (Number.isFinite(shown.time_ms)) parts.push(`cloud ${number.format(shown.seq)} at ${clock.format(shown.time_ms)}`);
-  id("figures").textContent = parts.join(" · ");
+  const parts = {
+    count: Number.isFinite(shown.records) && `${number.format(shown.records)} records`,
+    distinct: Number.isFinite(shown.distinct) && `${number.format(shown.distinct)} different words`,
+    last: Number.isFinite(shown.time_ms) && `cloud ${number.format(shown.seq)} at ${clock.format(shown.time_ms)}`,
+  };
+  for (const [name, text] of Object.entries(parts)) {
+    id(name).textContent = text || "";
+  }
 }
 
 function list(frame) {
@@ -172,7 +174,6 @@ function row() {
   const item = document.createElement("li");
   const name = document.createElement("span");
   name.className = "name";
-  name.dir = "auto";
   const count = document.createElement("span");
   count.className = "number";
   const bar = document.createElement("meter");
@@ -291,7 +292,7 @@ function tip(event) {
   const box = id("stage").getBoundingClientRect();
   const x = Math.min(event.clientX - box.left + 14, box.width - tag.offsetWidth - 8);
   const y = Math.min(event.clientY - box.top + 16, box.height - tag.offsetHeight - 8);
-  tag.animate([{ transform: `translate(${Math.max(4, x)}px, ${Math.max(4, y)}px)` }], { duration: 0, fill: "forwards" });
+  tag.style.transform = `translate(${Math.max(4, x)}px, ${Math.max(4, y)}px)`;
 }
 
 id("pause").onclick = () => pause(!paused);

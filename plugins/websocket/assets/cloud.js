@@ -21,28 +21,29 @@ export class Cloud {
     this.begun = 0;
     this.running = false;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
-    this.fit = { scale: 1, left: 0, top: 0, ratio: 1 };
+    this.ratio = 1;
+    this.fit = { scale: 1, left: 0, top: 0 };
+    this.fitted = this.fit;
   }
 
   /** Shows a frame; moves there unless `at_once`. */
   show(frame, at_once) {
     const before = this.positions(performance.now());
-    this.frame = frame;
-    this.layout();
     const jump = at_once || this.still.matches || document.hidden || before.size === 0;
+    this.frame = frame;
+    const from = this.fit;
+    this.layout();
+    this.fitted = jump ? this.fit : from;
     this.moves = [];
     for (const word of frame.words) {
-      const from = before.get(word.text);
+      const to = pose(word, 1);
+      const old = before.get(word.text);
       before.delete(word.text);
-      this.moves.push({
-        word,
-        from: jump ? pose(word, 1) : from ? { ...from, rotate: turn(from.rotate, word.rotate) } : { ...pose(word, 0), size: word.size * 0.7 },
-        to: pose(word, 1),
-      });
+      this.moves.push({ word, from: jump ? to : old ?? { ...to, alpha: 0, size: word.size * 0.7 }, to });
     }
     if (!jump) {
-      for (const [text, from] of before) {
-        this.moves.push({ word: { ...from.word, text }, from, to: { ...from, alpha: 0, size: from.size * 0.7 } });
+      for (const old of before.values()) {
+        this.moves.push({ word: old.word, from: old, to: { ...old, alpha: 0, size: old.size * 0.7 } });
       }
     }
     this.begun = performance.now() - (jump ? MOVE_MS : 0);
@@ -62,8 +63,10 @@ export class Cloud {
       this.canvas.width = width;
       this.canvas.height = height;
     }
-    this.fit.ratio = ratio;
+    this.ratio = ratio;
     this.layout();
+    this.fitted = this.fit;
+    this.sprites.clear();
     this.redraw();
   }
 
@@ -78,9 +81,9 @@ export class Cloud {
   at(x, y) {
     if (!this.frame) return null;
     const box = this.canvas.getBoundingClientRect();
-    const { scale, left, top, ratio } = this.fit;
-    const cx = ((x - box.left) * ratio - left) / scale;
-    const cy = ((y - box.top) * ratio - top) / scale;
+    const { scale, left, top } = this.fit;
+    const cx = ((x - box.left) * this.ratio - left) / scale;
+    const cy = ((y - box.top) * this.ratio - top) / scale;
     for (const word of this.frame.words) {
       let dx = cx - word.x;
       let dy = cy - word.y;
@@ -93,13 +96,10 @@ export class Cloud {
   layout() {
     if (!this.frame) return;
     const { width, height } = this.canvas;
-    const margin = 14 * this.fit.ratio;
-    const bounds = inked(this.frame);
-    const scale = Math.max(0.01, Math.min((width - margin * 2) / bounds.width, (height - margin * 2) / bounds.height));
-    if (scale !== this.fit.scale) this.sprites.clear();
-    this.fit.scale = scale;
-    this.fit.left = (width - bounds.width * scale) / 2 - bounds.left * scale;
-    this.fit.top = (height - bounds.height * scale) / 2 - bounds.top * scale;
+    const margin = 12 * this.ratio;
+    const shown = reach(this.frame);
+    const scale = Math.max(0.01, Math.min((width - margin * 2) / shown.width, (height - margin * 2) / shown.height));
+    this.fit = { scale, left: (width - this.frame.width * scale) / 2, top: (height - this.frame.height * scale) / 2 };
   }
 
   positions(now) {
@@ -107,7 +107,7 @@ export class Cloud {
     const found = new Map();
     for (const move of this.moves) {
       const at = between(move, part);
-      if (at.alpha > 0.02) found.set(move.word.text, { ...at, word: move.word });
+      if (at.alpha > 0.02) found.set(move.word.text, at);
     }
     return found;
   }
@@ -122,7 +122,8 @@ export class Cloud {
     }
     this.clear();
     const eased = ease(part);
-    for (const move of this.moves) this.drawSprite(move.word, between(move, eased));
+    const fit = between({ from: this.fitted, to: this.fit }, eased);
+    for (const move of this.moves) this.drawSprite(move.word, between(move, eased), fit);
     requestAnimationFrame((then) => this.step(then));
   }
 
@@ -138,34 +139,33 @@ export class Cloud {
     this.pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
-  place(at) {
-    const { scale, left, top } = this.fit;
-    this.pen.setTransform(1, 0, 0, 1, left + at.x * scale, top + at.y * scale);
+  place(at, fit) {
+    this.pen.setTransform(1, 0, 0, 1, fit.left + at.x * fit.scale, fit.top + at.y * fit.scale);
     if (at.rotate) this.pen.rotate((at.rotate * Math.PI) / 180);
+    this.pen.globalAlpha = at.alpha;
   }
 
   drawWord(pen, word, at) {
-    this.place(at);
-    pen.globalAlpha = at.alpha;
+    this.place(at, this.fit);
     pen.fillStyle = this.color(word);
-    set(pen, word, at.size * this.fit.scale, word.width * this.fit.scale * (at.size / word.size));
+    set(pen, word.text, at.size * this.fit.scale, word.width * this.fit.scale);
   }
 
-  drawSprite(word, at) {
-    let sprite = this.sprites.get(word.text);
-    if (!sprite || Math.abs(sprite.size / word.size - 1) > 0.02) {
-      sprite = this.sprite(word);
-      this.sprites.set(word.text, sprite);
-      if (this.sprites.size > 4000) this.sprites.clear();
-    }
-    this.place(at);
-    this.pen.globalAlpha = at.alpha;
-    const grow = at.size / sprite.size;
-    this.pen.drawImage(sprite.image, -sprite.left * grow, -sprite.top * grow, sprite.image.width * grow, sprite.image.height * grow);
-  }
-
-  sprite(word) {
+  drawSprite(word, at, fit) {
     const size = word.size * this.fit.scale;
+    let sprite = this.sprites.get(word.text);
+    if (!sprite || Math.abs(sprite.size / size - 1) > 0.1) {
+      if (this.sprites.size > 4000) this.sprites.clear();
+      sprite = this.sprite(word, size);
+      this.sprites.set(word.text, sprite);
+    }
+    this.place(at, fit);
+    const grow = (at.size * fit.scale) / sprite.size;
+    const { image, left, top } = sprite;
+    this.pen.drawImage(image, -left * grow, -top * grow, image.width * grow, image.height * grow);
+  }
+
+  sprite(word, size) {
     const width = word.width * this.fit.scale;
     const image = document.createElement("canvas");
     image.width = Math.ceil(width + size * 0.3) + 4;
@@ -174,8 +174,8 @@ export class Cloud {
     const pen = image.getContext("2d");
     pen.translate(left, top);
     pen.fillStyle = this.color(word);
-    set(pen, word, size, width);
-    return { image, left, top, size: word.size };
+    set(pen, word.text, size, width);
+    return { image, left, top, size };
   }
 
   color(word) {
@@ -185,53 +185,43 @@ export class Cloud {
 }
 
 /** Sets a word at the origin, in pixels, no wider than `width`. */
-function set(pen, word, size, width) {
+function set(pen, text, size, width) {
   pen.font = `700 ${size}px ${FAMILY}`;
   pen.textAlign = "center";
   pen.textBaseline = "alphabetic";
   if ("fontKerning" in pen) pen.fontKerning = "none";
   if ("textRendering" in pen) pen.textRendering = "optimizeSpeed";
-  const own = pen.measureText(word.text).width;
+  const own = pen.measureText(text).width;
   if (own > width * 1.01) pen.scale(width / own, 1);
-  pen.fillText(word.text, 0, 0);
+  pen.fillText(text, 0, 0);
 }
 
-/** The part of the canvas that words take, so that a small cloud is not lost on it. */
-function inked(frame) {
-  let [left, top, right, bottom] = [frame.width, frame.height, 0, 0];
+/** The part of the canvas, about its middle, that words take: in steps, so that it seldom changes. */
+function reach(frame) {
+  let [across, down] = [0, 0];
+  const [middle, centre] = [frame.width / 2, frame.height / 2];
   for (const { x, y, size, width, rotate } of frame.words) {
     const half = width / 2;
-    const [up, down] = [size * 0.8, size * 0.24];
-    left = Math.min(left, rotate ? x - up : x - half);
-    right = Math.max(right, rotate ? x + down : x + half);
-    top = Math.min(top, rotate ? y - half : y - up);
-    bottom = Math.max(bottom, rotate ? y + half : y + down);
+    const [up, low] = [size * 0.78, size * 0.24];
+    across = Math.max(across, rotate ? x + low - middle : x + half - middle, rotate ? middle - (x - up) : middle - (x - half));
+    down = Math.max(down, rotate ? y + half - centre : y + low - centre, rotate ? centre - (y - half) : centre - (y - up));
   }
-  // Frames of one stream keep one zoom: only a cloud far smaller than its canvas is enlarged.
-  const full = { left: 0, top: 0, width: frame.width, height: frame.height };
-  if (right <= left || bottom <= top) return full;
-  const small = (right - left) < frame.width * 0.72 && (bottom - top) < frame.height * 0.72;
-  return small ? { left: frame.width * 0.14, top: frame.height * 0.14, width: frame.width * 0.72, height: frame.height * 0.72 } : full;
+  const step = (part) => Math.min(1, Math.max(0.5, Math.ceil(part * 16) / 16));
+  return { width: frame.width * step(across / middle), height: frame.height * step(down / centre) };
 }
 
 function pose(word, alpha) {
-  return { x: word.x, y: word.y, size: word.size, rotate: word.rotate, alpha };
+  return { x: word.x, y: word.y, size: word.size, rotate: word.rotate, alpha, word };
 }
 
+/** Every number between those of `from` and `to`. */
 function between({ from, to }, part) {
   if (part >= 1) return to;
-  const mix = (a, b) => a + (b - a) * part;
-  return {
-    x: mix(from.x, to.x),
-    y: mix(from.y, to.y),
-    size: mix(from.size, to.size),
-    rotate: mix(from.rotate, to.rotate),
-    alpha: mix(from.alpha, to.alpha),
-  };
-}
-
-function turn(from, to) {
-  return Math.abs(from - to) < 0.01 ? to : from;
+  const mixed = { ...to };
+  for (const key in to) {
+    if (typeof to[key] === "number") mixed[key] = from[key] + (to[key] - from[key]) * part;
+  }
+  return mixed;
 }
 
 function ease(part) {

@@ -8,6 +8,8 @@
 //!
 //! Invariant: the same frames in the same order give the same layout; nothing here reads a clock.
 
+mod place;
+
 use hashbrown::HashMap;
 
 use crate::font::Face;
@@ -15,22 +17,18 @@ use crate::mask::{Grid, Ink};
 
 /// Side of a cell of the canvas in pixels.
 pub const CELL: f32 = 2.0;
-/// Cells kept free around a word when it is put down anew; a word that grows may use them up
-/// before it has to move.
-const GAP: usize = 2;
 /// Share of the greatest scale that fits which a fresh layout uses: air for the words to change.
-const EASE: f32 = 0.93;
+const EASE: f32 = 0.95;
 /// How far the scale may be from what the words' area calls for before it follows.
-const TOO_LARGE: f32 = 1.10;
-const TOO_SMALL: f32 = 0.86;
+const TOO_LARGE: f32 = 1.06;
+const TOO_SMALL: f32 = 0.93;
 /// Largest size and width of a word, in parts of the canvas's height and width.
 const MOST_HEIGHT: f32 = 0.34;
 const MOST_WIDTH: f32 = 0.92;
-/// Words drawn inwards in a frame, candidates tried for it, and the gain in squared distance that
-/// makes a move worth seeing.
-const DRAWN_IN: usize = 2;
-const CANDIDATES: usize = 12;
-const WORTH: f32 = 0.6;
+/// How much further out the large words may drift than in a fresh layout, as a ratio of squared
+/// distances, before all is laid out afresh; and for how many frames that is not considered.
+const DRIFT: f32 = 1.7;
+const SETTLED: u32 = 20;
 /// Words among the largest that are never turned.
 const NEVER_TURNED: usize = 8;
 
@@ -87,7 +85,12 @@ pub struct Layout {
     blocked: Grid,
     spots: HashMap<Box<str>, Spot>,
     scale: Option<f32>,
+    /// Share of the canvas that the words' boxes took in the last fresh layout.
     fill: f32,
+    /// How far out the words stood in it.
+    spread: f32,
+    /// Frames since.
+    age: u32,
 }
 
 /// One frame at work: words with what is known of them.
@@ -122,6 +125,8 @@ impl Layout {
             spots: HashMap::new(),
             scale: None,
             fill: 0.6,
+            spread: 0.0,
+            age: 0,
         }
     }
 
@@ -132,13 +137,25 @@ impl Layout {
             self.scale = None;
             return Vec::new();
         }
-        let task = self.task(words);
+        let mut task = self.task(words);
         let kept = task.home.iter().filter(|home| home.is_some()).count();
-        let (scale, laid) = match self.scale {
+        let followed = match self.scale {
             Some(scale) if kept * 2 >= words.len().min(self.spots.len()) => {
-                self.follow(words, &task, scale)
+                self.age += 1;
+                let (scale, laid) = self.follow(words, &task, scale);
+                let drifted = self.age > SETTLED && self.spread(&laid) > self.spread * DRIFT;
+                (!drifted).then_some((scale, laid))
             }
-            _ => self.begin(words, &task),
+            _ => None,
+        };
+        let (scale, laid) = match followed {
+            Some(followed) => followed,
+            None => {
+                task.home.fill(None);
+                let (scale, laid) = self.begin(words, &task);
+                (self.spread, self.age) = (self.spread(&laid), 0);
+                (scale, laid)
+            }
         };
         self.scale = Some(scale);
         self.spots.clear();
@@ -199,6 +216,28 @@ impl Layout {
             home,
             order,
         }
+    }
+
+    /// Mean squared distance of the words from the middle, in parts of the canvas, the large ones
+    /// counting most.
+    fn spread(&self, laid: &Laid) -> f32 {
+        let (mut sum, mut mass) = (0.0, 0.0);
+        for (index, ink) in laid.inks.iter().enumerate() {
+            let weight = (ink.width * ink.height) as f32;
+            sum += weight * weight * self.distance(laid, index);
+            mass += weight * weight;
+        }
+        sum / mass
+    }
+
+    /// Squared distance of a word from the middle, in parts of the canvas.
+    fn distance(&self, laid: &Laid, index: usize) -> f32 {
+        let (ink, (x, y)) = (&laid.inks[index], laid.anchors[index]);
+        let middle = |anchor: i32, edge: i32, length: usize, whole: usize| {
+            ((anchor + edge) as f32 + length as f32 / 2.0) / whole as f32 - 0.5
+        };
+        middle(x, ink.left, ink.width, self.canvas.width()).powi(2)
+            + middle(y, ink.top, ink.height, self.canvas.height()).powi(2)
     }
 
     /// The scale at which the words' boxes make up `fill` of the canvas.
@@ -276,118 +315,6 @@ impl Layout {
                 return (scale, laid);
             }
             scale *= 0.95;
-        }
-    }
-
-    fn inks(&self, words: &[Word<'_>], task: &Task, scale: f32) -> Vec<Ink> {
-        let ink = |(index, word): (usize, &Word<'_>)| {
-            self.face.ink(
-                word.text,
-                rounded(task.weight[index] * scale),
-                CELL,
-                task.turned[index],
-            )
-        };
-        words.iter().enumerate().map(ink).collect()
-    }
-
-    /// All words anew, each as near as it can be to where it was, or to the middle.
-    fn place_all(&mut self, words: &[Word<'_>], task: &Task, scale: f32) -> Option<Laid> {
-        let inks = self.inks(words, task, scale);
-        let mut anchors = vec![(0, 0); words.len()];
-        self.canvas.clear();
-        for &index in &task.order {
-            anchors[index] = self.put(words[index].text, task.home[index], &inks[index])?;
-        }
-        Some(Laid { anchors, inks })
-    }
-
-    /// First the words that can stay, then the others.
-    fn place_kept(&mut self, words: &[Word<'_>], task: &Task, scale: f32) -> Option<Laid> {
-        let inks = self.inks(words, task, scale);
-        let mut anchors = vec![(0, 0); words.len()];
-        let mut others = Vec::new();
-        self.canvas.clear();
-        for &index in &task.order {
-            let ink = &inks[index];
-            match task.home[index] {
-                Some((x, y)) if self.canvas.fits(ink, x + ink.left, y + ink.top) => {
-                    self.canvas.stamp(ink, x + ink.left, y + ink.top);
-                    anchors[index] = (x, y);
-                }
-                _ => others.push(index),
-            }
-        }
-        for index in others {
-            anchors[index] = self.put(words[index].text, task.home[index], &inks[index])?;
-        }
-        let mut laid = Laid { anchors, inks };
-        self.draw_in(&mut laid);
-        Some(laid)
-    }
-
-    /// Stamps a word on the free place nearest to `home`, or to a point near the middle, and
-    /// answers its anchor.
-    fn put(&mut self, word: &str, home: Option<(i32, i32)>, ink: &Ink) -> Option<(i32, i32)> {
-        let (wide, high) = (ink.width + 2 * GAP, ink.height + 2 * GAP);
-        let gap = GAP as i32;
-        let (x, y) = match home {
-            Some((x, y)) => (x + ink.left - gap, y + ink.top - gap),
-            None => {
-                let (width, height) = (self.canvas.width() as f32, self.canvas.height() as f32);
-                let side = chance(word, self.settings.seed ^ 0x5eed) - 0.5;
-                let above = chance(word, self.settings.seed ^ 0xface) - 0.5;
-                (
-                    (width * (0.5 + 0.08 * side)) as i32 - wide as i32 / 2,
-                    (height * (0.5 + 0.08 * above)) as i32 - high as i32 / 2,
-                )
-            }
-        };
-        self.blocked.block(&self.canvas, wide, high);
-        let (x, y, _) = self.blocked.nearest_free(x, y, wide, high)?;
-        self.canvas.stamp(ink, x + gap, y + gap);
-        Some((x + gap - ink.left, y + gap - ink.top))
-    }
-
-    /// Moves a few of the outermost words inwards where there is room.
-    fn draw_in(&mut self, laid: &mut Laid) {
-        let (width, height) = (self.canvas.width() as f32, self.canvas.height() as f32);
-        let distance = |laid: &Laid, index: usize| {
-            let (ink, (x, y)) = (&laid.inks[index], laid.anchors[index]);
-            let middle_x = (x + ink.left) as f32 + ink.width as f32 / 2.0;
-            let middle_y = (y + ink.top) as f32 + ink.height as f32 / 2.0;
-            (middle_x / width - 0.5).powi(2) + (middle_y / height - 0.5).powi(2)
-        };
-        let mut far: Vec<usize> = (0..laid.anchors.len()).collect();
-        far.sort_by(|&a, &b| {
-            distance(laid, b)
-                .total_cmp(&distance(laid, a))
-                .then(a.cmp(&b))
-        });
-        let gap = GAP as i32;
-        let mut moved = 0;
-        for index in far.into_iter().take(CANDIDATES) {
-            let (x, y) = laid.anchors[index];
-            let ink = &laid.inks[index];
-            let (wide, high) = (ink.width + 2 * GAP, ink.height + 2 * GAP);
-            self.canvas.erase(ink, x + ink.left, y + ink.top);
-            self.blocked.block(&self.canvas, wide, high);
-            let middle = (
-                (width as i32 - wide as i32) / 2,
-                (height as i32 - high as i32) / 2,
-            );
-            let found = self.blocked.nearest_free(middle.0, middle.1, wide, high);
-            if let Some((x, y, _)) =
-                found.filter(|(_, _, cost)| *cost < WORTH * distance(laid, index))
-            {
-                laid.anchors[index] = (x + gap - ink.left, y + gap - ink.top);
-                moved += 1;
-            }
-            let (x, y) = laid.anchors[index];
-            self.canvas.stamp(ink, x + ink.left, y + ink.top);
-            if moved == DRAWN_IN {
-                break;
-            }
         }
     }
 }
