@@ -198,6 +198,8 @@ pub struct Engine {
     failures: Vec<Failure>,
     stopping: bool,
     grace_over: Option<Instant>,
+    /// Stages that had not drained when the grace was over.
+    unfinished: Vec<String>,
 }
 
 impl Engine {
@@ -230,6 +232,7 @@ impl Engine {
             failures: Vec::new(),
             stopping: false,
             grace_over: None,
+            unfinished: Vec::new(),
         })
     }
 
@@ -293,6 +296,17 @@ impl Engine {
 
     /// Grace is over: what has not drained is left; threads get a moment to end.
     fn give_up(&mut self) {
+        for host in &self.hosts {
+            let stages = host
+                .alive
+                .iter()
+                .filter_map(|id| host.stage_of.get(id).copied());
+            let stages: BTreeSet<usize> = stages.collect();
+            let named = stages
+                .into_iter()
+                .map(|s| format!("{}/{}", host.name, host.stages[s].name));
+            self.unfinished.extend(named);
+        }
         self.hosts
             .iter_mut()
             .filter(|h| !h.alive.is_empty())
@@ -308,17 +322,6 @@ impl Engine {
     }
 
     fn report(self, took: Duration) -> Report {
-        let unfinished = self.hosts.iter().flat_map(|h| {
-            let stages: BTreeSet<usize> = h
-                .alive
-                .iter()
-                .filter_map(|id| h.stage_of.get(id).copied())
-                .collect();
-            stages
-                .into_iter()
-                .map(|s| format!("{}/{}", h.name, h.stages[s].name))
-        });
-        let unfinished = unfinished.collect();
         for host in &self.hosts {
             if let Err(e) = host.letters.flush() {
                 tracing::error!(host = host.name, "dead letters cannot be made durable: {e}");
@@ -329,7 +332,7 @@ impl Engine {
             .iter()
             .filter_map(|h| h.letters.written())
             .collect();
-        Report::new(&self.view(), self.failures, unfinished, letters, took)
+        Report::new(&self.view(), self.failures, self.unfinished, letters, took)
     }
 
     /// Starts the next class of each host whose earlier ones are open.
