@@ -210,6 +210,7 @@ fn an_unknown_kind_of_end_is_met_by_the_rules() {
         ok(b"Exceeded connection limit for user"),
         // A stream that worked: at once, and all is forgotten.
         ok(tweet(1).as_bytes()),
+        // A keep-alive alone does not make it one.
         ok(b"\r\n"),
         // The same credentials are used elsewhere: not at once.
         ok(format!("{}{{\"disconnect\":{{\"code\":2}}}}\r\n", tweet(2)).as_bytes()),
@@ -226,7 +227,7 @@ fn an_unknown_kind_of_end_is_met_by_the_rules() {
     assert_eq!(got.filtered_count(), 3);
     assert!(got.rejected_raw.is_empty());
     let waits = sleeps(stage.host());
-    assert_eq!(waits, [0.25, 0.5, 60.0, 120.0, 5.0, 77.0, 20.0, 0.25]);
+    assert_eq!(waits, [0.25, 0.5, 60.0, 120.0, 0.25, 5.0, 77.0, 20.0, 0.25]);
     let error = error.unwrap();
     assert_eq!(error.pointer, "/url");
     assert!(error.message.contains("(no such [31m page)"), "{error}");

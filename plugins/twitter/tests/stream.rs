@@ -33,12 +33,9 @@ fn every_way_of_framing_brings_every_tweet() {
     let all = tweets(1_000);
     for (client, expected) in [
         (json!({}), 1_000),
-        (json!({"gzip": false}), 1_000),
-        (json!({"delimited": "length"}), 1_000),
-        (
-            json!({"delimited": "length", "gzip": false, "track": ["rust"]}),
-            500,
-        ),
+        (json!({"gzip": true}), 1_000),
+        (json!({"delimited": "length", "gzip": true}), 1_000),
+        (json!({"delimited": "length", "track": ["rust"]}), 500),
         (json!({"track": ["RUST even", "python"]}), 500),
         (json!({"follow": [7]}), 1_000),
         (json!({"follow": [8]}), 0),
@@ -78,7 +75,7 @@ fn the_archive_goes_through_whole() {
         .iter()
         .filter(|l| !l.starts_with(b"{\"delete\""))
         .collect();
-    for client in [json!({}), json!({"delimited": "length", "gzip": false})] {
+    for client in [json!({"gzip": true}), json!({"delimited": "length"})] {
         let (served, got) = run(json!({}), client, lines.clone());
         assert_eq!(served.consumed_count(), 3_185);
         assert_eq!(got.emitted(), 2_830);
@@ -244,7 +241,7 @@ fn a_slow_client_may_be_passed_over_and_is_told() {
     );
     let mut server =
         Harness::<ThisPlugin>::sink("twitter-server", &options, &[ContentType::json()]).unwrap();
-    let mut stage = source(&common::address(server.host()), json!({"gzip": false}));
+    let mut stage = source(&common::address(server.host()), json!({}));
     let batch = batch_of((0..200).map(|id| tweet(id, &"long ".repeat(1_000))));
     // Nobody polls the source, so at some time everything on the way is full.
     let mut served = Outcome::default();

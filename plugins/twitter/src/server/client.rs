@@ -18,6 +18,10 @@ use track::Filter;
 
 use super::shared::Shared;
 
+/// Empty lines before the end. tweepy reads in blocks, and throws away what the last, incomplete
+/// one holds: these, which mean nothing, are lost in place of the last messages.
+const PADDING: usize = 1024;
+
 /// What a client asked for, and what became of it so far.
 pub(crate) struct Client {
     /// Its predicates; `None`: it takes the sample stream, which is everything.
@@ -170,6 +174,7 @@ pub(crate) struct StreamBody {
     gzip: Option<GzEncoder<Vec<u8>>>,
     keep_alive: Duration,
     quiet: Pin<Box<Sleep>>,
+    padded: bool,
     ended: bool,
 }
 
@@ -182,6 +187,7 @@ impl StreamBody {
             gzip: gzip.then(|| GzEncoder::new(Vec::new(), Compression::fast())),
             keep_alive,
             quiet: Box::pin(sleep(keep_alive)),
+            padded: false,
             ended: false,
         }
     }
@@ -199,8 +205,12 @@ impl StreamBody {
             drop(state);
             plain
         } else if state.closing {
+            let padding = (state.appended > 0).then(|| "\r\n".repeat(PADDING).into_bytes());
             drop(state);
-            return Poll::Ready(self.end());
+            match padding.filter(|_| !std::mem::replace(&mut self.padded, true)) {
+                Some(padding) => padding,
+                None => return Poll::Ready(self.end()),
+            }
         } else {
             state.waker = Some(task.waker().clone());
             drop(state);

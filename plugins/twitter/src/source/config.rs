@@ -44,9 +44,9 @@ options! {
         /// system's.
         #[serde(default)]
         pub ca_file: Option<FilePath>,
-        /// Ask for a compressed stream. Default true.
-        #[serde(default = "yes")]
-        pub gzip: bool,
+        /// Ask for a compressed stream. Default: true, but false for a server on this machine.
+        #[serde(default)]
+        pub gzip: Option<bool>,
         /// What to do when the server ends the stream in good order. Default `reconnect`. A
         /// connection that breaks is always made again.
         #[serde(default)]
@@ -100,10 +100,6 @@ options! {
 
 fn twitter() -> String {
     "https://stream.twitter.com".into()
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn one_mib() -> ByteSize {

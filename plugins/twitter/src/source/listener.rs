@@ -29,6 +29,8 @@ const DRAIN_TICK: Duration = Duration::from_millis(20);
 const DRAINED_NS: u64 = 50_000_000;
 /// Another server may never pause.
 const DRAIN_NS: u64 = 10_000_000_000;
+/// A stream that brings keep-alives for so long is a running one, though it brings no messages.
+const ESTABLISHED_NS: u64 = 10_000_000_000;
 /// How much of an error's body is read.
 const BODY_BYTES: usize = 4096;
 
@@ -88,8 +90,8 @@ enum End {
 /// What a stream brought before it ended.
 #[derive(Default)]
 struct Brought {
-    /// Messages or keep-alives.
-    anything: bool,
+    messages: bool,
+    keep_alives: bool,
     /// The server named a reason to close it.
     disconnect: Option<u64>,
     connection_limit: bool,
@@ -102,7 +104,8 @@ pub(crate) struct Listener {
     shared: Arc<Shared>,
     backoff: Backoff,
     brought: Brought,
-    /// When something last came, on the host's clock.
+    /// When the request was sent, and when something last came, on the host's clock.
+    sent_ns: u64,
     heard_ns: u64,
 }
 
@@ -121,6 +124,7 @@ impl Listener {
             shared,
             backoff: Backoff::default(),
             brought: Brought::default(),
+            sent_ns: 0,
             heard_ns: 0,
         })
     }
@@ -174,7 +178,7 @@ impl Listener {
 
     /// What comes after an end: a wait (maybe none), nothing (`None`), or an error.
     fn next_wait(&mut self, end: End) -> Result<Option<Duration>, StageError> {
-        if self.brought.anything && !self.brought.connection_limit {
+        if self.was_running() && !self.brought.connection_limit {
             self.backoff.reset();
         }
         let host = self.requests.host().to_owned();
@@ -224,14 +228,20 @@ impl Listener {
         }
         match self.brought.disconnect {
             Some(2 | 6 | 7) => self.backoff.http(None),
-            _ if self.brought.anything => Duration::ZERO,
+            _ if self.was_running() => Duration::ZERO,
             _ => self.backoff.network(),
         }
+    }
+
+    fn was_running(&self) -> bool {
+        self.brought.messages
+            || self.brought.keep_alives && self.heard_ns - self.sent_ns >= ESTABLISHED_NS
     }
 
     /// One connection, from request to end.
     async fn attempt(&mut self) -> End {
         self.heard();
+        self.sent_ns = self.heard_ns;
         let request = self.requests.sign(&self.ctx);
         let mut sending = pin!(request.send());
         let response = loop {
@@ -317,9 +327,12 @@ impl Listener {
 
     fn take_all(&mut self, framing: &mut Framing) -> Result<(), Gone> {
         while let Some(piece) = framing.next() {
-            self.brought.anything = true;
+            self.brought.messages |= piece != Piece::KeepAlive;
             let bytes = match piece {
-                Piece::KeepAlive => continue,
+                Piece::KeepAlive => {
+                    self.brought.keep_alives = true;
+                    continue;
+                }
                 Piece::Message(bytes) => bytes,
                 Piece::Miscounted(bytes) => {
                     self.ctx.counter("twitter_wrong_lengths", 1);
@@ -355,7 +368,7 @@ impl Listener {
             self.brought.connection_limit = true;
             return Ok(());
         }
-        self.brought.anything = true;
+        self.brought.messages = true;
         let why = format!("the connection ended within this message, after {total} bytes");
         self.intake.reject(head, why)
     }

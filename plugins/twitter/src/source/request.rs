@@ -72,7 +72,8 @@ impl Requests {
                 self.client.get(url)
             }
         };
-        let encoding = if self.options.gzip {
+        let is_local = config::is_local(&self.endpoint);
+        let encoding = if self.options.gzip.unwrap_or(!is_local) {
             "gzip"
         } else {
             "identity"
