@@ -247,6 +247,15 @@ fn bare_link(text: &str, at: usize, floor: usize) -> Option<Entity> {
 }
 
 fn link_end(text: &str, from: usize) -> usize {
+    // Letters of another script belong to a host that ends in an ASCII label; else they are the
+    // text around the link.
+    let other = |letter: char| !(letter.is_alphanumeric() || matches!(letter, '.' | '-'));
+    let host = &text[from..text[from..]
+        .find(other)
+        .map_or(text.len(), |length| from + length)];
+    let label = host.rsplit('.').next().unwrap_or("");
+    let whole = label.len() < host.len() && label.len() > 1 && label.is_ascii();
+    let from = if whole { from + host.len() } else { from };
     let stop = |letter: char| {
         letter.is_whitespace()
             || "<>\"`|^\\…“”„«»".contains(letter)

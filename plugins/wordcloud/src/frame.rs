@@ -81,7 +81,7 @@ impl Frame<'_> {
         serde_json::to_writer(out, self)
     }
 
-    /// Writes the frame as an SVG picture.
+    /// Writes the frame as an SVG picture, in one line.
     pub fn write_svg(&self, out: &mut Vec<u8>) {
         let (width, height) = (self.width, self.height);
         let mut svg = String::with_capacity(512 + self.words.len() * 128);
@@ -117,7 +117,7 @@ impl Frame<'_> {
             }
             svg.push_str("</text>");
         }
-        svg.push_str("</svg>\n");
+        svg.push_str("</svg>");
         out.extend_from_slice(svg.as_bytes());
     }
 }

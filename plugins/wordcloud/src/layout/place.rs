@@ -14,6 +14,27 @@ const DRAWN_IN: usize = 3;
 const CANDIDATES: usize = 24;
 const WORTH: f32 = 0.6;
 
+/// The box that a word is put down in: its ink with free cells around it, more of them in the
+/// direction of reading, lest two words on one line read as one.
+struct Frame {
+    wide: usize,
+    high: usize,
+    /// Free cells left of the ink, and above it.
+    gap: (i32, i32),
+}
+
+impl Frame {
+    fn of(ink: &Ink, turned: bool) -> Self {
+        let along = GAP + ink.width.min(ink.height) / 9;
+        let (x, y) = if turned { (GAP, along) } else { (along, GAP) };
+        Self {
+            wide: ink.width + 2 * x,
+            high: ink.height + 2 * y,
+            gap: (x as i32, y as i32),
+        }
+    }
+}
+
 impl Layout {
     fn inks(&self, words: &[Word<'_>], task: &Task, scale: f32) -> Vec<Ink> {
         let ink = |(index, word): (usize, &Word<'_>)| {
@@ -38,7 +59,12 @@ impl Layout {
         let mut anchors = vec![(0, 0); words.len()];
         self.canvas.clear();
         for &index in &task.order {
-            anchors[index] = self.put(words[index].text, task.home[index], &inks[index])?;
+            anchors[index] = self.put(
+                words[index].text,
+                task.home[index],
+                &inks[index],
+                task.turned[index],
+            )?;
         }
         Some(Laid { anchors, inks })
     }
@@ -65,10 +91,15 @@ impl Layout {
             }
         }
         for index in others {
-            anchors[index] = self.put(words[index].text, task.home[index], &inks[index])?;
+            anchors[index] = self.put(
+                words[index].text,
+                task.home[index],
+                &inks[index],
+                task.turned[index],
+            )?;
         }
         let mut laid = Laid { anchors, inks };
-        self.draw_in(&mut laid);
+        self.draw_in(task, &mut laid);
         Some(laid)
     }
 
@@ -79,17 +110,17 @@ impl Layout {
         word: &str,
         home: Option<(i32, i32)>,
         ink: &Ink,
+        turned: bool,
     ) -> Option<(i32, i32)> {
-        let (wide, high) = (ink.width + 2 * GAP, ink.height + 2 * GAP);
-        let gap = GAP as i32;
+        let Frame { wide, high, gap } = Frame::of(ink, turned);
         let (x, y) = match home {
             Some((x, y)) => {
                 let inwards = |at: i32, middle: usize, long: usize| {
                     at + (((middle as i32 - long as i32) / 2 - at) as f32 * PULL) as i32
                 };
                 (
-                    inwards(x + ink.left - gap, self.canvas.width(), wide),
-                    inwards(y + ink.top - gap, self.canvas.height(), high),
+                    inwards(x + ink.left - gap.0, self.canvas.width(), wide),
+                    inwards(y + ink.top - gap.1, self.canvas.height(), high),
                 )
             }
             None => {
@@ -104,23 +135,22 @@ impl Layout {
         };
         self.blocked.block(&self.canvas, wide, high);
         let (x, y, _) = self.blocked.nearest_free(x, y, wide, high)?;
-        self.canvas.stamp(ink, x + gap, y + gap);
-        Some((x + gap - ink.left, y + gap - ink.top))
+        self.canvas.stamp(ink, x + gap.0, y + gap.1);
+        Some((x + gap.0 - ink.left, y + gap.1 - ink.top))
     }
 
     /// Moves a few of the outermost words inwards where there is room.
-    fn draw_in(&mut self, laid: &mut Laid) {
+    fn draw_in(&mut self, task: &Task, laid: &mut Laid) {
         let (width, height) = (self.canvas.width() as i32, self.canvas.height() as i32);
         let mut far: Vec<usize> = (0..laid.anchors.len()).collect();
         // A large word on the rim is more out of place than a small one.
         let amiss = |index: usize| self.distance(laid, index) * laid.inks[index].height as f32;
         far.sort_by(|&a, &b| amiss(b).total_cmp(&amiss(a)).then(a.cmp(&b)));
-        let gap = GAP as i32;
         let mut moved = 0;
         for index in far.into_iter().take(CANDIDATES) {
             let (x, y) = laid.anchors[index];
             let ink = &laid.inks[index];
-            let (wide, high) = (ink.width + 2 * GAP, ink.height + 2 * GAP);
+            let Frame { wide, high, gap } = Frame::of(ink, task.turned[index]);
             self.canvas.erase(ink, x + ink.left, y + ink.top);
             self.blocked.block(&self.canvas, wide, high);
             let middle = ((width - wide as i32) / 2, (height - high as i32) / 2);
@@ -128,7 +158,7 @@ impl Layout {
             if let Some((x, y, _)) =
                 found.filter(|(_, _, cost)| *cost < WORTH * self.distance(laid, index))
             {
-                laid.anchors[index] = (x + gap - ink.left, y + gap - ink.top);
+                laid.anchors[index] = (x + gap.0 - ink.left, y + gap.1 - ink.top);
                 moved += 1;
             }
             let (x, y) = laid.anchors[index];
