@@ -1,4 +1,5 @@
-//! What the readers read from: the newest records, kept once and shared by all of them.
+//! What the readers read from: the newest records, kept once and shared by all of them, already
+//! encoded as websocket messages: sending one copies nothing and leaves no buffer behind.
 //!
 //! Each reader holds the number of the record it wants next. One that keeps up gets every record
 //! in order; one that does not jumps to the newest, so no reader ever costs more memory than the
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_tungstenite::tungstenite::Bytes;
 
 /// Shared between the sink and the server.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct Hub {
 struct Ring {
     /// Number of the first record kept; records are numbered from 1.
     first: u64,
-    records: VecDeque<Utf8Bytes>,
+    records: VecDeque<Bytes>,
     bytes: usize,
     most_records: usize,
     most_bytes: usize,
@@ -62,7 +63,7 @@ impl Hub {
 
     /// Adds a record. Readers learn of it by [`Hub::announce`].
     pub fn add(&self, record: &str) {
-        self.ring().add(record.into());
+        self.ring().add(message(record));
     }
 
     /// Wakes the readers.
@@ -84,7 +85,7 @@ impl Hub {
 
     /// The record that a reader at `next` gets, and where it goes on; `newest`: it was slow, so it
     /// gets the last one. `None`: it has them all.
-    pub fn take(&self, next: u64, newest: bool) -> Option<(Utf8Bytes, u64)> {
+    pub fn take(&self, next: u64, newest: bool) -> Option<(Bytes, u64)> {
         let ring = self.ring();
         let last = ring.newest();
         if next > last || ring.records.is_empty() {
@@ -105,7 +106,7 @@ impl Ring {
         self.first + self.records.len() as u64 - 1
     }
 
-    fn add(&mut self, record: Utf8Bytes) {
+    fn add(&mut self, record: Bytes) {
         self.bytes += record.len();
         self.records.push_back(record);
         while self.records.len() > self.most_records
@@ -120,13 +121,33 @@ impl Ring {
     }
 }
 
+/// A text message as a server sends it: one frame, not masked (RFC 6455, 5.2).
+fn message(text: &str) -> Bytes {
+    let mut frame = Vec::with_capacity(text.len() + 10);
+    frame.push(0x81);
+    match text.len() {
+        short @ ..126 => frame.push(short as u8),
+        medium @ ..0x1_0000 => {
+            frame.push(126);
+            frame.extend_from_slice(&(medium as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(127);
+            frame.extend_from_slice(&(long as u64).to_be_bytes());
+        }
+    }
+    frame.extend_from_slice(text.as_bytes());
+    frame.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn take(hub: &Hub, next: u64, newest: bool) -> Option<(String, u64)> {
+        let text = |frame: Bytes| String::from_utf8(frame[2..].to_vec()).unwrap();
         hub.take(next, newest)
-            .map(|(record, next)| (record.to_string(), next))
+            .map(|(frame, next)| (text(frame), next))
     }
 
     #[test]
@@ -149,12 +170,12 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_too_but_the_newest_stays() {
-        let hub = Hub::new(100, 10);
+        let hub = Hub::new(100, 14);
         for record in ["12345", "67890", "abcde", "a record of its own"] {
             hub.add(record);
         }
         assert_eq!(hub.ring().records.len(), 1);
-        assert_eq!(hub.ring().bytes, 19);
+        assert_eq!(hub.ring().bytes, 21);
         assert_eq!(
             take(&hub, 4, false),
             Some(("a record of its own".into(), 5))

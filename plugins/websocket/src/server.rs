@@ -55,8 +55,6 @@ pub struct Setup {
     pub history: usize,
     /// How often readers are asked whether they are there.
     pub ping: Duration,
-    /// Largest record.
-    pub max_record: usize,
 }
 
 /// A running server; dropping it stops it.
@@ -311,7 +309,6 @@ fn feed(
     let manners = Manners {
         back: back(request.uri().query()).min(shared.setup.history),
         ping: shared.setup.ping,
-        most_outgoing: shared.setup.max_record,
     };
     let upgrading = hyper::upgrade::on(&mut request);
     let (hub, stop, permit) = (

@@ -50,6 +50,11 @@ impl Sink for WebSocket {
     }
 
     fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {
+        if ctx.workers() > 1 {
+            return Err(StageError::fatal(
+                "the page is served from one place: leave `workers` out, or 1",
+            ));
+        }
         let address = options.check()?;
         let hub = Arc::new(Hub::new(options.history, HISTORY_BYTES));
         let setup = Setup {
@@ -58,7 +63,6 @@ impl Sink for WebSocket {
             max_clients: options.max_clients,
             history: options.history,
             ping: options.ping.duration(),
-            max_record: options.max_record.bytes(),
         };
         let server =
             Server::start(address, setup, Arc::clone(&hub)).map_err(|error| {

@@ -179,6 +179,17 @@ fn readers_get_the_last_record_at_once_and_all_that_follow_in_order() {
             assert_eq!(text(reader), format!("{round}b"));
         }
     }
+    // The three ways in which a message's length is written.
+    for length in [0, 125, 126, 65_535, 65_536, 200_000] {
+        stage
+            .write(&batch_of(
+                ["ä".repeat(length / 2) + &"x".repeat(length % 2)],
+            ))
+            .unwrap();
+        for reader in readers.iter_mut().chain([&mut historian]) {
+            assert_eq!(text(reader).len(), length);
+        }
+    }
     stage.tick().unwrap();
     assert_eq!(stage.host().metric_value("websocket_clients"), 3.0);
     assert_eq!(stage.host().metric_value("websocket_skipped"), 0.0);

@@ -258,7 +258,7 @@ fn link_end(text: &str, from: usize) -> usize {
     let from = if whole { from + host.len() } else { from };
     let stop = |letter: char| {
         letter.is_whitespace()
-            || "<>\"`|^\\…“”„«»".contains(letter)
+            || "<>\"`^\\…“”„«»".contains(letter)
             || matches!(letter as u32, 0x3000..=0x30FF | 0x3400..=0x9FFF | 0xAC00..=0xD7A3 | 0xFF00..=0xFFEF)
     };
     text[from..]

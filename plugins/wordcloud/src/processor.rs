@@ -47,6 +47,11 @@ impl Processor for WordCloud {
     }
 
     fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {
+        if ctx.workers() > 1 {
+            return Err(StageError::fatal(
+                "a word cloud counts all records in one place: leave `workers` out, or 1",
+            ));
+        }
         let Checked {
             bounds,
             rules,
