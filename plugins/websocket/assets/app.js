@@ -304,7 +304,7 @@ id("canvas").onpointerdown = tip;
 id("canvas").onpointerleave = () => (id("tip").hidden = true);
 dark.onchange = () => theme(false);
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("button, input")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("button, input")) return;
   const act = {
     " ": () => pause(!paused),
     l: view,
