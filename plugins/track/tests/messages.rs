@@ -240,3 +240,35 @@ fn what_is_no_json_is_refused_and_the_reader_goes_on() {
         Kind::Tweet
     );
 }
+
+#[test]
+fn damaged_messages_never_panic_and_give_text_that_is_utf_8() {
+    let Some(tweet) = data("traptor/data/extended_tweets/extended_hidden.json") else {
+        return;
+    };
+    let tweet = tweet.trim_ascii();
+    let mut reader = Reader::new(Detail::Filter);
+    assert_eq!(reader.read(tweet).unwrap().kind, Kind::Tweet);
+    for end in 0..tweet.len() {
+        assert!(reader.read(&tweet[..end]).is_err(), "cut at {end}");
+    }
+    let mut damaged = tweet.to_vec();
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    for _ in 0..3_000 {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        let at = (seed >> 8) as usize % damaged.len();
+        let before = damaged[at];
+        damaged[at] = seed as u8;
+        if let Ok(message) = reader.read(&damaged) {
+            assert!(std::str::from_utf8(message.text).is_ok());
+        }
+        if seed & 0x7000 != 0 {
+            damaged[at] = before;
+        }
+        if seed & 0xF0000 == 0 {
+            damaged.copy_from_slice(tweet);
+        }
+    }
+}

@@ -28,8 +28,9 @@ use shared::Shared;
 
 /// How long a call waits for a client, or for room at one.
 const WAIT: Duration = Duration::from_millis(5);
-/// How often to look after deliveries that are on their way.
+/// How often to look after deliveries that are on their way, and when none is.
 const TICK_NS: u64 = 10_000_000;
+const IDLE_NS: u64 = 1_000_000_000;
 /// How long `close` waits for clients to take the end of their streams.
 const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
@@ -148,7 +149,12 @@ impl Sink for TwitterServer {
 
     fn tick(&mut self, now_ns: u64, out: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
         self.settle(out);
-        Ok(Some(now_ns + TICK_NS))
+        let pause = if self.ledger.is_empty() {
+            IDLE_NS
+        } else {
+            TICK_NS
+        };
+        Ok(Some(now_ns + pause))
     }
 
     fn checkpoint_poll(

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use plugin_api::batch::monotonic_ns;
 use plugin_api::{Context, StageError};
-use reqwest::header::{CONTENT_ENCODING, HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::CONTENT_ENCODING;
 use reqwest::{Response, StatusCode, Url};
 
 use super::backoff::Backoff;
@@ -18,8 +18,8 @@ use super::config::{Delimited, OnClose, Options};
 use super::framing::{Framing, Piece};
 use super::inflate::Inflate;
 use super::intake::{Gone, Intake, Meaning};
-use super::refusal::{Refusal, Verdict, printable};
-use super::request::Requests;
+use super::refusal::{Refusal, Verdict};
+use super::request::{Requests, reason};
 
 /// How often a quiet connection is looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -31,8 +31,6 @@ const DRAINED_NS: u64 = 50_000_000;
 const DRAIN_NS: u64 = 10_000_000_000;
 /// A stream that brings keep-alives for so long is a running one, though it brings no messages.
 const ESTABLISHED_NS: u64 = 10_000_000_000;
-/// How much of an error's body is read.
-const BODY_BYTES: usize = 4096;
 
 /// What the stage and its thread tell each other.
 #[derive(Debug, Default)]
@@ -42,6 +40,8 @@ pub(crate) struct Shared {
     /// When the run began to end: read what is there, then finish. 0: it did not.
     draining_ns: AtomicU64,
     pub connected: AtomicBool,
+    /// The thread came to its end, rather than to a panic.
+    is_done: AtomicBool,
     error: Mutex<Option<StageError>>,
 }
 
@@ -60,6 +60,11 @@ impl Shared {
 
     /// Why the thread gave up, if it did.
     pub fn take_error(&self) -> Option<StageError> {
+        if !self.is_done.load(SeqCst) {
+            return Some(StageError::fatal(
+                "the thread that reads the stream panicked",
+            ));
+        }
         self.error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -131,6 +136,12 @@ impl Listener {
 
     /// Keeps the stream until the stage is closed, the server says never, or all is read.
     pub fn run(mut self) {
+        self.keep();
+        // Before the feed ends, which it does when this is dropped.
+        self.shared.is_done.store(true, SeqCst);
+    }
+
+    fn keep(&mut self) {
         let runtime = match tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -256,7 +267,7 @@ impl Listener {
             }
         };
         if response.status() != StatusCode::OK {
-            return self.refused(response).await;
+            return End::Refused(Refusal::read(response, &self.ctx).await);
         }
         self.shared.connected.store(true, SeqCst);
         self.ctx.gauge("twitter_connected", 1.0);
@@ -413,77 +424,4 @@ impl Listener {
             _ => Ok(()),
         }
     }
-
-    async fn refused(&self, mut response: Response) -> End {
-        let headers = response.headers();
-        let mut refusal = Refusal {
-            status: response.status().as_u16(),
-            retry_after: self.retry_after(headers),
-            clock_ahead_s: self.clock_ahead_s(headers),
-            body: String::new(),
-        };
-        if let Some(location) = headers.get(LOCATION) {
-            let location = String::from_utf8_lossy(location.as_bytes());
-            refusal.body = format!("moved to {}", printable(&location));
-            return End::Refused(refusal);
-        }
-        let mut body = Vec::new();
-        while body.len() < BODY_BYTES {
-            match tokio::time::timeout(Duration::from_secs(5), response.chunk()).await {
-                Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
-                _ => break,
-            }
-        }
-        body.truncate(BODY_BYTES);
-        refusal.body = String::from_utf8_lossy(&body).into_owned();
-        End::Refused(refusal)
-    }
-
-    fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
-        let number =
-            |name: &str| -> Option<u64> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
-        if let Some(seconds) = number(RETRY_AFTER.as_str()) {
-            return Some(Duration::from_secs(seconds));
-        }
-        let reset = number("x-rate-limit-reset")?;
-        let now = u64::try_from(self.ctx.now_us() / 1_000_000).ok()?;
-        Some(Duration::from_secs(reset.saturating_sub(now)))
-    }
-
-    /// From the header `Date: Wed, 01 Sep 2010 03:20:30 GMT`.
-    fn clock_ahead_s(&self, headers: &HeaderMap) -> Option<i64> {
-        let date = headers.get("date")?.to_str().ok()?;
-        let mut parts = date.split_ascii_whitespace();
-        let (_, day, month, year, time) = (
-            parts.next()?,
-            parts.next()?,
-            parts.next()?,
-            parts.next()?,
-            parts.next()?,
-        );
-        let twitters = format!("Wed {month} {day} {time} +0000 {year}");
-        let server_s = track::created_at_ms(&twitters)? / 1000;
-        Some(self.ctx.now_us() / 1_000_000 - server_s)
-    }
-}
-
-/// An error with its causes, which reqwest leaves out. Never shows the request.
-fn reason(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if text.is_empty() {
-        text = if error.is_timeout() {
-            "it took too long".into()
-        } else {
-            "the connection failed".into()
-        };
-    }
-    printable(&text)
 }

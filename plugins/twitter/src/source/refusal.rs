@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use plugin_api::StageError;
+use plugin_api::{Context, StageError};
+use reqwest::Response;
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+
+/// How much of the body is read, and how long that may take.
+const BODY_BYTES: usize = 4096;
+const BODY_TIME: Duration = Duration::from_secs(5);
 
 /// A server's answer that was not a stream.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +37,37 @@ pub(crate) enum Verdict {
 const CLOCK_TOLERANCE_S: i64 = 300;
 
 impl Refusal {
+    /// Reads an answer, within bounds.
+    pub async fn read(mut response: Response, ctx: &Context) -> Self {
+        let headers = response.headers();
+        let now_s = ctx.now_us() / 1_000_000;
+        let mut refusal = Self {
+            status: response.status().as_u16(),
+            retry_after: retry_after(headers, now_s),
+            clock_ahead_s: server_time_s(headers).map(|server_s| now_s - server_s),
+            body: String::new(),
+        };
+        if let Some(location) = headers.get(LOCATION) {
+            let location = String::from_utf8_lossy(location.as_bytes());
+            refusal.body = format!("moved to {}", printable(&location));
+            return refusal;
+        }
+        let mut body = Vec::new();
+        let reading = async {
+            while body.len() < BODY_BYTES {
+                match response.chunk().await {
+                    Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                    _ => break,
+                }
+            }
+        };
+        // What came in time is enough.
+        let _ = tokio::time::timeout(BODY_TIME, reading).await;
+        body.truncate(BODY_BYTES);
+        refusal.body = String::from_utf8_lossy(&body).into_owned();
+        refusal
+    }
+
     pub fn verdict(&self, host: &str) -> Verdict {
         let said = self.said();
         let fail = |pointer: &str, why: String| {
@@ -136,6 +173,27 @@ impl Refusal {
             words => format!(" ({words})"),
         }
     }
+}
+
+/// `Retry-After`, else the time until `x-rate-limit-reset`.
+fn retry_after(headers: &HeaderMap, now_s: i64) -> Option<Duration> {
+    let number =
+        |name: &str| -> Option<u64> { headers.get(name)?.to_str().ok()?.trim().parse().ok() };
+    if let Some(seconds) = number(RETRY_AFTER.as_str()) {
+        return Some(Duration::from_secs(seconds));
+    }
+    let reset = number("x-rate-limit-reset")?;
+    let now_s = u64::try_from(now_s).ok()?;
+    Some(Duration::from_secs(reset.saturating_sub(now_s)))
+}
+
+/// Of the header `Date: Wed, 01 Sep 2010 03:20:30 GMT`, seconds since 1970.
+fn server_time_s(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get("date")?.to_str().ok()?;
+    let mut parts = date.split_ascii_whitespace().skip(1);
+    let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let as_twitter_writes_it = format!("Wed {month} {day} {time} +0000 {year}");
+    Some(track::created_at_ms(&as_twitter_writes_it)? / 1000)
 }
 
 /// The beginning of a foreign text in one line, without control characters.

@@ -7,6 +7,7 @@ use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Certificate, Client, RequestBuilder, Url, redirect};
 
 use super::config::{self, Endpoint, Options};
+use super::refusal::printable;
 use crate::oauth::{self, Param};
 
 /// A connection that takes longer is none.
@@ -112,4 +113,25 @@ fn client(options: &Options, base: &Url) -> Result<Client, StageError> {
     builder
         .build()
         .map_err(|e| StageError::fatal(format!("no HTTP client: {e}")))
+}
+
+/// An error with its causes, which reqwest leaves out. Never shows the request.
+pub(crate) fn reason(error: &reqwest::Error) -> String {
+    let mut text = String::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if text.is_empty() {
+        text = if error.is_timeout() {
+            "it took too long".into()
+        } else {
+            "the connection failed".into()
+        };
+    }
+    printable(&text)
 }
