@@ -55,3 +55,16 @@ fn a_good_file_passes_and_each_mistake_does_not() {
         assert!(!validator.is_valid(&value(&text)), "{wrong} passes");
     }
 }
+
+#[test]
+fn the_shipped_file_passes_the_committed_schema() {
+    let schema = serde_json::from_str(include_str!("../../schemas/hosts.schema.json"))
+        .expect("the schema is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("its references lead somewhere");
+    let shipped = value(include_str!("../../hosts.toml"));
+    let errors: Vec<String> = validator
+        .iter_errors(&shipped)
+        .map(|e| format!("{}: {e}", e.instance_path()))
+        .collect();
+    assert_eq!(errors, [""; 0]);
+}

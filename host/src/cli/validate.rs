@@ -69,7 +69,9 @@ pub fn as_text(prepared: &Prepared) -> Option<String> {
             if !inputs.is_empty() {
                 let _ = write!(line, "  from {}", inputs.join(", "));
             }
-            let outputs = outputs(stage);
+            let mut outputs = outputs(stage);
+            // Several ports mostly give the same.
+            outputs.dedup();
             if !outputs.is_empty() {
                 let _ = write!(line, "  gives {}", outputs.join(", "));
             }
