@@ -31,8 +31,8 @@ pub(super) struct Draft {
 pub(super) struct Places {
     /// The plugin's name there.
     pub plugin: Span,
-    /// Variables that are not set and whose default was taken.
-    pub defaulted: Vec<String>,
+    /// Variables that are not set, with the default that was taken.
+    pub defaulted: Vec<(String, String)>,
 }
 
 impl Planning<'_> {

@@ -46,10 +46,16 @@ pub(super) fn warn(running: &[Draft], idle: &[Draft], report: &mut Report) {
                             listed(&others, "and")
                         ));
                     }
-                    if !at.defaulted.is_empty() {
+                    let inside: Vec<&str> = at
+                        .defaulted
+                        .iter()
+                        .filter(|(_, default)| default == "embedded")
+                        .map(|(name, _)| name.as_str())
+                        .collect();
+                    if !inside.is_empty() {
                         diagnostic = diagnostic.hint(format!(
                             "or set {} to meet outside this process",
-                            listed(&at.defaulted, "and")
+                            listed(&inside, "and")
                         ));
                     }
                     report.push(diagnostic);

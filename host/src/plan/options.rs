@@ -21,8 +21,8 @@ pub struct Resolved {
     pub json: Json,
     /// Whether a value could not be resolved, so that the plugin cannot judge the options.
     pub incomplete: bool,
-    /// Environment variables that are not set and whose default was taken.
-    pub defaulted: Vec<String>,
+    /// Environment variables that are not set, with the default that was taken.
+    pub defaulted: Vec<(String, String)>,
     /// JSON pointers of what stands in the file, with their places.
     places: Vec<(String, Span)>,
 }
@@ -411,11 +411,12 @@ impl Walk<'_, '_> {
     ) -> Option<String> {
         if let Reference::Env {
             name,
-            default: Some(_),
+            default: Some(default),
         } = reference
             && self.context.environment.var(name).is_none()
         {
-            self.out.defaulted.push((*name).to_owned());
+            let taken = ((*name).to_owned(), (*default).to_owned());
+            self.out.defaulted.push(taken);
         }
         match reference::resolve(reference, self.context.folder, self.context.environment) {
             Ok(text) => Some(text),
