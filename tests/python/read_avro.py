@@ -1,6 +1,6 @@
 """The records of Avro files, read by fastavro, one JSON object a line.
 
-    read_avro.py FILE...
+    read_avro.py [--torn] FILE...     --torn: what is read before a file breaks off
 """
 import base64
 import json
@@ -15,7 +15,14 @@ def plain(value):
     raise TypeError(type(value))
 
 
-for path in sys.argv[1:]:
+paths = sys.argv[1:]
+torn = paths[0] == "--torn"
+for path in paths[torn:]:
     with open(path, "rb") as file:
-        for record in fastavro.reader(file):
-            print(json.dumps(record, default=plain))
+        try:
+            for record in fastavro.reader(file):
+                print(json.dumps(record, default=plain))
+        except Exception as error:
+            if not torn:
+                raise
+            print(error, file=sys.stderr)

@@ -1,4 +1,5 @@
-//! Apache Kafka, one node in KRaft mode, in a folder of its own.
+//! Apache Kafka, one node in KRaft mode, in a folder of its own: a plain listener, one with
+//! passwords (SASL over TLS) and one with certificates on both sides (mTLS).
 
 use std::{
     fs,
@@ -19,8 +20,12 @@ pub struct Kafka {
     jars: PathBuf,
     folder: tempfile::TempDir,
     brokers: String,
+    secure: String,
     node: Option<Process>,
 }
+
+/// The name and the password that the listener with passwords knows.
+const USER: (&str, &str) = ("e2e", "e2e-secret");
 
 impl Kafka {
     /// A started broker, or `None` after saying that its jars or Java are missing.
@@ -49,13 +54,15 @@ impl Kafka {
 
     fn formatted(jars: PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let [client, controller] = free_ports();
-        let settings = settings(folder.path(), client, controller);
+        let ports = free_ports();
+        certificates(folder.path());
+        let settings = settings(folder.path(), ports);
         fs::write(folder.path().join("server.properties"), settings).expect("settings");
         let kafka = Self {
             jars,
+            brokers: format!("127.0.0.1:{}", ports[0]),
+            secure: secure(folder.path(), ports).to_string(),
             folder,
-            brokers: format!("127.0.0.1:{client}"),
             node: None,
         };
         let format = kafka
@@ -68,6 +75,7 @@ impl Kafka {
                 "-c",
             ])
             .arg(kafka.settings())
+            .args(["256", "512"].map(scram))
             .output()
             .expect("java runs");
         let said = String::from_utf8_lossy(&format.stderr);
@@ -82,6 +90,13 @@ impl Kafka {
     #[must_use]
     pub fn brokers(&self) -> &str {
         &self.brokers
+    }
+
+    /// The listeners that want to know who comes, as a JSON list of `{"brokers", "security"}`
+    /// with the options of the plugin `kafka`.
+    #[must_use]
+    pub fn secure(&self) -> &str {
+        &self.secure
     }
 
     /// Ends the broker at once; its data stays.
@@ -142,29 +157,108 @@ pub fn shared() -> Option<&'static str> {
     shared.as_deref()
 }
 
-fn settings(folder: &Path, client: u16, controller: u16) -> String {
-    let data = folder.join("data");
+fn scram(bits: &str) -> String {
+    let (name, password) = USER;
+    format!("--add-scram=SCRAM-SHA-{bits}=[name={name},password={password}]")
+}
+
+fn settings(folder: &Path, ports: [u16; 4]) -> String {
+    let [plain, sasl, tls, controller] = ports;
+    let (name, password) = USER;
+    let folder = folder.display();
+    let login = "org.apache.kafka.common.security";
+    let listeners =
+        format!("PLAINTEXT://127.0.0.1:{plain},SASL_SSL://127.0.0.1:{sasl},SSL://127.0.0.1:{tls}");
     format!(
-        "process.roles=broker,controller\n\
-         node.id=1\n\
-         controller.quorum.voters=1@127.0.0.1:{controller}\n\
-         controller.listener.names=CONTROLLER\n\
-         listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{client}\n\
-         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
-         log.dirs={}\n\
-         offsets.topic.replication.factor=1\n\
-         offsets.topic.num.partitions=4\n\
-         transaction.state.log.replication.factor=1\n\
-         transaction.state.log.min.isr=1\n\
-         transaction.state.log.num.partitions=4\n\
-         share.coordinator.state.topic.replication.factor=1\n\
-         share.coordinator.state.topic.min.isr=1\n\
-         group.initial.rebalance.delay.ms=0\n\
-         auto.create.topics.enable=false\n\
-         log.cleaner.dedupe.buffer.size=10485760\n",
-        data.display()
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,CONTROLLER:PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.pem
+listener.name.ssl.ssl.client.auth=required
+listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{name}=\"{password}\";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={login}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={login}.scram.ScramLoginModule required;
+log.dirs={folder}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+log.cleaner.dedupe.buffer.size=10485760
+"
     )
+}
+
+/// Writes an authority of the broker's own, and what it signed for the broker and for a client.
+fn certificates(folder: &Path) {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    let key = || KeyPair::generate().expect("a key");
+    let params = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        CertificateParams::new(names).expect("names that a certificate may have")
+    };
+    let mut authority = params(&[]);
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, key()).expect("a certificate");
+    let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("a file");
+    write("ca.pem", authority.pem());
+    let (server, client) = (key(), key());
+    let signed = |names: &[&str], key: &KeyPair| {
+        params(names)
+            .signed_by(key, &authority)
+            .expect("a certificate")
+            .pem()
+    };
+    write(
+        "server.pem",
+        server.serialize_pem() + &signed(&["localhost", "127.0.0.1"], &server),
+    );
+    write("client.pem", signed(&["client"], &client));
+    write("client.key", client.serialize_pem());
+}
+
+fn secure(folder: &Path, [_, sasl, tls, _]: [u16; 4]) -> serde_json::Value {
+    let (username, password) = USER;
+    let file = |name: &str| folder.join(name).display().to_string();
+    let with_password = |mechanism: &str| {
+        serde_json::json!({
+            "brokers": format!("127.0.0.1:{sasl}"),
+            "security": {
+                "protocol": "SASL_SSL",
+                "mechanism": mechanism,
+                "username": username,
+                "password": password,
+                "ca_file": file("ca.pem"),
+            },
+        })
+    };
+    serde_json::json!([
+        with_password("SCRAM-SHA-512"),
+        with_password("SCRAM-SHA-256"),
+        with_password("PLAIN"),
+        {
+            "brokers": format!("127.0.0.1:{tls}"),
+            "security": {
+                "protocol": "SSL",
+                "ca_file": file("ca.pem"),
+                "cert_file": file("client.pem"),
+                "key_file": file("client.key"),
+            },
+        },
+    ])
 }
 
 /// Ports that nothing listens on, asked from the kernel together so that they differ.

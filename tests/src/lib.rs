@@ -5,7 +5,9 @@
 //! and passes, except where `CI=true`, where it fails.
 
 pub mod artifacts;
+pub mod host;
 pub mod kafka;
+pub mod oracle;
 pub mod parts;
 pub mod process;
 pub mod python;
