@@ -3,8 +3,10 @@
 pub mod demo;
 pub mod inspect;
 pub mod list;
+pub mod live;
 pub mod output;
 pub mod prepare;
+pub mod run;
 pub mod schema;
 pub mod validate;
 
@@ -18,7 +20,12 @@ use crate::plan::{PluginEntry, Refused, Registry};
 
 /// Runs stages that plugins bring, wired by a hosts.toml.
 #[derive(Debug, Parser)]
-#[command(name = "host", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    name = "host",
+    version,
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// What to do; without a command: run.
     #[command(subcommand)]
