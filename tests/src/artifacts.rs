@@ -7,8 +7,8 @@ use std::{
     sync::OnceLock,
 };
 
-/// The folder with the host and every bundled plugin, of this test's own build, made up to date
-/// once a process.
+/// The folder with the host and every bundled plugin: `HOST_FOLDER`, to test what is built already,
+/// else this test's own build, made up to date once a process.
 ///
 /// # Panics
 /// If the build fails.
@@ -16,6 +16,9 @@ use std::{
 pub fn folder() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
+        if let Some(folder) = std::env::var_os("HOST_FOLDER") {
+            return PathBuf::from(folder);
+        }
         // target/PROFILE/deps/THIS-TEST
         let test = std::env::current_exe().expect("a test has a path");
         let profile = test

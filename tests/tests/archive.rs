@@ -134,7 +134,8 @@ fn on_topic(python: &Python, brokers: &str, topic: &str) -> Vec<Value> {
         .iter()
         .map(|m| m["value"].as_str().expect("a value"))
         .collect();
-    let input = Folder::new().write("datums", &datums.join("\n"));
+    let folder = Folder::new();
+    let input = folder.write("datums", &datums.join("\n"));
     let schema = e2e::root().join("schemas/tweet_full.avsc");
     python.json_lines("read_datums.py", &[schema.as_path(), &input])
 }
