@@ -8,9 +8,10 @@ use std::fmt;
 use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use crate::filter::BoundingBox;
-use crate::fold::fold_into;
+use crate::fold::fold_escaped_into;
 use crate::message::{Controls, Detail};
 use crate::node::{Form, Node, OWN, RETWEETED};
 use crate::time::created_at_ms;
@@ -128,22 +129,25 @@ impl Collected {
         }
     }
 
-    /// Appends a text in lower case and a line end; says where it is.
-    fn push(&mut self, mark: &str, text: &str) -> Range<usize> {
+    /// Appends the inside of a JSON string in lower case, and a line end; says where it is.
+    fn push(&mut self, mark: &str, json: &str) -> Range<usize> {
         let start = self.text.len();
         self.text.extend_from_slice(mark.as_bytes());
-        fold_into(text, &mut self.text);
+        fold_escaped_into(json, &mut self.text);
         let end = self.text.len();
         self.text.push(b'\n');
         start..end
     }
 
-    fn string(&mut self, node: Node, text: &str) {
+    /// Takes a text as it stands in the JSON; what is no string is none.
+    fn text(&mut self, node: Node, json: &str) {
+        let inside = json.strip_prefix('"').and_then(|j| j.strip_suffix('"'));
+        let Some(json) = inside else { return };
         match node {
             Node::Text(which, form) => {
                 self.has_text |= which == OWN && form != Form::Extended;
                 if self.detail == Detail::Filter {
-                    let range = self.push("", text);
+                    let range = self.push("", json);
                     let part = &mut self.parts[which];
                     let slot = match form {
                         Form::Text => &mut part.text,
@@ -155,8 +159,14 @@ impl Collected {
                 }
             }
             Node::Piece(mark) => {
-                self.push(mark, text);
+                self.push(mark, json);
             }
+            _ => {}
+        }
+    }
+
+    fn string(&mut self, node: Node, text: &str) {
+        match node {
             Node::IdText if !self.id_is_number => self.id = text.parse().ok(),
             Node::Id => {
                 self.id = text.parse().ok().or(self.id);
@@ -243,6 +253,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
         let key = |detail| Key { node, detail };
         while let Some(child) = map.next_key_seed(key(to.detail))? {
             match child {
+                // Not decoded by the parser: that would cost memory, and fail on half an emoji.
+                Some(node @ (Node::Text(..) | Node::Piece(_))) => {
+                    to.text(node, map.next_value::<&'de RawValue>()?.get());
+                }
                 Some(node) => map.next_value_seed(Walk { node, to })?,
                 None => {
                     map.next_value::<IgnoredAny>()?;

@@ -2,6 +2,57 @@
 //! phrases and tweets. Nothing is normalised: Twitter compares `é` and `e` as different, and
 //! half-width and full-width forms too.
 
+/// Appends the inside of a JSON string, as a parser has found it valid, unescaped and in lower
+/// case. Half of a surrogate pair becomes U+FFFD.
+pub(crate) fn fold_escaped_into(json: &str, out: &mut Vec<u8>) {
+    let mut rest = json;
+    while let Some(at) = rest.find('\\') {
+        fold_into(&rest[..at], out);
+        let (c, len) = unescape(&rest.as_bytes()[at..]);
+        fold_char(c, out);
+        // An escape is ASCII; what a broken one would leave is no reason to fail.
+        rest = rest.get(at + len..).unwrap_or_default();
+    }
+    fold_into(rest, out);
+}
+
+/// The character of the escape that `bytes` begin with, and the escape's length.
+fn unescape(bytes: &[u8]) -> (char, usize) {
+    let simple = match bytes.get(1) {
+        Some(b'u') => {
+            let high = escaped_unit(bytes, 0).unwrap_or(0xFFFD);
+            if (0xD800..0xDC00).contains(&high)
+                && let Some(low @ 0xDC00..=0xDFFF) = escaped_unit(bytes, 6)
+            {
+                let pair = char::decode_utf16([high, low]).next();
+                return (pair.and_then(Result::ok).unwrap_or('\u{fffd}'), 12);
+            }
+            return (char::from_u32(high.into()).unwrap_or('\u{fffd}'), 6);
+        }
+        Some(b'n') => '\n',
+        Some(b't') => '\t',
+        Some(b'r') => '\r',
+        Some(b'b') => '\u{8}',
+        Some(b'f') => '\u{c}',
+        Some(&other) => other as char,
+        None => '\\',
+    };
+    (simple, 2)
+}
+
+/// The code unit of the escape `\uXXXX` at `at`.
+pub(crate) fn escaped_unit(bytes: &[u8], at: usize) -> Option<u16> {
+    let escape = bytes.get(at..at + 6)?;
+    if !escape.starts_with(b"\\u") {
+        return None;
+    }
+    let mut value = 0;
+    for &digit in &escape[2..] {
+        value = value << 4 | (digit as char).to_digit(16)? as u16;
+    }
+    Some(value)
+}
+
 /// Appends `text` in lower case.
 pub(crate) fn fold_into(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();
@@ -48,6 +99,22 @@ fn is_caseless(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_are_undone_on_the_way() {
+        let folded = |json: &str| {
+            let mut out = Vec::new();
+            fold_escaped_into(json, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(folded(r#"A\"\\\/\n\t\r\b\fB"#), "a\"\\/\n\t\r\u{8}\u{c}b");
+        assert_eq!(folded(r"\u00C9t\u00e9 \ud83d\uDE00É"), "été 😀é");
+        assert_eq!(folded(r"\ud83d\ud83d\ude00\ude00x"), "\u{fffd}😀\u{fffd}x");
+        assert_eq!(folded(r"\ud83dA \ud83d\n"), "\u{fffd}a \u{fffd}\n");
+        for broken in ["\\", "a\\u12", "\\ué"] {
+            folded(broken);
+        }
+    }
 
     #[test]
     fn folds_each_script_that_has_case_and_leaves_the_others() {

@@ -1,5 +1,8 @@
 //! The slow path for messages that cut an emoji in half: `"\ud83d"` alone is no character, and
-//! JSON parsers refuse it. Real streams hold such tweets, so each half becomes U+FFFD.
+//! JSON parsers refuse it. Real streams hold such tweets, so each half becomes U+FFFD. (Texts never
+//! come here: they are unescaped by [`crate::fold`].)
+
+use crate::fold::escaped_unit;
 
 /// A copy of `json` in which every `\u` escape of a lone surrogate is `\ufffd`; `None` if there
 /// is none.
@@ -12,9 +15,11 @@ pub(crate) fn mend(json: &str) -> Option<String> {
             at += 1;
             continue;
         }
-        match unit(bytes, at) {
+        match escaped_unit(bytes, at) {
             None => at += 2, // another escape: `\\`, `\"`, `\n` …
-            Some(0xD800..=0xDBFF) if matches!(unit(bytes, at + 6), Some(0xDC00..=0xDFFF)) => {
+            Some(0xD800..=0xDBFF)
+                if matches!(escaped_unit(bytes, at + 6), Some(0xDC00..=0xDFFF)) =>
+            {
                 at += 12;
             }
             Some(0xD800..=0xDFFF) => {
@@ -26,19 +31,6 @@ pub(crate) fn mend(json: &str) -> Option<String> {
         }
     }
     mended.and_then(|copy| String::from_utf8(copy).ok())
-}
-
-/// The code unit of the escape `\uXXXX` at `at`.
-fn unit(bytes: &[u8], at: usize) -> Option<u16> {
-    let escape = bytes.get(at..at + 6)?;
-    if !escape.starts_with(b"\\u") {
-        return None;
-    }
-    let mut value = 0;
-    for &digit in &escape[2..] {
-        value = value << 4 | (digit as char).to_digit(16)? as u16;
-    }
-    Some(value)
 }
 
 #[cfg(test)]

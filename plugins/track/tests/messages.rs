@@ -212,6 +212,9 @@ fn awkward_messages_are_read() {
         (r#"{"limit":null,"delete":1}"#, Kind::Unknown),
         (r#"{"friends":[1,2]}"#, Kind::Unknown),
         (r#"{"disconnect":{}}"#, Kind::Control),
+        (r#"{"\ud83d":"\ud83d","id_str":"1","text":""}"#, Kind::Tweet),
+        (r#"{"id":1,"text":null}"#, Kind::Unknown),
+        (r#"{"id":1,"text":["x"]}"#, Kind::Unknown),
     ] {
         assert_eq!(read(json, |m| m.kind), kind, "{json}");
     }

@@ -193,6 +193,7 @@ impl Listener {
             self.backoff.reset();
         }
         let host = self.requests.host().to_owned();
+        let in_good_order = matches!(end, End::Closed);
         let (why, wait) = match end {
             End::Stop => return Ok(None),
             End::Closed if self.requests.options().on_close == OnClose::Finish => {
@@ -223,11 +224,16 @@ impl Listener {
                 (why, wait)
             }
         };
-        self.ctx.warn(if wait.is_zero() {
+        let line = if wait.is_zero() {
             format!("{why}; connecting again")
         } else {
             format!("{why}; connecting again in {wait:?}")
-        });
+        };
+        if in_good_order {
+            self.ctx.info(line);
+        } else {
+            self.ctx.warn(line);
+        }
         Ok(Some(wait))
     }
 
