@@ -292,7 +292,8 @@ fn a_real_archive_is_parted() {
         .iter()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let fits: [(Value, &dyn Fn(&Value) -> bool); 4] = [
+    type Fits = &'static dyn Fn(&Value) -> bool;
+    let fits: [(Value, Fits); 4] = [
         (json!({"field": "created_at", "exists": true}), &|tweet| {
             !tweet["created_at"].is_null()
         }),

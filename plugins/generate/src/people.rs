@@ -96,8 +96,8 @@ pub(crate) fn all(rng: &mut Rng, allowed: Option<&[String]>) -> Vec<Person> {
 fn make(number: usize, language: Option<&'static Language>, rng: &mut Rng) -> Person {
     let (first, last) = (rng.pick(FIRST), rng.pick(LAST));
     let name = match language {
-        Some(language) if rng.chance(0.8) => (rng.pick(language.names)).to_owned(),
-        _ if rng.chance(0.2) => format!("{first} {}", rng.pick(TOPICS).emoji[0]),
+        Some(language) if rng.chance(0.8) => (rng.pick(&language.names)).to_owned(),
+        _ if rng.chance(0.2) => format!("{first} {}", TOPICS[rng.below(TOPICS.len())].emoji[0]),
         _ => format!("{first} {last}"),
     };
     let plain = last.replace('\'', "");
@@ -177,15 +177,15 @@ fn describe(person: &Person, rng: &mut Rng) -> String {
     match person.language {
         Some(language) => format!(
             "{} · {} {}",
-            rng.pick(language.words),
-            rng.pick(language.words),
-            rng.pick(first.emoji)
+            rng.pick(&language.words),
+            rng.pick(&language.words),
+            rng.pick(&first.emoji)
         ),
         None => format!(
             "{} and {}.\nOpinions are my cat's. {}",
-            rng.pick(first.nouns),
-            rng.pick(second.nouns),
-            rng.pick(first.emoji)
+            rng.pick(&first.nouns),
+            rng.pick(&second.nouns),
+            rng.pick(&first.emoji)
         ),
     }
 }
@@ -193,8 +193,8 @@ fn describe(person: &Person, rng: &mut Rng) -> String {
 /// Appends a record of `schemas/user.avsc`.
 pub(crate) fn simple_user(id: u64, rng: &mut Rng, out: &mut Vec<u8>) {
     let name = if rng.chance(0.25) {
-        let language = rng.pick(LANGUAGES);
-        format!("{} {}", rng.pick(language.names), rng.pick(LAST))
+        let language = &LANGUAGES[rng.below(LANGUAGES.len())];
+        format!("{} {}", rng.pick(&language.names), rng.pick(LAST))
     } else {
         format!("{} {}", rng.pick(FIRST), rng.pick(LAST))
     };

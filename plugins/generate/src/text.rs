@@ -105,7 +105,7 @@ pub(crate) fn compose(text: &mut Text, author: &Person, topic: usize, long: bool
             text.push(rng.pick(&[". ", "! ", "… ", ".\n", "\n\n", " — "]));
         }
         match author.language {
-            Some(language) => foreign(text, language, rng),
+            Some(language) => foreign(text, language, topic, rng),
             None => english(text, topic, number == 0, rng),
         }
         if text.chars > MAX - 40 {
@@ -117,7 +117,7 @@ pub(crate) fn compose(text: &mut Text, author: &Person, topic: usize, long: bool
     if rng.chance(0.45) {
         text.space();
         let emoji = if rng.chance(0.6) {
-            TOPICS[topic].emoji
+            &TOPICS[topic].emoji[..]
         } else {
             EMOJI
         };
@@ -128,10 +128,10 @@ pub(crate) fn compose(text: &mut Text, author: &Person, topic: usize, long: bool
     if rng.chance(0.35) {
         let tags = author
             .language
-            .map_or(TOPICS[topic].hashtags, |language| language.hashtags);
+            .map_or(&TOPICS[topic].hashtags, |language| &language.hashtags);
         text.hashtag(rng.favour(tags));
         if rng.chance(0.2) {
-            text.hashtag(rng.pick(TOPICS[topic].hashtags));
+            text.hashtag(rng.pick(&TOPICS[topic].hashtags));
         }
     }
     if rng.chance(0.18) {
@@ -152,9 +152,9 @@ fn english(text: &mut Text, topic: usize, first: bool, rng: &mut Rng) {
     while let Some(at) = rest.find('{') {
         text.push(&rest[..at]);
         match rest.as_bytes().get(at + 1) {
-            Some(b'n') => text.push(rng.favour(topic.nouns)),
-            Some(b'a') => text.push(rng.favour(topic.adjectives)),
-            Some(b'v') => text.push(rng.favour(topic.doing)),
+            Some(b'n') => text.push(rng.favour(&topic.nouns)),
+            Some(b'a') => text.push(rng.favour(&topic.adjectives)),
+            Some(b'v') => text.push(rng.favour(&topic.doing)),
             _ => text.push(&(rng.below(98) + 2).to_string()),
         }
         rest = &rest[at + 3..];
@@ -166,7 +166,9 @@ fn english(text: &mut Text, topic: usize, first: bool, rng: &mut Rng) {
     }
 }
 
-fn foreign(text: &mut Text, language: &Language, rng: &mut Rng) {
+/// Words of a language. Each topic has its own likeliest ones, so that topics burst in all languages.
+fn foreign(text: &mut Text, language: &Language, topic: usize, rng: &mut Rng) {
+    let words = &language.words;
     for number in 0..3 + rng.below(4) {
         if number > 0 {
             text.push(if language.spaced {
@@ -175,6 +177,6 @@ fn foreign(text: &mut Text, language: &Language, rng: &mut Rng) {
                 rng.pick(&["と", "の", "が", "は"])
             });
         }
-        text.push(rng.favour(language.words));
+        text.push(words[(rng.favoured(words.len()) + 7 * topic) % words.len()]);
     }
 }

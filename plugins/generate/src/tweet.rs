@@ -213,7 +213,12 @@ impl Tweet<'_> {
         if !self.text.links.is_empty() || self.is_long() {
             out.extend_from_slice(b",\"possibly_sensitive\":false");
         }
-        let language = people[self.author]
+        // A retweet is in the language of what it repeats.
+        let speaker = match &self.to {
+            To::Retweet(past) => past.author,
+            _ => self.author,
+        };
+        let language = people[speaker]
             .language
             .map_or("en", |language| language.code);
         print(
