@@ -36,6 +36,10 @@ def consumer(brokers):
         "group.id": "looks-on",
         "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
+        # The embedded broker answers an empty fetch only when this time is over.
+        "fetch.wait.max.ms": 10,
+        # One that goes away is no news here.
+        "log_level": 0,
     })
 
 

@@ -7,11 +7,15 @@ Prints each message as it came, one a line; without TRACK it takes the sample st
 import json
 import sys
 
+import requests
 import tweepy
 
 
 class Printer(tweepy.StreamListener):
+    received = 0
+
     def on_data(self, raw_data):
+        self.received += 1
         # On one line, whatever the message holds.
         print(json.dumps(raw_data))
 
@@ -19,15 +23,18 @@ class Printer(tweepy.StreamListener):
         print(f"HTTP status {status_code}", file=sys.stderr)
         return False
 
-    def on_closed(self, resp):
-        stream.disconnect()
-
 
 address, ca_file, key, secret, token, token_secret, *track = sys.argv[1:]
 auth = tweepy.OAuthHandler(key, secret)
 auth.set_access_token(token, token_secret)
-stream = tweepy.Stream(auth, Printer(), host=address, verify=ca_file)
-if track:
-    stream.filter(track=track)
-else:
-    stream.sample()
+printer = Printer()
+stream = tweepy.Stream(auth, printer, host=address, verify=ca_file)
+try:
+    if track:
+        stream.filter(track=track)
+    else:
+        stream.sample()
+except requests.ConnectionError:
+    # When a stream ends tweepy connects again, and by then the server may be gone.
+    if not printer.received:
+        raise
