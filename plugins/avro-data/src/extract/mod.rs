@@ -77,12 +77,6 @@ impl Extractor {
     /// A document that is not valid JSON, or that does not fill the schema. `out` is then as it
     /// was.
     pub fn extract(&mut self, json: &[u8], out: &mut Vec<u8>) -> Result<(), ExtractError> {
-        if let Err(error) = std::str::from_utf8(json) {
-            return Err(ExtractError::Json {
-                at: error.valid_up_to(),
-                what: "not UTF-8",
-            });
-        }
         self.maps.read(json)?;
         self.slots.fill(Slot::default());
         Walk {

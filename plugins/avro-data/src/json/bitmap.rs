@@ -36,10 +36,12 @@ pub(super) struct Raw {
     pub closes: u64,
     /// Bytes below 0x20.
     pub controls: u64,
+    /// Not 0 if a byte is not ASCII.
+    pub beyond_ascii: u64,
 }
 
 impl Bitmaps {
-    /// Reads a document.
+    /// Reads a document, and checks that it is UTF-8, which most are by being ASCII.
     pub(crate) fn read(&mut self, json: &[u8]) -> Result<(), JsonError> {
         if json.len() >= u32::MAX as usize {
             return fault(0, "a document of 4 GiB or more");
@@ -49,16 +51,19 @@ impl Bitmaps {
             self.blocks
                 .shrink_to(KEPT_BLOCKS.max(json.len().div_ceil(64)));
         }
-        self.blocks.reserve(json.len().div_ceil(64));
         let mut state = State::default();
         let (chunks, rest) = json.as_chunks::<64>();
-        for chunk in chunks {
-            self.blocks.push(state.block(chunk));
-        }
+        self.blocks
+            .extend(chunks.iter().map(|chunk| state.block(chunk)));
         if !rest.is_empty() {
             let mut last = [b' '; 64];
             last[..rest.len()].copy_from_slice(rest);
             self.blocks.push(state.block(&last));
+        }
+        if state.beyond_ascii != 0
+            && let Err(error) = std::str::from_utf8(json)
+        {
+            return fault(error.valid_up_to(), "not UTF-8");
         }
         if state.in_text != 0 {
             return fault(json.len(), "ends within a text");
@@ -146,6 +151,8 @@ struct State {
     escaped: u64,
     /// Not 0 if a byte was where it must not be.
     fault: u64,
+    /// Not 0 if a byte is not ASCII.
+    beyond_ascii: u64,
 }
 
 impl State {
@@ -164,6 +171,7 @@ impl State {
         inside ^= inside << 32;
         inside ^= self.in_text;
         self.in_text = ((inside as i64) >> 63) as u64;
+        self.beyond_ascii |= raw.beyond_ascii;
         self.fault |= (raw.controls & inside) | (raw.backslashes & !inside);
         Block {
             quotes,
@@ -220,6 +228,7 @@ pub(super) fn classify(bytes: &[u8; 64]) -> Raw {
         opens: 0,
         closes: 0,
         controls: 0,
+        beyond_ascii: 0,
     };
     let (parts, _) = bytes.as_chunks::<16>();
     for (i, part) in parts.iter().enumerate() {
@@ -232,6 +241,7 @@ pub(super) fn classify(bytes: &[u8; 64]) -> Raw {
         raw.opens |= bits(eq(folded, splat(b'{' as i8)));
         raw.closes |= bits(eq(folded, splat(b'}' as i8)));
         raw.controls |= bits(eq(min(v, splat(0x1F)), v));
+        raw.beyond_ascii |= bits(v);
     }
     raw
 }
@@ -259,6 +269,7 @@ pub(super) fn classify_portable(bytes: &[u8; 64]) -> Raw {
         opens: 0,
         closes: 0,
         controls: 0,
+        beyond_ascii: 0,
     };
     let (words, _) = bytes.as_chunks::<8>();
     for (i, word) in words.iter().enumerate() {
@@ -269,6 +280,7 @@ pub(super) fn classify_portable(bytes: &[u8; 64]) -> Raw {
         raw.backslashes |= zero(v ^ (ONES * u64::from(b'\\'))) << shift;
         raw.opens |= zero(folded ^ (ONES * u64::from(b'{'))) << shift;
         raw.closes |= zero(folded ^ (ONES * u64::from(b'}'))) << shift;
+        raw.beyond_ascii |= gather(v & (ONES * 0x80)) << shift;
         // Below 0x20: the top three bits are all zero.
         raw.controls |= zero(v & (ONES * 0xE0)) << shift;
     }
@@ -288,7 +300,16 @@ mod tests {
                 bytes[(place + 17) % 64] = b'"';
                 bytes[(place + 1) % 64] = byte ^ 0x80;
                 let (a, b) = (classify(&bytes), classify_portable(&bytes));
-                let all = |r: &Raw| [r.quotes, r.backslashes, r.opens, r.closes, r.controls];
+                let all = |r: &Raw| {
+                    [
+                        r.quotes,
+                        r.backslashes,
+                        r.opens,
+                        r.closes,
+                        r.controls,
+                        r.beyond_ascii,
+                    ]
+                };
                 assert_eq!(all(&a), all(&b), "byte {byte:#x} at {place}");
             }
         }
