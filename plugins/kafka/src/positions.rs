@@ -187,6 +187,15 @@ impl Positions {
         true
     }
 
+    /// Whether everything that an epoch covers is still assigned.
+    pub fn stands(&self, epoch: u64) -> bool {
+        let ours =
+            |p: &i32| usize::try_from(*p).is_ok_and(|p| matches!(self.parts.get(p), Some(Some(_))));
+        self.epochs
+            .get(&epoch)
+            .is_none_or(|list| list.iter().all(|(p, _)| ours(p)))
+    }
+
     /// What an epoch lets the group's offsets move to.
     pub fn to_commit(&self, epoch: u64) -> Vec<(i32, i64)> {
         let Some(list) = self.epochs.get(&epoch) else {
@@ -269,7 +278,9 @@ mod tests {
         assert_eq!(p.to_commit(1), []);
         p.begin(2, "t");
         p.end(1);
+        assert!(p.stands(2));
         p.forget(&[2]);
+        assert!(!p.stands(2));
         assert_eq!(p.to_commit(2), []);
         p.assign(2, 9, Some(9));
         assert_eq!(p.to_commit(2), [], "someone else has committed more");

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use plugin_api::{Context as PluginContext, StageError};
 use rdkafka::{
     ClientContext,
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
@@ -17,6 +18,13 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     types::RDKafkaRespErr,
 };
+
+use crate::events::Events;
+
+/// How long opening waits for a broker before it goes on without.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long it waits for a topic to be created by someone else.
+const MISSING_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a look at a topic says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +61,42 @@ impl Wanted {
             },
             (found, _) => found,
         }
+    }
+
+    /// Looks for the topic for a while, so that a wrong name or password ends the run before it
+    /// began. False: nobody answers; that is waited for later. `serve` runs callbacks.
+    pub fn find<C: ClientContext>(
+        &self,
+        client: &Client<C>,
+        ctx: &PluginContext,
+        events: &Events,
+        serve: impl Fn(),
+    ) -> Result<bool, StageError> {
+        let began = Instant::now();
+        loop {
+            let found = self.ensure(client, Duration::from_millis(500));
+            serve();
+            if let Some(why) = events.refusal() {
+                return Err(StageError::unavailable(format!(
+                    "{} refuses us: {why}",
+                    self.whom
+                )));
+            }
+            let waited = began.elapsed();
+            match found {
+                Found::Partitions(_) => return Ok(true),
+                Found::Refused(why) => return Err(StageError::unavailable(why)),
+                // Another stage may be about to create it.
+                Found::Missing if waited > MISSING_PATIENCE => {
+                    return Err(StageError::unavailable(self.missing()));
+                }
+                Found::Unknown(_) if waited > PATIENCE => break,
+                _ if ctx.cancelled() => break,
+                Found::Missing | Found::Unknown(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+        events.down(None);
+        Ok(false)
     }
 
     /// What to say when it is missing.

@@ -1,5 +1,7 @@
 //! A broker that goes away and comes back. In a process of its own: it is everybody's broker.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 use common::*;
 use plugin_api::{ContentType, abi::services::Level};

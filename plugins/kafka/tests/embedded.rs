@@ -1,5 +1,7 @@
 //! What is particular to the embedded broker.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 use std::time::Instant;
 

@@ -26,9 +26,8 @@ use crate::{
     events::{ConsumerEvents, Events},
     groups::Member,
     positions::Positions,
-    sink::PATIENCE,
     start::Start,
-    topic::{self, Found, Wanted},
+    topic::{self, Wanted},
 };
 
 pub(crate) type Client = BaseConsumer<ConsumerEvents>;
@@ -134,21 +133,15 @@ impl Source for KafkaSource {
             events,
             options,
         };
-        match &source.embedded {
-            // Questions about offsets wait 50 ms unless the partitions' leaders are known.
-            Some(_) => drop(topic::look(consumer.client(), &wanted.topic, QUESTION)),
-            None => source.find_topic(&consumer, &wanted)?,
-        }
+        source.find_topic(&consumer, &wanted)?;
         Ok(source)
     }
 
     fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
-        if let Some(state) = state.filter(|_| epoch > 0) {
-            if !self.positions.restore(state, &self.options.topic) {
-                self.ctx.warn(
-                    "the stored position is of another topic: starting from the group's offsets",
-                );
-            }
+        let foreign = |state: &[u8]| !self.positions.restore(state, &self.options.topic);
+        if state.filter(|_| epoch > 0).is_some_and(foreign) {
+            self.ctx
+                .warn("the stored position is of another topic: starting from the group's offsets");
         }
         Ok(())
     }
@@ -186,6 +179,16 @@ impl Source for KafkaSource {
 
     fn checkpoint(&mut self, epoch: u64, _last: bool) -> Result<Vec<u8>, StageError> {
         Ok(self.positions.begin(epoch, &self.options.topic))
+    }
+
+    fn checkpoint_poll(&mut self, epoch: u64) -> Result<(), StageError> {
+        if self.positions.stands(epoch) {
+            return Ok(());
+        }
+        Err(StageError::transient(format!(
+            "partitions of `{}` were lost meanwhile",
+            self.options.topic
+        )))
     }
 
     fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
@@ -230,32 +233,19 @@ impl KafkaSource {
             .ok_or_else(|| StageError::fatal("the source is closed"))
     }
 
-    /// Looks for the topic while opening, so that a wrong name ends the run before it began. A
-    /// broker that is away is waited for later.
+    /// Looks for the topic while opening. A broker that is away is waited for later.
     fn find_topic(&mut self, consumer: &Client, wanted: &Wanted) -> Result<(), StageError> {
-        let end = Instant::now() + PATIENCE;
-        while Instant::now() < end && !self.ctx.cancelled() {
-            let found = wanted.ensure(consumer.client(), Duration::from_millis(500));
-            // No topic is subscribed to: this serves callbacks only.
-            let _ = consumer.poll(Duration::ZERO);
-            if let Some(why) = self.events.refusal() {
-                return Err(StageError::unavailable(format!(
-                    "{} refuses us: {why}",
-                    self.whom
-                )));
-            }
-            match found {
-                Found::Unknown(_) => std::thread::sleep(Duration::from_millis(20)),
-                Found::Missing => return Err(StageError::unavailable(wanted.missing())),
-                Found::Refused(why) => return Err(StageError::unavailable(why)),
-                Found::Partitions(_) => {
-                    self.ready = true;
-                    return Ok(());
-                }
-            }
+        if self.embedded.is_some() {
+            // Questions about offsets wait 50 ms unless the partitions' leaders are known.
+            let _ = topic::look(consumer.client(), &wanted.topic, QUESTION);
+            return Ok(());
         }
-        self.events.down(None);
-        self.ask(Question::Topic);
+        // No topic is subscribed to: polling serves callbacks only.
+        let serve = || drop(consumer.poll(Duration::ZERO));
+        self.ready = wanted.find(consumer.client(), &self.ctx, &self.events, serve)?;
+        if !self.ready {
+            self.ask(Question::Topic);
+        }
         Ok(())
     }
 

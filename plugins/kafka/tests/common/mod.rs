@@ -60,12 +60,14 @@ pub fn sink(brokers: &str, topic: &str, more: Value) -> Stage {
     Stage::sink("kafka", &options, &[ContentType::bytes()]).unwrap()
 }
 
+/// A source whose group is of this topic alone: on a cluster, members of one group hold each
+/// other up while they do not poll, whatever they read.
 pub fn source(brokers: &str, topic: &str, group: &str, more: Value) -> Stage {
     let options = with(
-        json!({"brokers": brokers, "topic": topic, "group": group, "partitions": 1, "start": "earliest"}),
-        more,
+        json!({"brokers": brokers, "topic": topic, "group": format!("{topic}.{group}"), "partitions": 1}),
+        json!({"start": "earliest"}),
     );
-    Stage::source("kafka", &options).unwrap()
+    Stage::source("kafka", &with(options, more)).unwrap()
 }
 
 pub fn numbers(range: std::ops::Range<u32>) -> Batch {
@@ -109,4 +111,16 @@ pub fn warnings(host: &TestHost) -> Vec<String> {
         .filter(|l| loud(&l.level))
         .map(|l| l.message)
         .collect()
+}
+
+/// Polls a source that has nothing to read until it knows from where on it reads.
+pub fn settle(source: &mut Stage) {
+    loop {
+        assert_eq!(source.poll(10, 20).unwrap().1.emitted(), 0);
+        let state = epoch(source, 1_000_000);
+        let state: Value = serde_json::from_slice(&state).unwrap();
+        if state["next"]["0"].is_i64() {
+            return;
+        }
+    }
 }
