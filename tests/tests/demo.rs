@@ -144,11 +144,7 @@ fn the_demo_prints_what_it_runs() {
     assert_eq!(printed.code, Some(0));
     let shipped = std::fs::read_to_string(e2e::root().join("hosts.toml")).expect("it is shipped");
     assert_eq!(printed.stdout.join("\n") + "\n", shipped);
-    assert_eq!(
-        folder.files("."),
-        [folder.path("."); 0],
-        "nothing was written"
-    );
+    assert!(folder.files(".").is_empty(), "something was written");
 }
 
 #[test]

@@ -174,7 +174,7 @@ type Spoiled = (&'static str, fn(&mut Vec<u8>), u32, &'static str);
 
 const SPOILED: [Spoiled; 5] = [
     ("another ABI", |bytes| set_major(bytes, 2), 0o644, "ABI 2."),
-    ("a spoiled tag", spoil_magic, 0o644, "tag"),
+    ("a spoiled tag", |bytes| spoil_magic(bytes), 0o644, "tag"),
     (
         "truncated",
         |bytes| bytes.truncate(bytes.len() / 3),
@@ -273,7 +273,7 @@ fn set_major(bytes: &mut [u8], major: u32) {
     bytes[at..at + 4].copy_from_slice(&major.to_le_bytes());
 }
 
-fn spoil_magic(bytes: &mut Vec<u8>) {
+fn spoil_magic(bytes: &mut [u8]) {
     let at = tag(bytes);
     bytes[at] ^= 0xFF;
 }
