@@ -87,6 +87,9 @@ impl std::fmt::Display for ContentType {
     }
 }
 
+/// The meeting place of stages that write records to standard output.
+pub const STDOUT: &str = "stdio://stdout";
+
 /// Answer of `plan`: what the stage will put out, and what the host should know beforehand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -134,6 +137,11 @@ impl Planned {
     pub fn reads(mut self, place: impl Into<String>) -> Self {
         self.reads.push(place.into());
         self
+    }
+    /// Says that the stage writes records to standard output, where the host then draws nothing.
+    #[must_use]
+    pub fn prints(self) -> Self {
+        self.writes(STDOUT)
     }
     /// Names a meeting place that the stage writes.
     #[must_use]

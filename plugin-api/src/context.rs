@@ -115,7 +115,8 @@ impl Context {
     pub fn sleep_until(&self, monotonic_ns: u64) -> bool {
         self.0.services.sleep_until(monotonic_ns)
     }
-    /// Whether the stage is asked to stop.
+    /// Whether the run ends. A source stops by it; a processor or sink still gets what is under
+    /// way, but waits for nothing from outside any more.
     #[must_use]
     pub fn cancelled(&self) -> bool {
         self.0.services.cancelled()

@@ -23,7 +23,10 @@ macro_rules! options {
         $vis struct $($rest)*
     };
     ($(#[$attr:meta])* $vis:vis enum $($rest:tt)*) => {
-        #[derive(Debug, Clone, PartialEq, $crate::serde::Deserialize, $crate::schemars::JsonSchema)]
+        #[derive(
+            Debug, Clone, PartialEq,
+            $crate::serde::Serialize, $crate::serde::Deserialize, $crate::schemars::JsonSchema,
+        )]
         #[serde(crate = "plugin_api::serde", rename_all = "kebab-case")]
         #[schemars(crate = "plugin_api::schemars")]
         $(#[$attr])*

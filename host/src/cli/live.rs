@@ -28,9 +28,10 @@ pub struct Live {
 }
 
 impl Live {
-    /// Sets up the log of the process.
-    pub fn start(format: Format) -> Self {
-        let terminal = io::stderr().is_terminal() && format == Format::Text;
+    /// Sets up the log of the process. `prints`: a stage writes records to stdout.
+    pub fn start(format: Format, prints: bool) -> Self {
+        let shared = prints && io::stdout().is_terminal();
+        let terminal = io::stderr().is_terminal() && format == Format::Text && !shared;
         let lines = terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
         let writer = LogWriter(lines.clone());
         let builder = tracing_subscriber::fmt()

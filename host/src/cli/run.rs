@@ -64,7 +64,7 @@ pub fn run(options: &RunOptions, source: &ConfigSource) -> u8 {
         return prepared.report.exit();
     };
     limit(&mut plan, options.limit);
-    let live = live::Live::start(options.log_format);
+    let live = live::Live::start(options.log_format, prints(&plan));
     for double in &prepared.registry.doubles {
         let (used, unused) = (double.used.display(), double.unused.display());
         tracing::warn!(
@@ -97,6 +97,14 @@ pub fn run(options: &RunOptions, source: &ConfigSource) -> u8 {
     let report = engine.run();
     drop(lines);
     finish(options, &report, signalled.load(Ordering::SeqCst))
+}
+
+/// Whether a stage writes records to stdout, by its plan: lines drawn between them would be torn.
+fn prints(plan: &Plan) -> bool {
+    let stages = plan.hosts.iter().flat_map(|h| &h.stages);
+    stages
+        .flat_map(|s| &s.writes)
+        .any(|place| place == plugin_api::content::STDOUT)
 }
 
 fn refuse(message: String, exit: u8) -> u8 {

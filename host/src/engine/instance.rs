@@ -188,7 +188,12 @@ impl Instance {
                 Err(e) if e.is_transient() => {
                     let at = retry.after(&self.shared, &e);
                     self.say(Message::OpenDelayed(self.id));
-                    if !self.shared.cancel.sleep_until(at) {
+                    // A source that is not there yet has nothing to drain.
+                    let until = match self.recipe.kind {
+                        StageKind::Source => &self.shared.cancel,
+                        StageKind::Processor | StageKind::Sink => &self.shared.torn,
+                    };
+                    if !until.sleep_until(at) {
                         return Err(Trouble::Torn);
                     }
                 }

@@ -471,6 +471,10 @@ impl Engine {
             if !host.sources_started() {
                 host.tear();
             }
+            // Sinks learn it too: what waits for a partner from outside need not wait any more.
+            for stage in host.stages.iter().filter(|s| s.kind != StageKind::Source) {
+                stage.cancel.cancel();
+            }
         }
         self.drain_sources();
     }

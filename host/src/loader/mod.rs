@@ -141,14 +141,14 @@ fn load(file: &Path, bundled: bool, search: &Search) -> Result<Option<PluginEntr
     let tag = copy.tag()?;
     // As everywhere, `kafka` names the package `plugin-kafka`.
     let is_named = |name: &str| tag.name == name || tag.name.strip_prefix("plugin-") == Some(name);
-    if let Some((_, pin)) = search.pins.iter().find(|(name, _)| is_named(name)) {
-        if !pin.eq_ignore_ascii_case(&copy.sha256) {
-            return Err(Refusal::new(format!(
-                "its SHA-256 is {}, but hosts.toml pins {pin}",
-                copy.sha256
-            ))
-            .hint("if you built or installed it anew yourself, update the pin"));
-        }
+    if let Some((_, pin)) = search.pins.iter().find(|(name, _)| is_named(name))
+        && !pin.eq_ignore_ascii_case(&copy.sha256)
+    {
+        return Err(Refusal::new(format!(
+            "its SHA-256 is {}, but hosts.toml pins {pin}",
+            copy.sha256
+        ))
+        .hint("if you built or installed it anew yourself, update the pin"));
     }
     let (opened, manifest) = open::open(&copy.path)?;
     agree(&tag, &manifest)?;

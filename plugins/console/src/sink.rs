@@ -28,7 +28,7 @@ impl Sink for Console {
         inputs
             .iter()
             .try_for_each(|input| schema(input).map(drop))?;
-        Ok(Planned::sink())
+        Ok(Planned::sink().prints())
     }
 
     fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {

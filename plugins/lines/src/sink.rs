@@ -23,7 +23,7 @@ impl Sink for LinesSink {
 
     fn plan(options: &SinkOptions, inputs: &[ContentType]) -> Result<Planned, StageError> {
         for input in inputs {
-            if matches!(input.format, Format::Avro | Format::Png | Format::Svg) {
+            if matches!(input.format, Format::Avro | Format::Png) {
                 let hint = match input.format {
                     Format::Avro => "; decode it first with avro-decode",
                     _ => "",
@@ -33,7 +33,7 @@ impl Sink for LinesSink {
             }
         }
         if is_stdout(&options.path) {
-            return Ok(Planned::sink());
+            return Ok(Planned::sink().prints());
         }
         FileWriter::<Lines>::plan(&options.path)?;
         Ok(Planned::sink())

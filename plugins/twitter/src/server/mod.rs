@@ -118,7 +118,8 @@ impl Sink for TwitterServer {
         out: &mut Out<'_, '_>,
     ) -> Result<usize, StageError> {
         self.settle(out);
-        if !self.has_clients() {
+        // At the end of the run nobody is waited for any more.
+        if !self.has_clients() && !self.ctx.cancelled() {
             return Ok(0);
         }
         let mut entry = Entry::new(input.seq);
