@@ -18,7 +18,8 @@ impl Map for Shout {
         Ok(Shout(options))
     }
     fn map(&mut self, record: Record<'_>, out: &mut Vec<u8>) -> Result<Fate, Reject> {
-        out.extend(record.text()?.to_uppercase().bytes().chain(self.0.suffix.bytes()));
+        out.extend(record.text()?.to_uppercase().into_bytes());
+        out.extend(self.0.suffix.bytes());
         Ok(Fate::Keep)
     }
 }
