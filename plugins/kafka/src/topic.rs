@@ -152,6 +152,28 @@ impl Wanted {
     }
 }
 
+/// Does not believe at once that a topic is missing: another stage may be about to create it.
+#[derive(Default)]
+pub(crate) struct Patience(Option<Instant>);
+
+impl Patience {
+    /// What was found, once it can be believed.
+    pub fn settled(&mut self, found: Found) -> Option<Found> {
+        match found {
+            Found::Unknown(_) => None,
+            Found::Missing
+                if self.0.get_or_insert_with(Instant::now).elapsed() < MISSING_PATIENCE =>
+            {
+                None
+            }
+            found => {
+                self.0 = None;
+                Some(found)
+            }
+        }
+    }
+}
+
 /// Asks for a topic's metadata, without creating it.
 pub(crate) fn look<C: ClientContext>(client: &Client<C>, topic: &str, timeout: Duration) -> Found {
     let refused = || {

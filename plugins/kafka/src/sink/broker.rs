@@ -10,7 +10,7 @@ use crate::{
     background::{Background, QUESTION},
     connect,
     delivery::ProducerEvents,
-    topic::{self, Found, Wanted},
+    topic::{self, Found, Patience, Wanted},
 };
 
 /// What librdkafka takes without being told, and what a topic takes by default.
@@ -22,18 +22,14 @@ pub(super) type Questions = Background<(), (Found, Option<u32>)>;
 /// Starts it: asked, it looks again and again until it knows.
 pub(super) fn questions(wanted: &Wanted) -> Result<Questions, StageError> {
     let wanted = wanted.clone();
-    let mut client: Option<BaseProducer> = None;
+    let (mut client, mut patience) = (None::<BaseProducer>, Patience::default());
     Background::spawn(move |()| {
         if client.is_none() {
             client = wanted.config.create().ok();
         }
-        match wanted.ensure(client.as_ref()?.client(), QUESTION) {
-            Found::Unknown(_) => None,
-            found => {
-                client = None;
-                Some((found, wanted.max_message(QUESTION)))
-            }
-        }
+        let found = patience.settled(wanted.ensure(client.as_ref()?.client(), QUESTION))?;
+        client = None;
+        Some((found, wanted.max_message(QUESTION)))
     })
     .map_err(|e| StageError::fatal(format!("cannot start a thread: {e}")))
 }

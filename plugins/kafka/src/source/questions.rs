@@ -10,7 +10,7 @@ use super::Client;
 use crate::{
     background::{Background, QUESTION},
     start::Start,
-    topic::{Found, Wanted},
+    topic::{Found, Patience, Wanted},
 };
 
 /// A question to the brokers.
@@ -42,11 +42,11 @@ pub(super) fn questions(
     ctx: &Context,
 ) -> Result<Background<Question, Answer>, StageError> {
     let (consumer, wanted, ctx) = (consumer.clone(), wanted.clone(), ctx.clone());
+    let mut patience = Patience::default();
     Background::spawn(move |question| match question {
-        Question::Topic => match wanted.ensure(consumer.client(), QUESTION) {
-            Found::Unknown(_) => None,
-            found => Some(Answer::Topic(found)),
-        },
+        Question::Topic => patience
+            .settled(wanted.ensure(consumer.client(), QUESTION))
+            .map(Answer::Topic),
         Question::Resolve(partitions) => {
             resolve(&consumer, &wanted.topic, partitions, start, &ctx).map(Answer::Resolved)
         }
