@@ -31,7 +31,7 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 /// The body of any answer.
 pub(crate) enum Answer {
     Whole(Option<Bytes>),
-    Stream(StreamBody),
+    Stream(Box<StreamBody>),
     /// These bytes, then silence, or, where there is a time, a broken connection.
     Faulty(Option<Bytes>, Option<Pin<Box<Sleep>>>),
 }
@@ -222,7 +222,7 @@ fn stream(
     }
     connection.serves(&client);
     shared.ctx.debug("twitter-server: a client connected");
-    Ok(streaming(Answer::Stream(body), gzip))
+    Ok(streaming(Answer::Stream(Box::new(body)), gzip))
 }
 
 /// Half a message, framed as this client asked.
