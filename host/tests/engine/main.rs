@@ -1,5 +1,8 @@
 //! The engine on stages of this binary: exact accounts, draining, epochs, crashes.
 
+// Helpers of tests stand outside of tests.
+#![allow(clippy::unwrap_used)]
+
 mod stages;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

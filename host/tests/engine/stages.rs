@@ -140,7 +140,7 @@ impl Map for Odd {
             .text()?
             .parse()
             .map_err(|_| Reject::new("no number"))?;
-        let multiple = |of: u64| of != 0 && n % of == 0;
+        let multiple = |of: u64| of != 0 && n.is_multiple_of(of);
         assert_ne!(n, self.0.panic_at, "as asked");
         if multiple(self.0.reject) {
             return Err(Reject::new("a multiple"));
