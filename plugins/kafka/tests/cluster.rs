@@ -83,6 +83,8 @@ fn a_missing_topic_is_created_with_the_partitions_asked_for() {
 fn a_time_is_looked_up() {
     let Some(brokers) = real() else { return };
     let topic = fresh("time");
+    // A broker deletes by the records' own times.
+    create(&brokers, &topic, &[("retention.ms", "-1")]);
     let mut sink = sink(&brokers, &topic, json!({}));
     let mut b = BatchBuilder::new();
     for i in 0..10u32 {
