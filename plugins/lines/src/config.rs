@@ -8,7 +8,7 @@ options! {
     /// compressed with gzip, zstd or bzip2 are known by their content. Records carry the header
     /// `id`, `FILE:POSITION`, the position in bytes of the decompressed text. Blank lines are
     /// counted as filtered; a line that is too long, and what a damaged file ends in, become dead
-    /// letters. With several workers each reads files of its own.
+    /// letters.
     pub struct SourceOptions {
         /// A file; a folder, for every file in it in the order of names; a pattern with `*`, `?`
         /// and `**`, such as `archive/**/*.json.bz2`; or `-`, standard input. Hidden files and
