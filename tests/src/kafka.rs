@@ -203,21 +203,24 @@ log.cleaner.dedupe.buffer.size=10485760
 
 /// Writes an authority of the broker's own, and what it signed for the broker and for a client.
 fn certificates(folder: &Path) {
-    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
     let key = || KeyPair::generate().expect("a key");
-    let params = |names: &[&str]| {
+    let params = |common: &str, names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        CertificateParams::new(names).expect("names that a certificate may have")
+        let mut params = CertificateParams::new(names).expect("names that a certificate may have");
+        // OpenSSL takes a certificate for its own issuer where both have the same name.
+        params.distinguished_name.push(DnType::CommonName, common);
+        params
     };
-    let mut authority = params(&[]);
+    let mut authority = params("e2e authority", &[]);
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(authority, key()).expect("a certificate");
     let write = |name: &str, text: String| fs::write(folder.join(name), text).expect("a file");
     write("ca.pem", authority.pem());
     let (server, client) = (key(), key());
     let signed = |names: &[&str], key: &KeyPair| {
-        params(names)
+        params(names[0], names)
             .signed_by(key, &authority)
             .expect("a certificate")
             .pem()
