@@ -19,12 +19,13 @@ pub fn folder() -> &'static Path {
         if let Some(folder) = std::env::var_os("HOST_FOLDER") {
             return PathBuf::from(folder);
         }
-        // target/PROFILE/deps/THIS-TEST
+        // target/PROFILE/deps/THIS-TEST, or target/PROFILE/benches
         let test = std::env::current_exe().expect("a test has a path");
-        let profile = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("a test lies in deps/");
+        let folder = test.parent().expect("a test lies in a folder");
+        let profile = match folder.file_name().and_then(|name| name.to_str()) {
+            Some("deps" | "examples") => folder.parent().expect("deps/ lies in a profile"),
+            _ => folder,
+        };
         let target = profile
             .parent()
             .expect("a profile lies in the target folder");
