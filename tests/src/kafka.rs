@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use crate::{
@@ -273,4 +273,13 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
     let held: [TcpListener; N] =
         std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     held.map(|listener| listener.local_addr().expect("a bound address").port())
+}
+
+/// A topic's name that no earlier run against the same brokers has used.
+#[must_use]
+pub fn fresh(name: &str) -> String {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    format!("{name}-{}-{}", std::process::id(), now.as_millis())
 }

@@ -148,7 +148,8 @@ fn an_archive_reaches_apache_kafka_and_a_file_whole_and_unchanged() {
     let Some(lines) = parts::data("archive-stream/2021-01-01-10-29.json.bz2") else {
         return;
     };
-    let Some(way) = go(&python, brokers, "archive", &lines, "off") else {
+    let topic = kafka::fresh("archive");
+    let Some(way) = go(&python, brokers, &topic, &lines, "off") else {
         return;
     };
 
@@ -167,7 +168,7 @@ fn an_archive_reaches_apache_kafka_and_a_file_whole_and_unchanged() {
     );
     way.assert_counts();
     way.assert_file();
-    let topic = on_topic(&python, brokers, "archive");
+    let topic = on_topic(&python, brokers, &topic);
     assert_same_records(&topic, &way.expected.records, "t_id");
 }
 
@@ -209,7 +210,7 @@ fn payloads_of_other_projects_end_where_they_should() {
             only_dead_letters(&scratch, &lines, tweets, messages);
             continue;
         }
-        let Some(way) = go(&python, brokers, name, &lines, "off") else {
+        let Some(way) = go(&python, brokers, &kafka::fresh(name), &lines, "off") else {
             return;
         };
         let source = way.summary.stage("producer/stream");
