@@ -193,14 +193,11 @@ impl Process {
     /// If it does not come within that time.
     #[must_use]
     pub fn finish(mut self, within: Duration) -> Finished {
-        let deadline = Instant::now() + within;
-        while self.exit.is_none() {
-            assert!(
-                self.next(deadline),
-                "{} did not end; {}",
-                self.name,
-                self.said()
-            );
+        if !self.ends(within) {
+            // What it says when it is asked to stop tells where it stood.
+            kill(self.pid, "INT");
+            self.ends(Duration::from_secs(40));
+            panic!("{} did not end by itself; {}", self.name, self.said());
         }
         let code = self.exit.and_then(|status| status.code());
         let (mut stdout, mut stderr) = (Vec::new(), String::new());
@@ -218,6 +215,17 @@ impl Process {
             stdout,
             stderr,
         }
+    }
+
+    /// Waits for the end; false if it did not come in time.
+    fn ends(&mut self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        while self.exit.is_none() {
+            if !self.next(deadline) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Takes in one event; false if none came in time.
@@ -243,7 +251,7 @@ impl Process {
         let skipped = self.lines.len().saturating_sub(100);
         let mut said = format!("{end}; its last lines:");
         for (from, line) in &self.lines[skipped..] {
-            let line: String = line.chars().take(400).collect();
+            let line: String = line.chars().take(4000).collect();
             said.push_str(&format!("\n  {from:?}: {line}"));
         }
         said
