@@ -269,7 +269,10 @@ fn stopped_when(engine: Engine, when: impl Fn(Account) -> bool + Send + 'static)
 #[test]
 fn a_stop_drains_what_was_read() {
     let engine = engine(
-        vec![("stop", vec![count(json!({})), keep(json!({}), &[0])])],
+        vec![(
+            "stop",
+            vec![count(json!({})), keep(json!({"quiet": true}), &[0])],
+        )],
         LONG,
     );
     let report = stopped_when(engine, |a| a.consumed >= 100);
@@ -291,8 +294,11 @@ fn a_reader_drains_after_its_writer_and_reads_to_the_end() {
     let mut reader = count(json!({"drain_to": 1_000_000, "batch": 10_000}));
     reader.upstream = vec![StageRef { host: 0, stage: 1 }];
     let hosts = vec![
-        ("up", vec![count(json!({"to": 10})), keep(json!({}), &[0])]),
-        ("down", vec![reader, keep(json!({"take": 0}), &[0])]),
+        (
+            "up",
+            vec![count(json!({"to": 10})), keep(json!({"quiet": true}), &[0])],
+        ),
+        ("down", vec![reader, keep(json!({"quiet": true}), &[0])]),
     ];
     let report = engine(hosts, LONG).run();
     assert_eq!(
@@ -344,7 +350,7 @@ fn on_crash_stop_ends_the_host_and_says_so() {
     odd.on_crash = OnCrash::Stop;
     let report = run(
         "crashstop",
-        vec![count(json!({})), odd, keep(json!({}), &[1])],
+        vec![count(json!({})), odd, keep(json!({"quiet": true}), &[1])],
     );
     assert_eq!(report.exit(), 70);
     assert_eq!(report.failures[0].stage, "odd");
@@ -375,13 +381,16 @@ fn one_failed_host_leaves_the_others_running() {
     let hosts = vec![
         (
             "bad",
-            vec![count(json!({"fail_at": 3})), keep(json!({}), &[0])],
+            vec![
+                count(json!({"fail_at": 3})),
+                keep(json!({"quiet": true}), &[0]),
+            ],
         ),
         (
             "good",
             vec![
                 count(json!({"to": 20_000, "batch": 10})),
-                keep(json!({}), &[0]),
+                keep(json!({"quiet": true}), &[0]),
             ],
         ),
     ];
@@ -435,7 +444,7 @@ fn epochs_pass_while_records_flow() {
     let stages = vec![
         count(json!({"batch": 3})),
         odd(json!({})),
-        keep(json!({"pending": 2}), &[1]),
+        keep(json!({"pending": 2, "quiet": true}), &[1]),
     ];
     let host = HostPlan {
         name: "epochs".into(),

@@ -168,6 +168,8 @@ options! {
         pub trouble: u64,
         /// How many times a checkpoint is pending.
         pub pending: u64,
+        /// Do not write each record down: for sources without an end.
+        pub quiet: bool,
     }
 }
 
@@ -219,10 +221,10 @@ impl Sink for Keep {
             left.min(self.options.take)
         };
         for i in from..from + n {
-            saw(
-                &self.ctx,
-                format!("got {}", input.batch.record(i).text().unwrap_or("?")),
-            );
+            if !self.options.quiet {
+                let text = input.batch.record(i).text().unwrap_or("?").to_owned();
+                saw(&self.ctx, format!("got {text}"));
+            }
         }
         self.total += n as u64;
         Ok(n)
