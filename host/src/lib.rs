@@ -11,3 +11,4 @@ pub mod diag;
 pub mod engine;
 pub mod loader;
 pub mod plan;
+pub mod wire;

@@ -36,6 +36,11 @@ impl std::fmt::Debug for Batch {
 }
 
 impl Batch {
+    /// A batch whose ranges were checked before.
+    pub(crate) fn checked(raw: RawBatch) -> Self {
+        Self(raw)
+    }
+
     /// Number of records.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -159,32 +159,47 @@ impl RawBatch {
     /// # Errors
     /// The first record or header out of bounds, named.
     pub fn check(&self) -> Result<(), String> {
-        let (len, hdrs) = (self.data().len() as u64, self.hdrs().len() as u64);
-        let inside = |off: u32, n: u32| {
-            if off == ABSENT {
-                n == 0
-            } else {
-                u64::from(off) + u64::from(n) <= len
-            }
+        let (len, hdrs) = (self.data().len(), self.hdrs().len());
+        // Room left behind each range; one that is negative makes the sum of bits negative, so
+        // that the loop has no branch. A record at fault is looked for only then.
+        let left = self.recs().iter().fold(0, |bits, r| {
+            bits | room(len, r.val_off, r.val_len)
+                | room(len, r.key_off, r.key_len)
+                | (hdrs as i64 - i64::from(r.hdr_start) - i64::from(r.hdr_count))
+        });
+        let left = self.hdrs().iter().fold(left, |bits, h| {
+            bits | room(len, h.key_off, h.key_len) | room(len, h.val_off, h.val_len)
+        });
+        if left >= 0 {
+            return Ok(());
+        }
+        let outside = |what: &str, i: usize| {
+            Err(format!(
+                "{what} {i} points outside its batch of {len} bytes"
+            ))
         };
         for (i, r) in self.recs().iter().enumerate() {
-            if !(inside(r.val_off, r.val_len)
-                && inside(r.key_off, r.key_len)
-                && u64::from(r.hdr_start) + u64::from(r.hdr_count) <= hdrs)
-            {
-                return Err(format!(
-                    "record {i} points outside its batch of {len} bytes"
-                ));
+            let rest = hdrs as i64 - i64::from(r.hdr_start) - i64::from(r.hdr_count);
+            if room(len, r.val_off, r.val_len) | room(len, r.key_off, r.key_len) | rest < 0 {
+                return outside("record", i);
             }
         }
         for (i, h) in self.hdrs().iter().enumerate() {
-            if !(inside(h.key_off, h.key_len) && inside(h.val_off, h.val_len)) {
-                return Err(format!(
-                    "header {i} points outside its batch of {len} bytes"
-                ));
+            if room(len, h.key_off, h.key_len) | room(len, h.val_off, h.val_len) < 0 {
+                return outside("header", i);
             }
         }
         Ok(())
+    }
+}
+
+/// Bytes left behind a range, negative if it ends outside. An absent one has length 0.
+fn room(len: usize, off: u32, n: u32) -> i64 {
+    if off == ABSENT {
+        -i64::from(n)
+    } else {
+        // A slice has at most isize::MAX bytes.
+        len as i64 - i64::from(off) - i64::from(n)
     }
 }
 

@@ -1,8 +1,8 @@
 //! The little of a file system that output files need.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 /// An fsync that may run on another thread while the file is written on.
 pub type Syncer = Box<dyn FnOnce() -> io::Result<()> + Send>;
@@ -47,6 +47,30 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// Whatever the operating system says.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Opens a file to be written on from `len`, where it is cut, durably.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if it is shorter than `len`; else whatever the operating system says.
+    fn resume(&self, path: &Path, len: u64) -> io::Result<Box<dyn FileHandle>>;
+
+    /// Renames, replacing what had the name.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Content of a file.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Paths of the files in a folder, in order; none if there is no such folder.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
 }
 
 /// The operating system's file system.
@@ -105,5 +129,45 @@ impl FileSystem for Os {
             path
         };
         File::open(path)?.sync_all()
+    }
+
+    fn resume(&self, path: &Path, len: u64) -> io::Result<Box<dyn FileHandle>> {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        if file.metadata()?.len() < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.set_len(len)?;
+        file.seek(SeekFrom::Start(len))?;
+        file.sync_all()?;
+        Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir() {
+                paths.push(entry.path());
+            }
+        }
+        paths.sort();
+        Ok(paths)
     }
 }

@@ -91,6 +91,37 @@ impl FileSystem for MemoryFiles {
         lock(&self.state).synced_folders.push(path.to_owned());
         Ok(())
     }
+
+    fn resume(&self, path: &Path, len: u64) -> io::Result<Box<dyn FileHandle>> {
+        let file = lock(&self.state).files.get(path).cloned();
+        let content = file.ok_or(io::ErrorKind::NotFound)?;
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        if lock(&content).len() < len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        lock(&content).truncate(len);
+        Ok(Box::new(Handle {
+            state: Arc::clone(&self.state),
+            content,
+        }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        let file = state.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Self::read(self, path).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = lock(&self.state);
+        let inside = state.files.keys().filter(|p| p.parent() == Some(folder));
+        Ok(inside.cloned().collect())
+    }
 }
 
 struct Handle {
