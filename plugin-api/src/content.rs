@@ -98,6 +98,9 @@ pub struct Planned {
     pub outputs: Vec<ContentType>,
     /// Lines shown by `host validate` and at start.
     pub warnings: Vec<String>,
+    /// A source whose records cannot be read again, such as a live HTTP stream. The host keeps what
+    /// it sent until it is safe, and the source outlives the restart of its region.
+    pub live: bool,
     /// Meeting places that the stage reads, such as `kafka://embedded/tweets`.
     pub reads: Vec<String>,
     /// Meeting places that the stage writes. The host drains writers before readers.
@@ -125,6 +128,12 @@ impl Planned {
     #[must_use]
     pub fn sink() -> Self {
         Self::default()
+    }
+    /// Says that what the source reads cannot be read again.
+    #[must_use]
+    pub fn live(mut self) -> Self {
+        self.live = true;
+        self
     }
     /// Adds a warning.
     #[must_use]

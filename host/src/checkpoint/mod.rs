@@ -1,3 +1,8 @@
-//! What must outlive a run. For now: dead letters.
+//! What outlives a run: epochs of regions with the state of their stages, and dead letters.
 
+pub mod coordinator;
 pub mod dead_letters;
+pub mod epoch;
+pub mod inherit;
+pub mod shape;
+pub mod store;

@@ -85,6 +85,10 @@ pub struct RunOptions {
     /// The longest time that draining may take after the end.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub grace: Duration,
+    /// Give up the state that this stage left, as STAGE or HOST/STAGE; may stand several times.
+    /// Needed when a change of the graph would lose it.
+    #[arg(long, value_name = "STAGE")]
+    pub drop_state: Vec<String>,
     /// How the account at the end is printed on stdout.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub summary: Format,

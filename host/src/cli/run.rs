@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use plugin_api::Code;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     admin,
     config::{ConfigSource, Pin, reference::ProcessEnvironment},
-    diag::{Diagnostic, EXIT_OK, EXIT_PLUGIN, EXIT_UNAVAILABLE, Report},
+    diag::{Diagnostic, EXIT_CONFIG, EXIT_OK, EXIT_PLUGIN, EXIT_UNAVAILABLE, Report},
     engine::{self, Engine, Stop},
     loader::{self, Search},
     plan::{Plan, PluginEntry, Refused, Registry, Request},
@@ -75,10 +76,18 @@ pub fn run(options: &RunOptions, source: &ConfigSource) -> u8 {
     let engine_options = engine::Options {
         run_for: options.run_for,
         grace: options.grace,
+        drop_state: options.drop_state.iter().cloned().collect(),
     };
     let engine = match Engine::new(&plan, &prepared.registry, engine_options) {
         Ok(engine) => engine,
-        Err(e) => return refuse(e.message, EXIT_PLUGIN),
+        Err(e) => {
+            let exit = match e.code {
+                Code::CONFIG => EXIT_CONFIG,
+                Code::UNAVAILABLE => EXIT_UNAVAILABLE,
+                _ => EXIT_PLUGIN,
+            };
+            return refuse(e.message, exit);
+        }
     };
     let view = engine.view();
     let _admin = match plan

@@ -56,6 +56,10 @@ pub struct HostConfig {
     pub autostart: bool,
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// Longest time that a call of a stage may take before it counts as hanging.
+    pub call_timeout: Duration,
+    /// What becomes of the host when a stage hangs.
+    pub on_hang: OnHang,
     /// Its stages, in the order of the file.
     pub stages: Vec<StageConfig>,
 }
@@ -186,4 +190,14 @@ pub enum OnCrash {
     Restart,
     /// The host stops.
     Stop,
+}
+
+/// What becomes of a host when one of its stages hangs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnHang {
+    /// It ends with exit code 70.
+    #[default]
+    Stop,
+    /// It is said, and the host waits.
+    Wait,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys;
-use super::model::{Config, HostConfig, KINDS, Pin, Spanned, table_of};
+use super::model::{Config, HostConfig, KINDS, OnHang, Pin, Spanned, table_of};
 use super::stage;
 use super::value::{Entry, Kind, Table};
 use crate::diag::{Diagnostic, Report, SourceFile, Span};
@@ -17,6 +17,8 @@ pub const DEFAULT_PLUGIN_DIR: &str = "plugins.d";
 pub const DEFAULT_STATE_DIR: &str = "state";
 /// Time between checkpoints where a host names none.
 pub const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// Longest time of a call where the file does not say.
+const DEFAULT_CALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 const ROOT_KEYS: [&str; 6] = [
     "version",
@@ -180,6 +182,8 @@ fn host(entry: &Entry, report: &mut Report) -> Option<HostConfig> {
     let known = [
         "autostart",
         "checkpoint_interval",
+        "call_timeout",
+        "on_hang",
         "sources",
         "processors",
         "sinks",
@@ -217,6 +221,17 @@ fn host(entry: &Entry, report: &mut Report) -> Option<HostConfig> {
             .get("checkpoint_interval")
             .and_then(|e| keys::duration(e, report))
             .unwrap_or(DEFAULT_CHECKPOINT_INTERVAL),
+        call_timeout: table
+            .get("call_timeout")
+            .and_then(|e| keys::duration(e, report))
+            .unwrap_or(DEFAULT_CALL_TIMEOUT),
+        on_hang: table
+            .get("on_hang")
+            .and_then(|e| {
+                let choices = [("stop", OnHang::Stop), ("wait", OnHang::Wait)];
+                keys::choice(e, &choices, report)
+            })
+            .unwrap_or_default(),
         stages,
     })
 }

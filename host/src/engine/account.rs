@@ -1,6 +1,7 @@
 //! Exact accounts: each record that a stage receives has one fate.
 //!
-//! `received = consumed + filtered + dead_lettered + dropped + in_flight`, at any time.
+//! `received = consumed + filtered + dead_lettered + dropped + in_flight`, at any time. Accounts
+//! are part of an epoch: who starts again from one counts on from there.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +11,9 @@ use std::{
 use plugin_api::Batch;
 use serde::Serialize;
 
-/// Counters of a stage, all its instances together.
+use crate::checkpoint::epoch::Tally;
+
+/// Counters of one instance of a stage.
 #[derive(Debug, Default)]
 pub struct Counters {
     pub received: AtomicU64,
@@ -19,8 +22,6 @@ pub struct Counters {
     pub filtered: AtomicU64,
     pub dead_lettered: AtomicU64,
     pub dropped: AtomicU64,
-    /// Bytes of payload received (sources: emitted).
-    pub bytes: AtomicU64,
 }
 
 /// The counters at one time.
@@ -47,7 +48,75 @@ pub fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Relaxed);
 }
 
+impl std::iter::Sum for Account {
+    fn sum<I: Iterator<Item = Self>>(accounts: I) -> Self {
+        accounts.fold(Self::default(), |a, b| Self {
+            received: a.received + b.received,
+            emitted: a.emitted + b.emitted,
+            consumed: a.consumed + b.consumed,
+            filtered: a.filtered + b.filtered,
+            dead_lettered: a.dead_lettered + b.dead_lettered,
+            dropped: a.dropped + b.dropped,
+            in_flight: a.in_flight + b.in_flight,
+        })
+    }
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Consumed,
+    Filtered,
+    DeadLettered,
+    Dropped,
+}
+
+/// Adds fates to a tally; what was received is the sum of them.
+pub fn settle(tally: &mut Tally, fate: Fate, n: u64) {
+    tally.received += n;
+    *match fate {
+        Fate::Consumed => &mut tally.consumed,
+        Fate::Filtered => &mut tally.filtered,
+        Fate::DeadLettered => &mut tally.dead_lettered,
+        Fate::Dropped => &mut tally.dropped,
+    } += n;
+}
+
 impl Counters {
+    /// The counter of a fate.
+    pub fn of(&self, fate: Fate) -> &AtomicU64 {
+        match fate {
+            Fate::Consumed => &self.consumed,
+            Fate::Filtered => &self.filtered,
+            Fate::DeadLettered => &self.dead_lettered,
+            Fate::Dropped => &self.dropped,
+        }
+    }
+
+    /// Counts on from an epoch.
+    pub fn set(&self, tally: &Tally) {
+        self.received.store(tally.received, Relaxed);
+        self.emitted.store(tally.emitted, Relaxed);
+        self.consumed.store(tally.consumed, Relaxed);
+        self.filtered.store(tally.filtered, Relaxed);
+        self.dead_lettered.store(tally.dead_lettered, Relaxed);
+        self.dropped.store(tally.dropped, Relaxed);
+    }
+
+    /// What met its fate so far, apart from what an edge dropped.
+    pub fn tally(&self, dropped: u64) -> Tally {
+        let (consumed, filtered) = (self.consumed.load(Relaxed), self.filtered.load(Relaxed));
+        let dead_lettered = self.dead_lettered.load(Relaxed);
+        Tally {
+            received: consumed + filtered + dead_lettered + dropped,
+            emitted: self.emitted.load(Relaxed),
+            consumed,
+            filtered,
+            dead_lettered,
+            dropped,
+        }
+    }
+
     /// The counters now.
     pub fn account(&self) -> Account {
         // Fates before what was received: read the other way round, a record that passes in
@@ -110,6 +179,11 @@ impl Ledger {
             self.first += 1;
         }
         true
+    }
+
+    /// The number that the next batch gets.
+    pub fn next(&self) -> u64 {
+        self.first + self.open.len() as u64
     }
 
     /// A batch that is still open.

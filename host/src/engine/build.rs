@@ -1,63 +1,85 @@
-//! From a plan to instances: shared state, edges, recipes.
+//! From a plan to regions: shared state, edges, and blueprints of instances.
 
-use std::sync::{Arc, mpsc::Sender};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc::Sender},
+};
 
 use plugin_api::{BatchLimits, StageError, context::Start};
 
 use super::{
-    instance::{Instance, Recipe, services},
-    outbox::{Outbox, Route},
+    instance::{Blueprint, Lane, Recipe, services},
+    outbox::{Route, Wiring},
     shared::StageShared,
-    supervisor::{InstanceId, Message},
+    supervisor::Message,
 };
 use crate::{
-    checkpoint::dead_letters::DeadLetters,
-    plan::{HostPlan, Plan, Registry},
+    checkpoint::{
+        coordinator::InstanceId,
+        dead_letters::DeadLetters,
+        shape::{self, Shape, StageShape},
+    },
+    plan::{HostPlan, Registry, StagePlan},
 };
+
+/// A region of a host, ready to be started.
+pub struct BuiltRegion {
+    pub shape: Shape,
+    /// Blueprints with the index of their stage in the host.
+    pub prints: Vec<(usize, Blueprint)>,
+    pub letters: Arc<DeadLetters>,
+}
 
 /// A host, ready to be started.
 pub struct BuiltHost {
     pub stages: Vec<Arc<StageShared>>,
-    /// Instances with the index of their stage.
-    pub instances: Vec<(usize, Instance)>,
-    pub letters: Arc<DeadLetters>,
+    pub regions: Vec<BuiltRegion>,
 }
 
-/// Builds a host. Instances are numbered from `first_id`.
+/// Where numbers begin.
+#[derive(Debug, Clone, Copy)]
+pub struct First {
+    pub instance: InstanceId,
+    pub region: usize,
+}
+
+/// Builds a host.
 pub fn host(
-    plan: &Plan,
-    index: usize,
+    host: &HostPlan,
+    letters: &dyn Fn(&str) -> Arc<DeadLetters>,
     registry: &Registry,
-    first_id: InstanceId,
+    first: First,
     tell: &Sender<Message>,
 ) -> Result<BuiltHost, StageError> {
-    let host = &plan.hosts[index];
-    let stages: Vec<Arc<StageShared>> = host
-        .stages
-        .iter()
-        .map(|s| {
-            Arc::new(StageShared::new(
-                &host.name, &s.name, s.kind, s.workers, s.limit,
-            ))
+    let stages: Vec<Arc<StageShared>> = host.stages.iter().map(|s| shared(host, s)).collect();
+    let (routes, lanes) = edges(host, &stages);
+    let region_of = regions(host);
+    let count = region_of.iter().max().map_or(0, |last| last + 1);
+    let mut regions: Vec<BuiltRegion> = (0..count)
+        .map(|r| {
+            let shape = shape(host, &region_of, r);
+            BuiltRegion {
+                letters: letters(&shape.folder()),
+                shape,
+                prints: Vec::new(),
+            }
         })
         .collect();
-    let letters = Arc::new(DeadLetters::new(&plan.state_dir, &host.name));
-    let (routes, lane_ports) = edges(host, &stages);
 
-    let mut instances = Vec::new();
-    let mut id = first_id;
+    let mut id = first.instance;
     for (s, (stage, mut routes)) in host.stages.iter().zip(routes).enumerate() {
         let (entry, _) = registry.stage(stage.kind, &stage.plugin).ok_or_else(|| {
             StageError::fatal(format!("no plugin has {} `{}`", stage.kind, stage.plugin))
         })?;
+        let region = first.region + region_of[s];
+        let built = &mut regions[region_of[s]];
         for worker in 0..stage.workers {
-            let batch = BatchLimits::default();
             let start = Start {
                 host: host.name.clone(),
                 stage: stage.name.clone(),
                 worker,
                 workers: stage.workers,
-                batch,
+                batch: BatchLimits::default(),
             };
             let recipe = Recipe {
                 planner: entry.planner.clone(),
@@ -66,49 +88,97 @@ pub fn host(
                 options: stage.options.0.clone(),
                 inputs: stage.input_types.clone(),
                 start,
-                services: services(stages[s].clone(), index, tell.clone()),
+                services: services(stages[s].clone(), region, tell.clone()),
             };
-            let formats = stage
-                .input_types
-                .iter()
-                .map(|t| t.format.to_string())
-                .collect();
-            let out = Outbox::new(
-                stages[s].clone(),
-                std::mem::take(&mut routes[worker as usize]),
-                stage.on_error,
-                letters.clone(),
-                formats,
-            );
-            let instance = Instance {
+            let wiring = Wiring {
+                stage: stages[s].clone(),
+                worker: worker as usize,
+                routes: std::mem::take(&mut routes[worker as usize]),
+                outputs: stage.outputs.iter().map(|t| t.format).collect(),
+                on_error: stage.on_error,
+                letters: built.letters.clone(),
+                formats: stage
+                    .input_types
+                    .iter()
+                    .map(|t| t.format.to_string())
+                    .collect(),
+            };
+            let print = Blueprint {
                 id,
+                name: shape::instance(&stage.name, worker as usize),
+                region,
                 recipe,
-                stage: None,
                 shared: stages[s].clone(),
-                inbox: stages[s].inboxes[worker as usize].clone(),
-                out,
+                worker: worker as usize,
+                wiring,
+                lanes: lanes[s].clone(),
                 tell: tell.clone(),
                 on_crash: stage.on_crash,
-                lane_ports: lane_ports[s].clone(),
+                state_version: stage.state_version,
             };
-            instances.push((s, instance));
+            built.prints.push((s, print));
             id += 1;
         }
     }
-    Ok(BuiltHost {
-        stages,
-        instances,
-        letters,
-    })
+    Ok(BuiltHost { stages, regions })
 }
 
-/// Routes of each stage, worker and port; and the input port of each lane of each stage.
-#[allow(clippy::type_complexity)]
-fn edges(
-    host: &HostPlan,
-    stages: &[Arc<StageShared>],
-) -> (Vec<Vec<Vec<Vec<Route>>>>, Vec<Vec<u32>>) {
-    let mut routes: Vec<Vec<Vec<Vec<Route>>>> = host
+fn shared(host: &HostPlan, stage: &StagePlan) -> Arc<StageShared> {
+    Arc::new(StageShared::new(
+        &host.name,
+        &stage.name,
+        stage.kind,
+        stage.workers,
+        stage.limit,
+        stage.live,
+    ))
+}
+
+/// The region of each stage, numbered in the order of the stages: stages joined by edges in memory.
+pub fn regions(host: &HostPlan) -> Vec<usize> {
+    let mut region: Vec<usize> = (0..host.stages.len()).collect();
+    for (to, stage) in host.stages.iter().enumerate() {
+        for edge in &stage.inputs {
+            let (a, b) = (region[edge.from], region[to]);
+            let (low, high) = (a.min(b), a.max(b));
+            region
+                .iter_mut()
+                .filter(|r| **r == high)
+                .for_each(|r| *r = low);
+        }
+    }
+    let mut numbers = BTreeMap::new();
+    for r in &region {
+        let next = numbers.len();
+        numbers.entry(*r).or_insert(next);
+    }
+    region.iter().map(|r| numbers[r]).collect()
+}
+
+fn shape(host: &HostPlan, region_of: &[usize], region: usize) -> Shape {
+    let stages = host.stages.iter().zip(region_of);
+    let stages = stages
+        .filter(|(_, r)| **r == region)
+        .map(|(s, _)| StageShape {
+            name: s.name.clone(),
+            kind: s.kind,
+            plugin: s.plugin.clone(),
+            workers: s.workers,
+            inputs: s
+                .inputs
+                .iter()
+                .map(|e| (host.stages[e.from].name.clone(), e.from_port, e.to_port))
+                .collect(),
+        });
+    Shape::new(stages.collect())
+}
+
+/// Routes of each stage, worker and port.
+type Routes = Vec<Vec<Vec<Vec<Route>>>>;
+
+/// Routes; and the lanes of the instances of each stage.
+fn edges(host: &HostPlan, stages: &[Arc<StageShared>]) -> (Routes, Vec<Vec<Lane>>) {
+    let mut routes: Routes = host
         .stages
         .iter()
         .map(|s| {
@@ -117,25 +187,29 @@ fn edges(
                 .collect()
         })
         .collect();
-    let mut lane_ports: Vec<Vec<u32>> = vec![Vec::new(); stages.len()];
+    let mut lanes: Vec<Vec<Lane>> = vec![Vec::new(); stages.len()];
     for (to, stage) in host.stages.iter().enumerate() {
         for edge in &stage.inputs {
+            let from = &host.stages[edge.from].name;
             // Each instance of the sender has a lane of its own in each instance of the receiver.
-            for sender in &mut routes[edge.from] {
-                let lanes = stages[to]
-                    .inboxes
-                    .iter()
-                    .map(|i| i.add_lane(stage.buffer))
-                    .collect();
-                lane_ports[to].push(edge.to_port);
+            for (worker, sender) in routes[edge.from].iter_mut().enumerate() {
+                lanes[to].push(Lane {
+                    port: edge.to_port,
+                    name: shape::lane(from, worker, edge.from_port, edge.to_port),
+                });
                 sender[edge.from_port as usize].push(Route {
                     to: stages[to].clone(),
-                    lanes,
+                    lanes: stages[to]
+                        .inboxes
+                        .iter()
+                        .map(|i| i.add_lane(stage.buffer))
+                        .collect(),
                     ordering: stage.ordering,
                     turn: 0,
+                    generation: 0,
                 });
             }
         }
     }
-    (routes, lane_ports)
+    (routes, lanes)
 }

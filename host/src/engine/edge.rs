@@ -5,9 +5,9 @@
 //! neither bounded nor counted nor dropped.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,16 +15,17 @@ use std::{
 
 use plugin_api::{Batch, batch::monotonic_ns};
 
-use crate::config::{Buffer, WhenFull};
+use super::account::{Counters, add};
+use crate::{
+    checkpoint::{
+        coordinator::Barrier,
+        epoch::{Snapshot, Tally},
+    },
+    config::{Buffer, WhenFull},
+};
 
-/// Marks in the flow where an epoch ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Barrier {
-    /// Number of the epoch that it ends.
-    pub epoch: u64,
-    /// Whether the run ends with it.
-    pub last: bool,
-}
+/// What the sources behind a barrier answered, by their [names](crate::checkpoint::shape).
+pub type Upstream = Arc<BTreeMap<String, Vec<u8>>>;
 
 /// What travels along an edge.
 #[derive(Debug, Clone)]
@@ -34,12 +35,16 @@ pub enum Item {
     /// No more records; barriers may follow.
     End,
     /// An epoch ends here.
-    Barrier(Barrier),
+    Barrier(Barrier, Upstream),
 }
 
 /// What the engine tells an instance apart from its edges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Control {
+    /// Which epoch is true is settled: start from there.
+    Restore(Birth),
+    /// A live source: its region starts again from this epoch.
+    Reattach(u64),
     /// A source: begin this epoch's barrier.
     Begin(Barrier),
     /// A source: is the epoch still yours?
@@ -50,6 +55,17 @@ pub enum Control {
     Abort(u64),
     /// A source: the run ends for it.
     Drain,
+}
+
+/// Where an instance starts.
+#[derive(Debug, Clone, Default)]
+pub struct Birth {
+    /// The epoch that is true; 0: none.
+    pub epoch: u64,
+    /// Its own part of it.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// The accounts that it counts on from; none: they stand.
+    pub tally: Option<Tally>,
 }
 
 /// What an instance finds in its inbox.
@@ -68,8 +84,8 @@ pub enum Event {
 /// What became of a batch that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sent {
-    /// It is queued; so many records of older or this batch were dropped for it.
-    Queued { dropped: u64 },
+    /// It is queued, or it or older ones were dropped by policy; counted either way.
+    Queued,
     /// The host is being torn down.
     Torn,
 }
@@ -82,6 +98,10 @@ struct Lane {
     bounds: Buffer,
     /// Behind a barrier that the other lanes have not reached yet.
     held: bool,
+    /// Records dropped that came before the next barrier.
+    dropped: u64,
+    /// Records dropped behind the barrier that is queued.
+    dropped_behind: u64,
 }
 
 impl Lane {
@@ -104,13 +124,36 @@ impl Lane {
     /// Drops the oldest batch; how many records it had.
     fn drop_oldest(&mut self) -> u64 {
         let oldest = self.queue.iter().position(|i| matches!(i, Item::Batch(_)));
+        let barrier = self.barrier();
         match oldest.and_then(|i| self.queue.remove(i)) {
             Some(Item::Batch(b)) => {
                 self.took(&b);
-                b.len() as u64
+                let n = b.len() as u64;
+                if self.held || barrier.is_some_and(|at| oldest > Some(at)) {
+                    self.dropped_behind += n;
+                } else {
+                    self.dropped += n;
+                }
+                n
             }
             _ => 0,
         }
+    }
+
+    /// Counts records that came last and are dropped.
+    fn drop_newest(&mut self, n: u64) {
+        if self.held || self.barrier().is_some() {
+            self.dropped_behind += n;
+        } else {
+            self.dropped += n;
+        }
+    }
+
+    /// Where a barrier is queued. There is at most one: one epoch is in flight at a time.
+    fn barrier(&self) -> Option<usize> {
+        self.queue
+            .iter()
+            .position(|i| matches!(i, Item::Barrier(..)))
     }
 }
 
@@ -123,6 +166,8 @@ struct State {
     receiver_waits: bool,
     senders_wait: usize,
     closed: bool,
+    /// How often it was made anew: whoever sends to an earlier one is told that it is torn.
+    generation: u64,
 }
 
 /// All edges into one instance.
@@ -148,6 +193,8 @@ impl Inbox {
             records: 0,
             bounds,
             held: false,
+            dropped: 0,
+            dropped_behind: 0,
         });
         s.lanes.len() - 1
     }
@@ -157,12 +204,23 @@ impl Inbox {
         self.lock().lanes.iter().map(|l| l.records).sum()
     }
 
-    /// Sends a batch, waiting while the lane is full, or dropping by its policy.
-    pub fn send_batch(&self, lane: usize, batch: Batch) -> Sent {
+    /// Which of its lives it is in.
+    pub fn generation(&self) -> u64 {
+        self.lock().generation
+    }
+
+    /// Sends a batch, waiting while the lane is full, or dropping by its policy. What is received
+    /// and dropped is added to the receiver's `counters`.
+    pub fn send_batch(
+        &self,
+        lane: usize,
+        batch: Batch,
+        generation: u64,
+        counters: &Counters,
+    ) -> Sent {
         let mut s = self.lock();
-        let mut dropped = 0;
         while s.lanes[lane].is_full() && !s.closed {
-            if self.torn() {
+            if self.torn() || s.generation != generation {
                 return Sent::Torn;
             }
             match s.lanes[lane].bounds.when_full {
@@ -172,24 +230,34 @@ impl Inbox {
                     s.senders_wait -= 1;
                 }
                 WhenFull::DropNewest => {
-                    return Sent::Queued {
-                        dropped: batch.len() as u64,
-                    };
+                    let n = batch.len() as u64;
+                    s.lanes[lane].drop_newest(n);
+                    add(&counters.received, n);
+                    add(&counters.dropped, n);
+                    return Sent::Queued;
                 }
-                WhenFull::DropOldest => dropped += s.lanes[lane].drop_oldest(),
+                WhenFull::DropOldest => {
+                    let n = s.lanes[lane].drop_oldest();
+                    add(&counters.dropped, n);
+                }
             }
         }
-        if self.torn() || s.closed {
+        if self.torn() || s.closed || s.generation != generation {
             return Sent::Torn;
         }
+        // Under the lock: before it is there to be taken, and not if it is torn.
+        add(&counters.received, batch.len() as u64);
         s.lanes[lane].push(batch);
         self.wake(&s);
-        Sent::Queued { dropped }
+        Sent::Queued
     }
 
     /// Sends a mark, whether there is room or not.
-    pub fn send_mark(&self, lane: usize, mark: Item) {
+    pub fn send_mark(&self, lane: usize, mark: Item, generation: u64) {
         let mut s = self.lock();
+        if self.torn() || s.generation != generation {
+            return;
+        }
         s.lanes[lane].queue.push_back(mark);
         self.wake(&s);
     }
@@ -214,6 +282,21 @@ impl Inbox {
         let _s = self.lock();
         self.ready.notify_all();
         self.room.notify_all();
+    }
+
+    /// As new, with the lanes that it has.
+    pub fn reset(&self) {
+        let mut s = self.lock();
+        s.control.clear();
+        s.closed = false;
+        s.generation += 1;
+        for lane in &mut s.lanes {
+            lane.queue.clear();
+            (lane.bytes, lane.records) = (0, 0);
+            (lane.dropped, lane.dropped_behind) = (0, 0);
+            lane.held = false;
+        }
+        self.torn.store(false, Ordering::SeqCst);
     }
 
     fn torn(&self) -> bool {
@@ -278,15 +361,21 @@ impl Inbox {
         !self.lock().control.is_empty()
     }
 
-    /// A barrier was taken from this lane: nothing more is, until all are there. True: they are.
-    pub fn hold(&self, lane: usize) -> bool {
+    /// A barrier was taken from this lane: nothing more is, until all are there. Then: how many
+    /// records their edges had dropped before it.
+    pub fn hold(&self, lane: usize) -> Option<u64> {
         let mut s = self.lock();
         s.lanes[lane].held = true;
         if s.lanes.iter().any(|l| !l.held) {
-            return false;
+            return None;
         }
-        s.lanes.iter_mut().for_each(|l| l.held = false);
-        true
+        let mut dropped = 0;
+        for lane in &mut s.lanes {
+            lane.held = false;
+            dropped += lane.dropped;
+            lane.dropped += std::mem::take(&mut lane.dropped_behind);
+        }
+        Some(dropped)
     }
 }
 
@@ -314,6 +403,15 @@ mod tests {
         }
     }
 
+    /// How many records were dropped; none: torn.
+    fn send(inbox: &Inbox, lane: usize, batch: Batch, generation: u64) -> Option<u64> {
+        let counters = Counters::default();
+        match inbox.send_batch(lane, batch, generation, &counters) {
+            Sent::Queued => Some(counters.account().dropped),
+            Sent::Torn => None,
+        }
+    }
+
     fn records(e: Event) -> usize {
         match e {
             Event::Item(_, Item::Batch(b)) => b.len(),
@@ -325,20 +423,17 @@ mod tests {
     fn a_full_edge_holds_its_sender_until_there_is_room() {
         let inbox = Arc::new(Inbox::default());
         let lane = inbox.add_lane(bounds(2, WhenFull::Block));
-        assert_eq!(
-            inbox.send_batch(lane, batch(3)),
-            Sent::Queued { dropped: 0 }
-        );
+        assert_eq!(send(&inbox, lane, batch(3), 0), Some(0));
         let sender = {
             let inbox = inbox.clone();
-            std::thread::spawn(move || inbox.send_batch(lane, batch(1)))
+            std::thread::spawn(move || send(&inbox, lane, batch(1), 0))
         };
         while inbox.lock().senders_wait == 0 {
             std::thread::yield_now();
         }
         assert_eq!(inbox.queued(), 3);
         assert_eq!(records(inbox.next(u64::MAX)), 3);
-        assert_eq!(sender.join().unwrap(), Sent::Queued { dropped: 0 });
+        assert_eq!(sender.join().unwrap(), Some(0));
         assert_eq!(records(inbox.next(u64::MAX)), 1);
     }
 
@@ -350,23 +445,14 @@ mod tests {
             epoch: 1,
             last: false,
         };
-        inbox.send_mark(lane, Item::Barrier(barrier));
-        assert_eq!(
-            inbox.send_batch(lane, batch(2)),
-            Sent::Queued { dropped: 0 }
-        );
-        assert_eq!(
-            inbox.send_batch(lane, batch(5)),
-            Sent::Queued { dropped: 2 }
-        );
-        assert!(matches!(inbox.next(0), Event::Item(0, Item::Barrier(b)) if b == barrier));
+        inbox.send_mark(lane, Item::Barrier(barrier, Upstream::default()), 0);
+        assert_eq!(send(&inbox, lane, batch(2), 0), Some(0));
+        assert_eq!(send(&inbox, lane, batch(5), 0), Some(2));
+        assert!(matches!(inbox.next(0), Event::Item(0, Item::Barrier(b, _)) if b == barrier));
         assert_eq!(records(inbox.next(0)), 5);
         let lane = inbox.add_lane(bounds(1, WhenFull::DropNewest));
-        inbox.send_batch(lane, batch(1));
-        assert_eq!(
-            inbox.send_batch(lane, batch(4)),
-            Sent::Queued { dropped: 4 }
-        );
+        send(&inbox, lane, batch(1), 0);
+        assert_eq!(send(&inbox, lane, batch(4), 0), Some(4));
     }
 
     #[test]
@@ -376,20 +462,21 @@ mod tests {
             inbox.add_lane(Buffer::default()),
             inbox.add_lane(Buffer::default()),
         );
-        let barrier = Item::Barrier(Barrier {
+        let barrier = Barrier {
             epoch: 7,
             last: false,
-        });
-        inbox.send_mark(a, barrier.clone());
-        inbox.send_batch(a, batch(1));
-        inbox.send_batch(b, batch(2));
-        assert!(matches!(inbox.next(0), Event::Item(lane, Item::Barrier(_)) if lane == a));
-        assert!(!inbox.hold(a));
+        };
+        let barrier = Item::Barrier(barrier, Upstream::default());
+        inbox.send_mark(a, barrier.clone(), 0);
+        send(&inbox, a, batch(1), 0);
+        send(&inbox, b, batch(2), 0);
+        assert!(matches!(inbox.next(0), Event::Item(lane, Item::Barrier(..)) if lane == a));
+        assert_eq!(inbox.hold(a), None);
         assert_eq!(records(inbox.next(0)), 2);
         assert!(matches!(inbox.next(0), Event::Timeout));
-        inbox.send_mark(b, barrier);
-        assert!(matches!(inbox.next(0), Event::Item(lane, Item::Barrier(_)) if lane == b));
-        assert!(inbox.hold(b));
+        inbox.send_mark(b, barrier, 0);
+        assert!(matches!(inbox.next(0), Event::Item(lane, Item::Barrier(..)) if lane == b));
+        assert_eq!(inbox.hold(b), Some(0));
         assert_eq!(records(inbox.next(0)), 1);
     }
 
@@ -397,13 +484,45 @@ mod tests {
     fn tearing_frees_both_ends() {
         let inbox = Arc::new(Inbox::default());
         let lane = inbox.add_lane(bounds(1, WhenFull::Block));
-        inbox.send_batch(lane, batch(1));
+        send(&inbox, lane, batch(1), 0);
         let sender = {
             let inbox = inbox.clone();
-            std::thread::spawn(move || inbox.send_batch(lane, batch(1)))
+            std::thread::spawn(move || send(&inbox, lane, batch(1), 0))
         };
         inbox.tear();
-        assert_eq!(sender.join().unwrap(), Sent::Torn);
+        assert_eq!(sender.join().unwrap(), None);
         assert!(matches!(inbox.next(u64::MAX), Event::Torn));
+    }
+
+    #[test]
+    fn drops_are_counted_to_the_epoch_of_what_was_dropped() {
+        let inbox = Inbox::default();
+        let lane = inbox.add_lane(bounds(1, WhenFull::DropOldest));
+        let barrier = Barrier {
+            epoch: 1,
+            last: false,
+        };
+        send(&inbox, lane, batch(1), 0);
+        send(&inbox, lane, batch(2), 0);
+        inbox.send_mark(lane, Item::Barrier(barrier, Upstream::default()), 0);
+        send(&inbox, lane, batch(3), 0);
+        send(&inbox, lane, batch(4), 0);
+        assert!(matches!(inbox.next(0), Event::Item(_, Item::Barrier(..))));
+        assert_eq!(inbox.hold(lane), Some(3), "1 and 2 came before the barrier");
+        assert_eq!(records(inbox.next(0)), 4);
+        inbox.send_mark(lane, Item::Barrier(barrier, Upstream::default()), 0);
+        assert!(matches!(inbox.next(0), Event::Item(_, Item::Barrier(..))));
+        assert_eq!(inbox.hold(lane), Some(6));
+    }
+
+    #[test]
+    fn who_knew_it_before_it_was_made_anew_sends_nothing_into_it() {
+        let inbox = Inbox::default();
+        let lane = inbox.add_lane(Buffer::default());
+        inbox.tear();
+        inbox.reset();
+        assert_eq!(send(&inbox, lane, batch(1), 0), None);
+        assert_eq!(send(&inbox, lane, batch(2), inbox.generation()), Some(0));
+        assert_eq!(records(inbox.next(0)), 2);
     }
 }

@@ -3,35 +3,46 @@
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
-    sync::Arc,
+    sync::{Arc, MutexGuard, PoisonError},
 };
 
 use plugin_api::{
-    Batch, Reject, StageError,
+    Batch, Code, Format, StageError,
     abi::{batch::RawBatch, services::OutApi},
     manifest::StageKind,
 };
 
 use super::{
-    account::{Ledger, add},
-    edge::{Inbox, Item, Sent},
+    account::{Counters, Fate, Ledger, add, settle},
+    edge::{Inbox, Item, Sent, Upstream},
+    retained::{Retained, Sent as Kept},
     shared::StageShared,
 };
 use crate::{
-    checkpoint::dead_letters::{DeadLetter, DeadLetters},
+    checkpoint::{
+        coordinator::Barrier,
+        dead_letters::{DeadLetter, DeadLetters},
+        epoch::Tally,
+    },
     config::{OnError, Ordering},
 };
 
 /// One edge, at its sender: to all instances of a stage.
+#[derive(Clone)]
 pub struct Route {
     pub to: Arc<StageShared>,
     /// Lane in each instance's inbox.
     pub lanes: Vec<usize>,
     pub ordering: Ordering,
     pub turn: usize,
+    /// The life of the receiving inboxes that is meant.
+    pub generation: u64,
 }
 
-/// The host is being torn down.
+/// Code of an error that no restart mends: the host's own verdict. Exit code 70.
+pub const STOPPED: Code = Code(1_000);
+
+/// The region is being torn down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Torn;
 
@@ -39,12 +50,21 @@ pub struct Torn;
 const EMIT_BYTES: usize = 4 << 20;
 /// Batches that a call may emit before it is told that it is enough.
 const EMIT_BATCHES: usize = 16;
+/// Bytes that a call may emit in all: one that goes on after it was told is stopped.
+const MAX_EMIT_BYTES: usize = 256 << 20;
+/// Largest batch in bytes of payload.
+const MAX_BATCH_BYTES: usize = 64 << 20;
+/// Most records of a batch.
+const MAX_BATCH_RECORDS: usize = 1 << 20;
 
 /// What an instance's calls report to.
 pub struct Outbox {
     pub stage: Arc<StageShared>,
+    pub worker: usize,
     /// Routes of each output port.
     pub routes: Vec<Vec<Route>>,
+    /// Format of each output port.
+    pub outputs: Vec<Format>,
     pub ledger: Ledger,
     pub on_error: OnError,
     pub letters: Arc<DeadLetters>,
@@ -52,38 +72,87 @@ pub struct Outbox {
     pub formats: Vec<String>,
     /// The input port of the batch in hand, for dead letters.
     pub input: u32,
-    /// Indices of the batch in hand that were rejected.
-    pub rejected: Vec<u32>,
     emitted: Vec<(u32, Batch)>,
     emitted_bytes: usize,
     /// Records emitted by the last call.
     pub emitted_records: u64,
     /// The plugin broke the contract, or `on_error = "stop"` met a rejected record.
     pub fault: Option<StageError>,
+    /// The epoch whose barrier this instance passed last; 0: none.
+    epoch: u64,
+    /// Rejected records that were dropped, apart from what edges dropped.
+    dropped: u64,
+    /// An epoch that waits for late fates: the first batch behind its barrier, and the accounts
+    /// at it.
+    at_barrier: Option<(u64, Tally)>,
+}
+
+/// Parts of an outbox that do not change.
+#[derive(Clone)]
+pub struct Wiring {
+    pub stage: Arc<StageShared>,
+    pub worker: usize,
+    pub routes: Vec<Vec<Route>>,
+    pub outputs: Vec<Format>,
+    pub on_error: OnError,
+    pub letters: Arc<DeadLetters>,
+    pub formats: Vec<String>,
 }
 
 impl Outbox {
-    pub fn new(
-        stage: Arc<StageShared>,
-        routes: Vec<Vec<Route>>,
-        on_error: OnError,
-        letters: Arc<DeadLetters>,
-        formats: Vec<String>,
-    ) -> Self {
-        Self {
+    pub fn new(wiring: Wiring) -> Self {
+        let Wiring {
             stage,
+            worker,
             routes,
+            outputs,
+            on_error,
+            letters,
+            formats,
+        } = wiring;
+        let mut out = Self {
+            stage,
+            worker,
+            routes,
+            outputs,
             ledger: Ledger::default(),
             on_error,
             letters,
             formats,
             input: 0,
-            rejected: Vec::new(),
             emitted: Vec::new(),
             emitted_bytes: 0,
             emitted_records: 0,
             fault: None,
+            epoch: 0,
+            dropped: 0,
+            at_barrier: None,
+        };
+        out.attach();
+        out
+    }
+
+    /// What is sent from now on goes to the present life of the receivers.
+    pub fn attach(&mut self) {
+        for route in self.routes.iter_mut().flatten() {
+            route.generation = route.to.inboxes.first().map_or(0, |i| i.generation());
         }
+    }
+
+    /// Counts on from an epoch.
+    pub fn restore(&mut self, epoch: u64, tally: &Tally) {
+        self.epoch = epoch;
+        self.dropped = tally.dropped;
+        self.counters().set(tally);
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.stage.counters[self.worker]
+    }
+
+    fn retained(&self) -> MutexGuard<'_, Retained> {
+        let retained = &self.stage.retained[self.worker];
+        retained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_source(&self) -> bool {
@@ -98,66 +167,136 @@ impl Outbox {
     pub fn flush(&mut self) -> Result<(), Torn> {
         self.emitted_bytes = 0;
         let mut emitted = std::mem::take(&mut self.emitted);
-        for (port, batch) in emitted.drain(..) {
-            let Some((last, others)) = self
-                .routes
-                .get_mut(port as usize)
-                .and_then(|r| r.split_last_mut())
-            else {
-                continue;
-            };
-            for route in others {
-                route.send(batch.clone())?;
+        if self.stage.live {
+            // All of it first: after a restart it comes from there.
+            let mut retained = self.retained();
+            for (port, batch) in &emitted {
+                retained.keep(Kept::Batch(*port, batch.clone()));
             }
-            last.send(batch)?;
+        }
+        let mut sent = Ok(());
+        for (port, batch) in emitted.drain(..) {
+            sent = sent.and_then(|()| self.send(port, batch));
         }
         // Keeps its allocation.
         self.emitted = emitted;
+        sent
+    }
+
+    fn send(&mut self, port: u32, batch: Batch) -> Result<(), Torn> {
+        let routes = self.routes.get_mut(port as usize);
+        let Some((last, others)) = routes.and_then(|r| r.split_last_mut()) else {
+            return Ok(());
+        };
+        for route in others {
+            route.send(batch.clone())?;
+        }
+        last.send(batch)
+    }
+
+    /// Whether a live source must wait for an epoch before it reads on.
+    pub fn is_full(&self) -> bool {
+        self.stage.live && self.retained().is_full()
+    }
+
+    /// An epoch is durable: nothing before it is needed again.
+    pub fn forget(&mut self, epoch: u64) {
+        if self.stage.live {
+            self.retained().forget(epoch);
+        }
+    }
+
+    /// Sends what is in no epoch up to `epoch` once more, to receivers that start again from it.
+    pub fn replay(&mut self, epoch: u64) -> Result<(), Torn> {
+        self.attach();
+        self.epoch = epoch;
+        let again = self.retained().again(epoch);
+        for kept in again {
+            match kept {
+                Kept::Batch(port, batch) => self.send(port, batch)?,
+                Kept::End => self.mark(&Item::End),
+            }
+        }
         Ok(())
     }
 
-    /// Sends a mark to every edge.
-    pub fn mark(&self, mark: &Item) {
+    /// Sends the end to every edge.
+    pub fn end(&mut self) {
+        if self.stage.live {
+            self.retained().keep(Kept::End);
+        }
+        self.mark(&Item::End);
+    }
+
+    /// Sends a barrier to every edge. `dropped`: what the edges into this stage dropped before it.
+    pub fn barrier(&mut self, barrier: Barrier, upstream: &Upstream, dropped: u64) {
+        let tally = self.counters().tally(self.dropped + dropped);
+        self.at_barrier = Some((self.ledger.next(), tally));
+        self.epoch = barrier.epoch;
+        if self.stage.live {
+            self.retained().barrier(barrier.epoch);
+        }
+        self.mark(&Item::Barrier(barrier, upstream.clone()));
+    }
+
+    /// The accounts at the last barrier, with the fates that came late.
+    pub fn tally(&mut self) -> Tally {
+        self.at_barrier
+            .take()
+            .map_or_else(Tally::default, |(_, tally)| tally)
+    }
+
+    fn mark(&self, mark: &Item) {
         for route in self.routes.iter().flatten() {
             for (inbox, lane) in route.targets() {
-                inbox.send_mark(lane, mark.clone());
+                inbox.send_mark(lane, mark.clone(), route.generation);
             }
         }
     }
 
-    fn letter(&mut self, letter: &DeadLetter<'_>) {
-        if let Err(e) = self.letters.write(letter) {
+    /// Counts fates of a batch (`None`: of no batch). They belong to the epoch of the batch.
+    fn count(&mut self, fate: Fate, seq: Option<u64>, n: u64) {
+        add(self.counters().of(fate), n);
+        if fate == Fate::Dropped {
+            self.dropped += n;
+        }
+        if let (Some((behind, tally)), Some(seq)) = (&mut self.at_barrier, seq)
+            && seq < *behind
+        {
+            settle(tally, fate, n);
+        }
+    }
+
+    /// The epoch that a record's barrier follows, as [`DeadLetters::write`] wants it.
+    fn epoch_of(&self, seq: Option<u64>) -> u64 {
+        match (&self.at_barrier, seq) {
+            (Some((behind, _)), Some(seq)) if seq < *behind => self.epoch.saturating_sub(1),
+            _ => self.epoch,
+        }
+    }
+
+    fn letter(&mut self, seq: Option<u64>, letter: &DeadLetter<'_>) {
+        let epoch = self.epoch_of(seq);
+        if let Err(e) = self.letters.write(epoch, letter) {
             self.fault(format!("a dead letter cannot be written: {e}"));
         }
     }
 
     /// Counts and keeps a rejected record.
-    fn settle_rejected(&mut self, write: impl FnOnce(&mut Self), why: &str) {
+    fn settle_rejected(&mut self, seq: Option<u64>, write: impl FnOnce(&mut Self), why: &str) {
         match self.on_error {
-            OnError::Drop => add(&self.stage.counters.dropped, 1),
+            OnError::Drop => self.count(Fate::Dropped, seq, 1),
             OnError::DeadLetter | OnError::Stop => {
-                add(&self.stage.counters.dead_lettered, 1);
+                self.count(Fate::DeadLettered, seq, 1);
                 write(self);
             }
         }
         if self.on_error == OnError::Stop {
-            self.fault(format!("a record was rejected: {why}"));
-        }
-    }
-
-    /// The stage crashed over this batch: what has no fate becomes dead letters.
-    pub fn reject_rest(&mut self, seq: u64, why: &str) {
-        let Some(batch) = self.ledger.batch(seq) else {
-            return;
-        };
-        let rejected = std::mem::take(&mut self.rejected);
-        for index in 0..batch.len() as u32 {
-            if self.ledger.left(seq) == 0 {
-                break;
-            }
-            if !rejected.contains(&index) {
-                self.reject(seq, index, why, "");
-            }
+            let error = StageError::fatal(format!("a record was rejected: {why}"));
+            self.fault.get_or_insert(StageError {
+                code: STOPPED,
+                ..error
+            });
         }
     }
 }
@@ -175,22 +314,39 @@ impl OutApi for Outbox {
             self.fault(format!("it emitted to port {port}, which it does not have"));
             return false;
         }
-        let n = batch.len() as u64;
-        let counters = &self.stage.counters;
+        let n = batch.len();
+        self.emitted_bytes += batch.pinned_bytes();
+        if n > MAX_BATCH_RECORDS || batch.raw().data().len() > MAX_BATCH_BYTES {
+            self.fault(format!("it emitted a giant batch: {batch:?}"));
+            return false;
+        }
+        if self.emitted_bytes > MAX_EMIT_BYTES {
+            self.fault("it goes on emitting in one call, though it was told to stop".into());
+            return false;
+        }
+        if self.outputs.get(port as usize) == Some(&Format::Text)
+            && let Some(at) = batch.iter().position(|r| r.text().is_err())
+        {
+            self.fault(format!(
+                "it promises text, and record {at} of a batch is not UTF-8"
+            ));
+            return false;
+        }
+        let n = n as u64;
+        let counters = self.counters();
         if self.is_source() {
             add(&counters.received, n);
             add(&counters.consumed, n);
         }
         add(&counters.emitted, n);
         self.emitted_records += n;
-        self.emitted_bytes += batch.pinned_bytes();
         self.emitted.push((port, batch));
         self.emitted_bytes < EMIT_BYTES && self.emitted.len() < EMIT_BATCHES
     }
 
     fn consumed(&mut self, seq: u64, n: u64) {
         if self.ledger.settle(seq, n) {
-            add(&self.stage.counters.consumed, n);
+            self.count(Fate::Consumed, Some(seq), n);
         } else {
             self.fault(format!(
                 "it reported {n} records of batch {seq} as consumed, which has not so many left"
@@ -200,10 +356,10 @@ impl OutApi for Outbox {
 
     fn filtered(&mut self, seq: u64, n: u64) {
         if self.is_source() {
-            add(&self.stage.counters.received, n);
-            add(&self.stage.counters.filtered, n);
+            add(&self.counters().received, n);
+            self.count(Fate::Filtered, None, n);
         } else if self.ledger.settle(seq, n) {
-            add(&self.stage.counters.filtered, n);
+            self.count(Fate::Filtered, Some(seq), n);
         } else {
             self.fault(format!(
                 "it reported {n} records of batch {seq} as filtered, which has not so many left"
@@ -228,9 +384,10 @@ impl OutApi for Outbox {
             .cloned()
             .unwrap_or_default();
         self.settle_rejected(
+            Some(seq),
             |out| {
                 let record = batch.record(index as usize);
-                out.letter(&DeadLetter {
+                let letter = DeadLetter {
                     stage: &stage.name,
                     input: Some(out.input),
                     content_type: &format,
@@ -238,11 +395,11 @@ impl OutApi for Outbox {
                     pointer,
                     payload: record.value(),
                     record: Some(record),
-                });
+                };
+                out.letter(Some(seq), &letter);
             },
             reason,
         );
-        self.rejected.push(index);
         if !self.ledger.settle(seq, 1) {
             self.fault(format!(
                 "it reported more fates for batch {seq} than it has records"
@@ -252,10 +409,11 @@ impl OutApi for Outbox {
 
     fn reject_raw(&mut self, bytes: &[u8], reason: &str, pointer: &str) {
         let stage = self.stage.clone();
-        add(&stage.counters.received, 1);
+        add(&self.counters().received, 1);
         self.settle_rejected(
+            None,
             |out| {
-                out.letter(&DeadLetter {
+                let letter = DeadLetter {
                     stage: &stage.name,
                     input: None,
                     content_type: "bytes",
@@ -263,7 +421,8 @@ impl OutApi for Outbox {
                     pointer,
                     payload: Some(bytes),
                     record: None,
-                });
+                };
+                out.letter(None, &letter);
             },
             reason,
         );
@@ -286,13 +445,10 @@ impl Route {
     }
 
     fn send_to(&self, worker: usize, batch: Batch) -> Result<(), Torn> {
-        let counters = &self.to.counters;
-        add(&counters.received, batch.len() as u64);
-        match self.to.inboxes[worker].send_batch(self.lanes[worker], batch) {
-            Sent::Queued { dropped } => {
-                add(&counters.dropped, dropped);
-                Ok(())
-            }
+        let inbox = &self.to.inboxes[worker];
+        let counters = &self.to.counters[worker];
+        match inbox.send_batch(self.lanes[worker], batch, self.generation, counters) {
+            Sent::Queued => Ok(()),
             Sent::Torn => Err(Torn),
         }
     }
@@ -320,9 +476,4 @@ impl Route {
             .map(|(worker, p)| (worker, batch.select(&p)))
             .collect()
     }
-}
-
-/// Why a record of a crashed call is a dead letter.
-pub fn crash_reason(e: &StageError) -> Reject {
-    Reject::new(format!("the stage crashed over its batch: {e}"))
 }

@@ -1,12 +1,13 @@
 //! The loop of a processor or sink: take a batch, use it, send on; align barriers, snapshot
 //! between batches, commit when told.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use plugin_api::{
-    Batch, Code, StageError,
+    Batch, StageError,
     abi::{
         root::bytes,
-        services::OutHandle,
-        stage::Raw,
+        services::OutApi,
         stage::{StageBox, answer},
     },
     batch::monotonic_ns,
@@ -14,20 +15,17 @@ use plugin_api::{
 };
 
 use super::{
-    edge::{Barrier, Event, Item},
-    instance::{Instance, Retry, Trouble, deadline},
-    outbox::crash_reason,
-    shared::Phase,
+    edge::{Birth, Control, Event, Item, Upstream},
+    instance::{Instance, Trouble},
+    retry::Retry,
+    shared::CallName,
     supervisor::Message,
 };
+use crate::checkpoint::coordinator::Barrier;
 
 /// First and longest wait before asking again, in nanoseconds.
 const ASK_MIN_NS: u64 = 200_000;
 const ASK_MAX_NS: u64 = 50_000_000;
-/// Crashes in a row after which a stage is given up.
-const MAX_CRASHES: u32 = 5;
-/// First wait after a crash, in nanoseconds; doubles with each in a row.
-const CRASH_WAIT_NS: u64 = 100_000_000;
 
 /// A checkpoint that is not complete yet.
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +39,26 @@ struct Pending {
 struct Progress {
     /// Lanes that have ended.
     ended: Vec<bool>,
+    /// Those that had at the barrier.
+    ended_at_barrier: Vec<String>,
     checkpoint: Option<Pending>,
+    /// What came with the barrier so far.
+    upstream: Option<Upstream>,
     tick_at: u64,
-    crashes: u32,
     last_seen: bool,
 }
 
 impl Instance {
-    pub(super) fn run_receiver(&mut self) -> Result<(), Trouble> {
+    pub(super) fn run_receiver(&mut self, birth: &Birth) -> Result<(), Trouble> {
+        let before = birth.snapshot.as_ref().map(|s| s.ended.as_slice());
+        let had_ended = |name: &String| before.is_some_and(|ended| ended.contains(name));
         let mut p = Progress {
-            ended: vec![false; self.lane_ports.len()],
+            ended: self
+                .print
+                .lanes
+                .iter()
+                .map(|l| had_ended(&l.name))
+                .collect(),
             ..Progress::default()
         };
         p.tick_at = self.tick()?;
@@ -59,20 +67,21 @@ impl Instance {
             match self.inbox.next(until) {
                 Event::Torn => return Err(Trouble::Torn),
                 Event::Control(control) => {
-                    let committed = matches!(control, super::edge::Control::Commit(_));
+                    let committed = matches!(control, Control::Commit(_));
                     self.common(control)?;
                     if committed && p.last_seen {
                         return self.close();
                     }
                 }
                 Event::Item(lane, Item::Batch(batch)) => {
-                    self.take(self.lane_ports[lane], batch, &mut p)?;
+                    self.take(self.print.lanes[lane].port, &batch)?;
                     p.tick_at = self.tick()?;
                 }
                 Event::Item(lane, Item::End) => self.end_lane(lane, &mut p)?,
-                Event::Item(lane, Item::Barrier(barrier)) => {
-                    if self.inbox.hold(lane) {
-                        self.barrier(barrier, &mut p)?;
+                Event::Item(lane, Item::Barrier(barrier, upstream)) => {
+                    join(&mut p.upstream, upstream);
+                    if let Some(dropped) = self.inbox.hold(lane) {
+                        self.barrier(barrier, dropped, &mut p)?;
                     }
                 }
                 Event::Timeout => {}
@@ -89,32 +98,37 @@ impl Instance {
 
     fn tick(&mut self) -> Result<u64, Trouble> {
         let now = monotonic_ns();
-        let next = self.insist(|s, out| s.tick(now, out))?;
-        Ok(deadline(next))
+        // `answer::NEVER` is the latest time there is.
+        self.insist(CallName::Tick, |s, out| s.tick(now, out))
     }
 
     fn end_lane(&mut self, lane: usize, p: &mut Progress) -> Result<(), Trouble> {
         p.ended[lane] = true;
-        let port = self.lane_ports[lane];
-        let port_ended = self
-            .lane_ports
-            .iter()
-            .zip(&p.ended)
-            .all(|(l, ended)| *l != port || *ended);
-        if port_ended {
-            self.insist(|s, out| s.end(port, out))?;
+        let port = self.print.lanes[lane].port;
+        let mut lanes = self.print.lanes.iter().zip(&p.ended);
+        if lanes.all(|(l, ended)| l.port != port || *ended) {
+            self.insist(CallName::End, |s, out| s.end(port, out))?;
         }
         if p.ended.iter().all(|e| *e) {
-            self.out.mark(&Item::End);
+            self.out.end();
         }
         Ok(())
     }
 
-    fn barrier(&mut self, barrier: Barrier, p: &mut Progress) -> Result<(), Trouble> {
+    fn barrier(&mut self, barrier: Barrier, dropped: u64, p: &mut Progress) -> Result<(), Trouble> {
         p.last_seen = barrier.last;
-        self.insist(|s, _| s.checkpoint(barrier.epoch, bytes(&[]), barrier.last))?;
+        let upstream = p.upstream.take().unwrap_or_default();
+        let carried = carried(&upstream);
+        self.insist(CallName::Checkpoint, |s, _| {
+            s.checkpoint(barrier.epoch, bytes(&carried), barrier.last)
+        })?;
+        let lanes = self.print.lanes.iter().zip(&p.ended);
+        p.ended_at_barrier = lanes
+            .filter(|(_, ended)| **ended)
+            .map(|(lane, _)| lane.name.clone())
+            .collect();
         // On its way before this stage's own state is ready: the flow does not wait for a disk.
-        self.out.mark(&Item::Barrier(barrier));
+        self.out.barrier(barrier, &upstream, dropped);
         p.checkpoint = Some(Pending {
             epoch: barrier.epoch,
             ask_at: 0,
@@ -131,72 +145,65 @@ impl Instance {
         let (wait, now) = (pending.wait_ns, monotonic_ns());
         pending.ask_at = now + wait;
         pending.wait_ns = (wait * 2).min(ASK_MAX_NS);
-        if self
-            .insist(|s, out| s.checkpoint_poll(epoch, out))?
-            .is_some()
-        {
+        let ready = self.insist(CallName::CheckpointPoll, |s, out| {
+            s.checkpoint_poll(epoch, out)
+        })?;
+        if let Some(state) = ready.into_option() {
             p.checkpoint = None;
-            if let Err(e) = self.out.letters.flush() {
-                return Err(
-                    StageError::fatal(format!("dead letters cannot be made durable: {e}")).into(),
-                );
-            }
-            self.say(Message::Passed(self.id, epoch));
+            let tally = self.out.tally();
+            let mut snapshot = self.snapshot(state.into_vec(), tally);
+            snapshot.ended = std::mem::take(&mut p.ended_at_barrier);
+            self.say(Message::Passed(self.id, epoch, snapshot));
         }
         Ok(())
     }
 
-    fn take(&mut self, port: u32, batch: Batch, p: &mut Progress) -> Result<(), Trouble> {
+    fn take(&mut self, port: u32, batch: &Batch) -> Result<(), Trouble> {
         self.out.input = port;
-        self.out.rejected.clear();
-        let seq = self.out.ledger.enter(batch.clone());
-        let done = if self.recipe.kind == StageKind::Sink {
-            self.write_all(port, seq, &batch)
-        } else {
-            self.process(port, seq, &batch)
-        };
-        match done {
-            Ok(()) => {
-                p.crashes = 0;
-                Ok(())
-            }
-            Err(Trouble::Stage(e)) if self.survives(&e) && p.crashes < MAX_CRASHES => {
-                self.start_anew(seq, &e, p)
-            }
-            Err(other) => Err(other),
+        if !self.shared.poison.is_careful() {
+            return self.give(port, batch);
         }
+        for index in 0..batch.len() as u32 {
+            let alone = batch.select(&[index]);
+            let record = alone.record(0);
+            if let Some(why) = self.shared.poison.why(&record) {
+                let seq = self.out.ledger.enter(alone.clone());
+                self.out.reject(seq, 0, &why, "");
+                if let Some(fault) = self.out.fault.take() {
+                    return Err(fault.into());
+                }
+                continue;
+            }
+            let given = self.give(port, &alone);
+            if let Err(Trouble::Stage(e)) = &given
+                && Self::is_panic(e)
+                && self
+                    .shared
+                    .poison
+                    .found(&record, &format!("the stage crashes over it: {e}"))
+            {
+                self.say(Message::PoisonFound(self.id));
+            }
+            given?;
+        }
+        Ok(())
     }
 
-    /// After a crash: the batch in hand becomes dead letters, and a new instance goes on.
-    fn start_anew(&mut self, seq: u64, e: &StageError, p: &mut Progress) -> Result<(), Trouble> {
-        debug_assert_eq!(e.code, Code::PANIC);
-        let (host, stage) = (&*self.shared.host, &*self.shared.name);
-        tracing::error!(
-            host,
-            stage,
-            "{e}; its batch goes to the dead letters, and the stage is started anew"
-        );
-        self.out.reject_rest(seq, &crash_reason(e).reason);
-        if let Some(fault) = self.out.fault.take() {
-            return Err(fault.into());
+    fn give(&mut self, port: u32, batch: &Batch) -> Result<(), Trouble> {
+        let seq = self.out.ledger.enter(batch.clone());
+        if self.kind() == StageKind::Sink {
+            self.write_all(port, seq, batch)
+        } else {
+            self.process(port, seq, batch)
         }
-        let wait = CRASH_WAIT_NS << p.crashes;
-        p.crashes += 1;
-        if !self.shared.torn.sleep_until(monotonic_ns() + wait) {
-            return Err(Trouble::Torn);
-        }
-        self.reopen()?;
-        self.shared.set_phase(Phase::Running);
-        p.tick_at = self.tick()?;
-        Ok(())
     }
 
     fn process(&mut self, port: u32, seq: u64, batch: &Batch) -> Result<(), Trouble> {
-        let mut answer = self.insist(|s, out| s.process(port, seq, batch.raw(), out))?;
+        let mut answer = self.insist(CallName::Process, |s, out| {
+            s.process(port, seq, batch.raw(), out)
+        })?;
         while answer == answer::MORE {
-            answer = self.insist(|s: &mut StageBox, out: &mut OutHandle<'_>| -> Raw<u32> {
-                s.resume(out)
-            })?;
+            answer = self.insist(CallName::Process, |s: &mut StageBox, out| s.resume(out))?;
         }
         Ok(())
     }
@@ -204,11 +211,13 @@ impl Instance {
     fn write_all(&mut self, port: u32, seq: u64, batch: &Batch) -> Result<(), Trouble> {
         let (mut from, mut wait, mut retry) = (0, ASK_MIN_NS, Retry::default());
         while from < batch.len() {
-            let pause = match self.call(|s, out| s.write(port, seq, batch.raw(), from, out))? {
+            let write = self.call(CallName::Write, |s, out| {
+                s.write(port, seq, batch.raw(), from, out)
+            });
+            let pause = match write? {
                 Ok(0) => {
-                    let now = monotonic_ns();
                     // A busy sink may need its timers to become free.
-                    self.insist(|s, out| s.tick(now, out))?;
+                    self.tick()?;
                     let until = monotonic_ns() + wait;
                     wait = (wait * 2).min(ASK_MAX_NS);
                     Some(until)
@@ -234,4 +243,30 @@ impl Instance {
         }
         Ok(())
     }
+}
+
+/// Adds what one more lane brought.
+fn join(all: &mut Option<Upstream>, more: Upstream) {
+    match all {
+        Some(all) if !Arc::ptr_eq(all, &more) => {
+            let mut joined: BTreeMap<_, _> = (**all).clone();
+            joined.extend(
+                more.iter()
+                    .map(|(name, state)| (name.clone(), state.clone())),
+            );
+            *all = Arc::new(joined);
+        }
+        Some(_) => {}
+        None => *all = Some(more),
+    }
+}
+
+/// The sources' answers as they cross the boundary: a JSON array of `stage` and `state` (base64).
+fn carried(upstream: &Upstream) -> Vec<u8> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let entries: Vec<_> = upstream
+        .iter()
+        .map(|(name, state)| serde_json::json!({"stage": name, "state": STANDARD.encode(state)}))
+        .collect();
+    serde_json::to_vec(&entries).expect("names and text are JSON")
 }

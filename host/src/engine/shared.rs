@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
         mpsc::Sender,
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -21,6 +21,8 @@ use serde::Serialize;
 use super::{
     account::{Account, Counters},
     edge::Inbox,
+    poison::Poison,
+    retained::Retained,
     supervisor::Message,
 };
 
@@ -38,6 +40,11 @@ impl Cancel {
         self.flag.store(true, Ordering::SeqCst);
         let _guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         self.changed.notify_all();
+    }
+
+    /// Takes it back: the stage starts again.
+    pub fn reset(&self) {
+        self.flag.store(false, Ordering::SeqCst);
     }
 
     /// Whether it was asked.
@@ -83,6 +90,76 @@ pub enum Phase {
     Waiting = 2,
     Closed = 3,
     Failed = 4,
+    Restarting = 5,
+}
+
+/// Calls of a stage, for whoever watches them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CallName {
+    Open,
+    Recover,
+    Restore,
+    Poll,
+    Drain,
+    Process,
+    Write,
+    End,
+    Tick,
+    Checkpoint,
+    CheckpointPoll,
+    Commit,
+    Abort,
+    Close,
+}
+
+impl CallName {
+    const ALL: [(Self, &'static str); 14] = [
+        (Self::Open, "open"),
+        (Self::Recover, "recover"),
+        (Self::Restore, "restore"),
+        (Self::Poll, "poll"),
+        (Self::Drain, "drain"),
+        (Self::Process, "process"),
+        (Self::Write, "write"),
+        (Self::End, "end"),
+        (Self::Tick, "tick"),
+        (Self::Checkpoint, "checkpoint"),
+        (Self::CheckpointPoll, "checkpoint_poll"),
+        (Self::Commit, "commit"),
+        (Self::Abort, "abort"),
+        (Self::Close, "close"),
+    ];
+}
+
+/// The call that an instance is in. One thread writes, another reads once in a while.
+#[derive(Debug, Default)]
+pub struct Call {
+    since_ns: AtomicU64,
+    name: AtomicU8,
+}
+
+impl Call {
+    /// Runs a call under watch.
+    pub fn watched<T>(&self, name: CallName, f: impl FnOnce() -> T) -> T {
+        self.name.store(name as u8, Ordering::Relaxed);
+        self.since_ns.store(monotonic_ns(), Ordering::Release);
+        let answer = f();
+        self.since_ns.store(0, Ordering::Release);
+        answer
+    }
+
+    /// The call and since when, if one is going on.
+    pub fn now(&self) -> Option<(&'static str, u64)> {
+        let since = self.since_ns.load(Ordering::Acquire);
+        let name = self.name.load(Ordering::Relaxed);
+        (since != 0).then(|| {
+            (
+                CallName::ALL[usize::from(name) % CallName::ALL.len()].1,
+                since,
+            )
+        })
+    }
 }
 
 /// A running stage.
@@ -91,8 +168,16 @@ pub struct StageShared {
     pub host: String,
     pub name: String,
     pub kind: StageKind,
-    pub counters: Counters,
+    /// What it reads cannot be read again: it survives a restart of its region.
+    pub live: bool,
+    /// One for each instance, as the next two.
+    pub counters: Vec<Counters>,
     pub inboxes: Vec<Arc<Inbox>>,
+    pub calls: Vec<Call>,
+    /// Batches of a live source that are in no epoch yet, one for each instance.
+    pub retained: Vec<Mutex<Retained>>,
+    /// Records over which it crashes.
+    pub poison: Poison,
     /// The stage is asked to stop.
     pub cancel: Cancel,
     /// Its host is torn down: what it still has is given up.
@@ -101,27 +186,56 @@ pub struct StageShared {
     metrics: Mutex<BTreeMap<String, Metric>>,
     /// Sources: records that may still be read.
     limit_left: AtomicU64,
+    limit: Option<u64>,
 }
 
 impl StageShared {
-    pub fn new(host: &str, name: &str, kind: StageKind, workers: u32, limit: Option<u64>) -> Self {
+    pub fn new(
+        host: &str,
+        name: &str,
+        kind: StageKind,
+        workers: u32,
+        limit: Option<u64>,
+        live: bool,
+    ) -> Self {
         Self {
             host: host.into(),
             name: name.into(),
             kind,
-            counters: Counters::default(),
+            live,
+            counters: (0..workers).map(|_| Counters::default()).collect(),
             inboxes: (0..workers).map(|_| Arc::default()).collect(),
+            calls: (0..workers).map(|_| Call::default()).collect(),
+            retained: (0..workers).map(|_| Mutex::default()).collect(),
+            poison: Poison::default(),
             cancel: Cancel::default(),
             torn: Cancel::default(),
             phase: AtomicU64::new(Phase::Opening as u64),
             metrics: Mutex::default(),
             limit_left: AtomicU64::new(limit.unwrap_or(u64::MAX)),
+            limit,
+        }
+    }
+
+    /// It starts again.
+    pub fn reset(&self) {
+        self.cancel.reset();
+        self.torn.reset();
+        self.inboxes.iter().for_each(|i| i.reset());
+        self.set_phase(Phase::Opening);
+    }
+
+    /// So many records count against its limit already.
+    pub fn count_against_limit(&self, emitted: u64) {
+        if let Some(limit) = self.limit {
+            let left = limit.saturating_sub(emitted);
+            self.limit_left.store(left, Ordering::SeqCst);
         }
     }
 
     /// Its accounts now.
     pub fn account(&self) -> Account {
-        self.counters.account()
+        self.counters.iter().map(Counters::account).sum()
     }
 
     /// Records that wait in its edges.
@@ -135,6 +249,7 @@ impl StageShared {
             1 => Phase::Running,
             2 => Phase::Waiting,
             3 => Phase::Closed,
+            5 => Phase::Restarting,
             _ => Phase::Failed,
         }
     }
@@ -188,7 +303,8 @@ impl StageShared {
 /// Services that the host lends to an instance of a stage.
 pub struct Services {
     pub stage: Arc<StageShared>,
-    pub host_index: usize,
+    /// Number of its region.
+    pub region: usize,
     pub tell: Sender<Message>,
 }
 
@@ -219,7 +335,7 @@ impl HostApi for Services {
     }
     fn request_checkpoint(&self) {
         // Nobody listens any more: the run is over.
-        let _ = self.tell.send(Message::CheckpointWanted(self.host_index));
+        let _ = self.tell.send(Message::CheckpointWanted(self.region));
     }
     fn metric(&self, name: &str, kind: MetricKind, value: f64) {
         let mut metrics = self

@@ -1,13 +1,21 @@
 //! The loop of a source: poll, send, and between two polls what the engine asks.
 
-use plugin_api::{StageError, abi::stage::answer, batch::monotonic_ns};
+use std::{collections::BTreeMap, sync::Arc};
+
+use plugin_api::{
+    StageError,
+    abi::{root::bytes, stage::answer},
+    batch::monotonic_ns,
+};
 
 use super::{
-    edge::{Barrier, Control, Event, Item},
-    instance::{Instance, Retry, Trouble},
-    shared::Phase,
+    edge::{Birth, Control, Event},
+    instance::{Instance, Trouble},
+    retry::Retry,
+    shared::{CallName, Phase},
     supervisor::Message,
 };
+use crate::checkpoint::{coordinator::Barrier, epoch::Snapshot};
 
 /// How long a poll may wait, in nanoseconds: bounds how late a barrier or a stop is seen.
 const POLL_NS: u64 = 20_000_000;
@@ -19,199 +27,234 @@ const POLL_RECORDS: u64 = 16_384;
 enum State {
     /// It polls.
     Polling,
-    /// It has nothing more to read, and answers for its epochs.
-    Done,
-    /// It failed: barriers pass without it, so that the rest of the host can drain.
+    /// It has nothing more to read, of itself or because it was stopped, and answers for its
+    /// epochs.
+    Done { ended: bool },
+    /// It failed: barriers pass with what it had, so that the rest of the region can drain.
     Failed,
 }
 
+/// Whether the loop goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    GoOn,
+    Close,
+}
+
+struct Loop {
+    state: State,
+    /// Live: its region is being started again, and it waits for that.
+    detached: bool,
+    /// The run's last barrier was sent.
+    last_sent: bool,
+    retry: Retry,
+    not_before: u64,
+}
+
 impl Instance {
-    /// `opened` false: it was stopped or failed before it could open.
-    pub(super) fn run_source(&mut self, opened: bool) -> Result<(), Trouble> {
-        let mut state = if opened {
-            State::Polling
-        } else {
-            State::Failed
+    /// `birth` none: it was stopped or failed before it could open.
+    pub(super) fn run_source(&mut self, birth: Option<&Birth>) -> Result<(), Trouble> {
+        let mut l = Loop {
+            state: if birth.is_some() {
+                State::Polling
+            } else {
+                State::Failed
+            },
+            detached: false,
+            last_sent: false,
+            retry: Retry::default(),
+            not_before: 0,
         };
-        let mut retry = Retry::default();
-        let mut not_before = 0;
+        if let Some(birth) = birth {
+            if birth.snapshot.as_ref().is_some_and(|s| s.finished) {
+                l.state = State::Done { ended: true };
+                self.say(Message::SourceDone(self.id, true));
+            }
+            // What its predecessor sent and nobody can read again.
+            let replayed = self.out.replay(birth.epoch);
+            self.survive(replayed.map_err(Trouble::from), &mut l)?;
+        }
         loop {
-            let event = match state {
-                State::Polling if not_before <= monotonic_ns() => self.inbox.next(0),
-                State::Polling => self.inbox.next(not_before),
-                State::Done | State::Failed => self.inbox.next(u64::MAX),
+            let until = match l.state {
+                State::Polling if !l.detached => l.not_before,
+                _ => u64::MAX,
             };
-            match event {
+            match self.inbox.next(until) {
                 Event::Torn => return Err(Trouble::Torn),
                 Event::Control(control) => {
-                    let last = matches!(control, Control::Begin(Barrier { last: true, .. }));
-                    let answered = match state {
-                        State::Failed => self.pass_over(control),
-                        State::Polling | State::Done => self.obey(control, &mut state),
-                    };
-                    match answered {
-                        Ok(()) => {}
-                        Err(Trouble::Stage(e)) => {
-                            self.fail(e, &mut state);
-                            if let Control::Begin(barrier) = control {
-                                self.pass_over(Control::Begin(barrier))?;
-                            }
-                        }
-                        Err(torn) => return Err(torn),
-                    }
-                    if last {
-                        return self.last_epoch(state);
-                    }
-                    continue;
-                }
-                Event::Item(..) | Event::Timeout => {}
-            }
-            if state != State::Polling {
-                continue;
-            }
-            match self.poll_once()? {
-                Ok(Polled::More) => retry.over(&self.shared),
-                Ok(Polled::Finished) => self.done(&mut state, true),
-                Err(e) if e.is_transient() => not_before = retry.after(&self.shared, &e),
-                Err(e) => self.fail(e, &mut state),
-            }
-        }
-    }
-
-    fn poll_once(&mut self) -> Result<Result<Polled, StageError>, Trouble> {
-        let budget = self.shared.take_budget(POLL_RECORDS);
-        if budget == 0 {
-            return Ok(Ok(Polled::Finished));
-        }
-        let deadline = monotonic_ns() + POLL_NS;
-        let answer = self.call(|s, out| s.poll(budget as usize, deadline, out))?;
-        let emitted = self.out.emitted_records;
-        if emitted > budget {
-            let e = format!("it emitted {emitted} records where {budget} were asked for");
-            return Ok(Err(StageError::fatal(e)));
-        }
-        self.shared.return_budget(budget - emitted);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(e) => return Ok(Err(e)),
-        };
-        if answer == answer::FINISHED || self.shared.limit_reached() {
-            return Ok(Ok(Polled::Finished));
-        }
-        if answer == answer::IDLE && emitted == 0 {
-            // A source that comes back early with nothing must not spin.
-            let rest = deadline.saturating_sub(monotonic_ns());
-            if rest > 1_000_000 && !self.inbox.has_control() {
-                let _ = self
-                    .shared
-                    .torn
-                    .sleep_until(monotonic_ns() + rest.min(5_000_000));
-            }
-        }
-        Ok(Ok(Polled::More))
-    }
-
-    /// It reads nothing more. `ended`: of itself, so that what follows it ends too.
-    fn done(&mut self, state: &mut State, ended: bool) {
-        *state = State::Done;
-        if ended {
-            self.out.mark(&Item::End);
-        }
-        self.say(Message::SourceDone(self.id));
-    }
-
-    fn fail(&mut self, e: StageError, state: &mut State) {
-        self.shared.set_phase(Phase::Failed);
-        let polling = *state == State::Polling;
-        *state = State::Failed;
-        self.say(Message::Failed(self.id, e));
-        if polling {
-            self.say(Message::SourceDone(self.id));
-        }
-    }
-
-    fn obey(&mut self, control: Control, state: &mut State) -> Result<(), Trouble> {
-        match control {
-            Control::Begin(barrier) => {
-                self.insist(|s, _| {
-                    s.checkpoint(
-                        barrier.epoch,
-                        plugin_api::abi::root::bytes(&[]),
-                        barrier.last,
-                    )
-                })?;
-                self.out.mark(&Item::Barrier(barrier));
-                self.say(Message::Passed(self.id, barrier.epoch));
-            }
-            Control::Confirm(epoch) => {
-                let confirmed = self.call(|s, out| s.checkpoint_poll(epoch, out))?;
-                self.say(Message::Confirmed(self.id, epoch, confirmed.is_ok()));
-                if let Err(e) = confirmed {
-                    let (host, stage) = (&*self.shared.host, &*self.shared.name);
-                    tracing::info!(host, stage, "epoch {epoch} is given up: {e}");
-                }
-            }
-            Control::Drain if *state == State::Polling => {
-                if self.insist(|s, _| s.drain())? == answer::DRAIN_STOP {
-                    self.shared.cancel.cancel();
-                    self.done(state, false);
-                }
-            }
-            Control::Drain => {}
-            other => {
-                self.common(other)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// What a failed source answers in place of its stage.
-    fn pass_over(&mut self, control: Control) -> Result<(), Trouble> {
-        match control {
-            Control::Begin(barrier) => {
-                self.out.mark(&Item::Barrier(barrier));
-                self.say(Message::Passed(self.id, barrier.epoch));
-            }
-            Control::Confirm(epoch) => self.say(Message::Confirmed(self.id, epoch, true)),
-            Control::Commit(epoch) => self.say(Message::Committed(self.id, epoch)),
-            Control::Abort(_) | Control::Drain => {}
-        }
-        Ok(())
-    }
-
-    /// After the last barrier: answer until it is committed, then close.
-    fn last_epoch(&mut self, mut state: State) -> Result<(), Trouble> {
-        loop {
-            match self.inbox.next(u64::MAX) {
-                Event::Torn => return Err(Trouble::Torn),
-                Event::Control(control) => {
-                    let committed = matches!(control, Control::Commit(_));
-                    if state == State::Failed {
-                        self.pass_over(control)?;
-                    } else if let Err(e) = self.obey(control, &mut state) {
-                        match e {
-                            Trouble::Stage(e) => {
-                                self.fail(e, &mut state);
-                                self.pass_over(control)?;
-                            }
-                            torn => return Err(torn),
-                        }
-                    }
-                    if committed {
-                        return if state == State::Failed {
+                    let obeyed = self.obey(control, &mut l);
+                    if self.survive(obeyed, &mut l)? == Some(Next::Close) {
+                        return if l.state == State::Failed || self.stage.is_none() {
                             Ok(())
                         } else {
                             self.close()
                         };
                     }
+                    continue;
                 }
                 Event::Item(..) | Event::Timeout => {}
             }
+            if l.state == State::Polling && !l.detached {
+                let polled = self.poll_once(&mut l);
+                self.survive(polled, &mut l)?;
+            }
         }
     }
-}
 
-enum Polled {
-    More,
-    Finished,
+    /// A live source outlives its region: it waits to be attached again. A failure becomes a state.
+    fn survive<T>(&mut self, done: Result<T, Trouble>, l: &mut Loop) -> Result<Option<T>, Trouble> {
+        match done {
+            Ok(v) => Ok(Some(v)),
+            Err(Trouble::Torn) if self.shared.live && !self.shared.torn.is_cancelled() => {
+                l.detached = true;
+                Ok(None)
+            }
+            Err(Trouble::Stage(e)) if l.state != State::Failed => {
+                self.fail(e, l);
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    fn poll_once(&mut self, l: &mut Loop) -> Result<(), Trouble> {
+        if self.out.is_full() {
+            // It cannot be read again, and no more can be kept: an epoch makes room.
+            self.say(Message::CheckpointWanted(self.print.region));
+            l.not_before = monotonic_ns() + POLL_NS;
+            return Ok(());
+        }
+        let budget = self.shared.take_budget(POLL_RECORDS);
+        if budget == 0 {
+            self.done(l, true);
+            return Ok(());
+        }
+        let deadline = monotonic_ns() + POLL_NS;
+        let answer = self.call(CallName::Poll, |s, out| {
+            s.poll(budget as usize, deadline, out)
+        });
+        let emitted = self.out.emitted_records;
+        self.shared.return_budget(budget.saturating_sub(emitted));
+        let answer = match answer? {
+            Ok(_) if emitted > budget => Err(StageError::fatal(format!(
+                "it emitted {emitted} records where {budget} were asked for"
+            ))),
+            answer => answer,
+        };
+        match answer {
+            Ok(answer) if answer == answer::FINISHED || self.shared.limit_reached() => {
+                self.done(l, true);
+            }
+            Ok(answer) => {
+                l.retry.over(&self.shared);
+                // A source that comes back early with nothing must not spin.
+                let now = monotonic_ns();
+                let idle = answer == answer::IDLE && emitted == 0 && now + 1_000_000 < deadline;
+                l.not_before = if idle {
+                    deadline.min(now + 5_000_000)
+                } else {
+                    0
+                };
+            }
+            Err(e) if e.is_transient() => l.not_before = l.retry.after(&self.shared, &e),
+            Err(e) => return Err(e.into()),
+        }
+        Ok(())
+    }
+
+    /// It reads nothing more. `ended`: of itself, so that what follows it ends too.
+    fn done(&mut self, l: &mut Loop, ended: bool) {
+        l.state = State::Done { ended };
+        if ended {
+            self.out.end();
+        }
+        self.say(Message::SourceDone(self.id, ended));
+    }
+
+    fn fail(&mut self, e: StageError, l: &mut Loop) {
+        self.shared.set_phase(Phase::Failed);
+        let polling = l.state == State::Polling;
+        l.state = State::Failed;
+        self.say(Message::Failed(self.id, e));
+        if polling {
+            self.say(Message::SourceDone(self.id, false));
+        }
+    }
+
+    fn obey(&mut self, control: Control, l: &mut Loop) -> Result<Next, Trouble> {
+        match control {
+            Control::Reattach(epoch) => {
+                l.detached = false;
+                self.out.replay(epoch)?;
+            }
+            Control::Begin(barrier) => self.begin(barrier, l)?,
+            Control::Confirm(epoch) => {
+                let confirmed = self.confirm(epoch, l)?;
+                self.say(Message::Confirmed(self.id, epoch, confirmed));
+            }
+            Control::Drain if l.state == State::Polling => {
+                if self.insist(CallName::Drain, |s, _| s.drain())? == answer::DRAIN_STOP {
+                    self.shared.cancel.cancel();
+                    self.done(l, false);
+                }
+            }
+            Control::Drain | Control::Restore(_) => {}
+            Control::Commit(epoch) => {
+                if self.stage.is_some() {
+                    self.commit(epoch)?;
+                } else {
+                    self.say(Message::Committed(self.id, epoch));
+                }
+                if l.last_sent {
+                    return Ok(Next::Close);
+                }
+            }
+            Control::Abort(_) if self.stage.is_none() => {}
+            other => {
+                self.common(other)?;
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// Sends the barrier with what is to be known of this source to go on from there.
+    fn begin(&mut self, barrier: Barrier, l: &mut Loop) -> Result<(), Trouble> {
+        let state = if self.stage.is_some() {
+            let answered = self.insist(CallName::Checkpoint, |s, _| {
+                s.checkpoint(barrier.epoch, bytes(&[]), barrier.last)
+            })?;
+            answered.into_option().map_or_else(Vec::new, Into::into)
+        } else {
+            self.inherited().map_or_else(Vec::new, |s| s.state.clone())
+        };
+        let upstream = BTreeMap::from([(self.print.name.clone(), state.clone())]);
+        l.last_sent = barrier.last;
+        self.out.barrier(barrier, &Arc::new(upstream), 0);
+        let tally = self.out.tally();
+        let mut snapshot = self.snapshot(state, tally);
+        snapshot.finished = l.state == State::Done { ended: true };
+        if let (None, Some(inherited)) = (&self.stage, self.inherited()) {
+            // It never opened: what it was to start from still holds.
+            snapshot = Snapshot {
+                tally: snapshot.tally,
+                ..(**inherited).clone()
+            };
+        }
+        self.say(Message::Passed(self.id, barrier.epoch, snapshot));
+        Ok(())
+    }
+
+    fn confirm(&mut self, epoch: u64, l: &Loop) -> Result<bool, Trouble> {
+        if l.state == State::Failed || self.stage.is_none() {
+            return Ok(true);
+        }
+        let confirmed = self.call(CallName::CheckpointPoll, |s, out| {
+            s.checkpoint_poll(epoch, out)
+        })?;
+        if let Err(e) = &confirmed {
+            let (host, stage) = (&*self.shared.host, &*self.shared.name);
+            tracing::info!(host, stage, "epoch {epoch} is given up: {e}");
+        }
+        Ok(confirmed.is_ok())
+    }
 }

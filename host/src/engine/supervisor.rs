@@ -1,5 +1,5 @@
-//! Opens the stages of all hosts (sinks first, sources last), asks for epochs, drains upstream
-//! first, and says how it ended. One thread; everything it learns comes as a [`Message`].
+//! Opens the stages of all hosts (sinks first, sources last), watches them, drains upstream first,
+//! and says how it ended. One thread; everything it learns comes as a [`Message`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,45 +11,67 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plugin_api::{StageError, manifest::StageKind};
+use plugin_api::{Code, StageError, batch::monotonic_ns, manifest::StageKind};
 
 use super::{
     Options, View,
-    build::{self, BuiltHost},
-    edge::Control,
-    epoch::{Epochs, Order},
+    hosts::{self, HostRun},
     instance::Instance,
+    outbox::STOPPED,
+    region::{Life, Region, SOURCES},
     shared::StageShared,
     summary::{Failure, Report},
 };
 use crate::{
-    checkpoint::dead_letters::DeadLetters,
+    checkpoint::{
+        coordinator::{InstanceId, Order},
+        epoch::Snapshot,
+        store::WriteError,
+    },
+    config::{OnCrash, OnHang},
     plan::{Plan, Registry, StageRef},
 };
 
-/// Number of an instance, unique in the process.
-pub type InstanceId = usize;
+/// How often calls are watched.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// What instances and the outside tell the supervisor.
 #[derive(Debug)]
 pub enum Message {
-    /// It is open.
+    /// A sink is open and says which epoch is true, if it is the one to say.
+    Recovered(InstanceId, Option<u64>),
+    /// It is open and has its state.
     Opened(InstanceId),
     /// It met transient trouble while opening, and goes on trying.
     OpenDelayed(InstanceId),
     /// It failed.
     Failed(InstanceId, StageError),
+    /// It crashed over one record alone, which will be kept away from it.
+    PoisonFound(InstanceId),
     /// It has passed an epoch's barrier and everything before it is safe.
-    Passed(InstanceId, u64),
+    Passed(InstanceId, u64, Snapshot),
     /// A source stands by an epoch, or not.
     Confirmed(InstanceId, u64, bool),
     /// It has committed an epoch.
     Committed(InstanceId, u64),
-    /// A source reads nothing more.
-    SourceDone(InstanceId),
+    /// A source reads nothing more: of itself, or because it was stopped.
+    SourceDone(InstanceId, bool),
     /// Its thread ends.
     Closed(InstanceId),
-    /// A stage of this host asks for an epoch soon.
+    /// The epoch of a region is kept, or not.
+    Stored {
+        /// The region.
+        region: usize,
+        /// Which of its starts asked for it.
+        start: u64,
+        /// The epoch.
+        epoch: u64,
+        /// What became of it.
+        written: Result<(), WriteError>,
+    },
+    /// A region must start again from its store.
+    RegionFailed(usize, String),
+    /// A stage of this region asks for an epoch soon.
     CheckpointWanted(usize),
     /// Drain and end.
     Stop,
@@ -67,130 +89,14 @@ impl Stop {
     }
 }
 
-/// Order in which stages are opened and committed.
-const CLASSES: [StageKind; 3] = [StageKind::Sink, StageKind::Processor, StageKind::Source];
-const SOURCES: usize = 2;
-
-struct HostRun {
-    name: String,
-    stages: Vec<Arc<StageShared>>,
-    /// Stage of each instance.
-    stage_of: BTreeMap<InstanceId, usize>,
-    classes: [Vec<InstanceId>; 3],
-    /// Not started yet, by class.
-    unborn: [Vec<Instance>; 3],
-    /// Next class to be started.
-    next_class: usize,
-    opened: BTreeSet<InstanceId>,
-    /// Opened, or known to take its time.
-    settled: BTreeSet<InstanceId>,
-    alive: BTreeSet<InstanceId>,
-    sources_left: BTreeSet<InstanceId>,
-    drained: BTreeSet<InstanceId>,
-    epochs: Epochs,
-    torn: bool,
-    letters: Arc<DeadLetters>,
-}
-
-impl HostRun {
-    fn new(name: &str, built: BuiltHost, interval: Duration) -> Self {
-        let mut classes: [Vec<InstanceId>; 3] = Default::default();
-        let mut unborn: [Vec<Instance>; 3] = Default::default();
-        let mut stage_of = BTreeMap::new();
-        for (stage, instance) in built.instances {
-            let class = CLASSES
-                .iter()
-                .position(|k| *k == built.stages[stage].kind)
-                .unwrap_or(SOURCES);
-            classes[class].push(instance.id);
-            stage_of.insert(instance.id, stage);
-            unborn[class].push(instance);
-        }
-        Self {
-            name: name.into(),
-            sources_left: classes[SOURCES].iter().copied().collect(),
-            alive: stage_of.keys().copied().collect(),
-            epochs: Epochs::new(classes.clone(), interval),
-            stages: built.stages,
-            stage_of,
-            classes,
-            unborn,
-            next_class: 0,
-            opened: BTreeSet::new(),
-            settled: BTreeSet::new(),
-            drained: BTreeSet::new(),
-            torn: false,
-            letters: built.letters,
-        }
-    }
-
-    fn shared(&self, id: InstanceId) -> Option<&Arc<StageShared>> {
-        self.stage_of.get(&id).map(|s| &self.stages[*s])
-    }
-
-    fn tell(&self, id: InstanceId, control: Control) {
-        let Some(shared) = self.shared(id) else {
-            return;
-        };
-        let Some(first) = self
-            .stage_of
-            .iter()
-            .find(|(_, s)| self.stage_of.get(&id) == Some(s))
-        else {
-            return;
-        };
-        // Instances of a stage are numbered in a row.
-        shared.inboxes[id - first.0].tell(control);
-    }
-
-    fn obey(&self, order: Option<Order>) {
-        let Some(order) = order else { return };
-        for id in order.to {
-            self.tell(id, order.control);
-        }
-    }
-
-    /// Whether all instances up to the class that was started last are open.
-    fn all_open(&self) -> bool {
-        self.classes[..self.next_class]
-            .iter()
-            .flatten()
-            .all(|id| self.opened.contains(id))
-    }
-
-    fn sources_started(&self) -> bool {
-        self.next_class > SOURCES
-    }
-
-    /// Gives up what it has.
-    fn tear(&mut self) {
-        self.torn = true;
-        self.stages.iter().for_each(|s| s.tear());
-        for instance in self.unborn.iter_mut().flat_map(std::mem::take) {
-            self.alive.remove(&instance.id);
-            self.sources_left.remove(&instance.id);
-        }
-    }
-
-    fn drain_source(&mut self, id: InstanceId) {
-        if !self.drained.insert(id) {
-            return;
-        }
-        if self.opened.contains(&id) {
-            self.tell(id, Control::Drain);
-        } else if let Some(shared) = self.shared(id) {
-            // Still on its way in: that is called off.
-            shared.cancel.cancel();
-        }
-    }
-}
-
 /// A plan that runs.
 pub struct Engine {
     hosts: Vec<HostRun>,
+    regions: Vec<Region>,
+    /// Host and region of each instance.
+    home: BTreeMap<InstanceId, (usize, usize)>,
     /// Stages that write what a source reads.
     upstream: BTreeMap<InstanceId, Vec<StageRef>>,
-    host_of: BTreeMap<InstanceId, usize>,
     inbox: Receiver<Message>,
     sender: Sender<Message>,
     options: Options,
@@ -200,31 +106,24 @@ pub struct Engine {
     grace_over: Option<Instant>,
     /// Stages that had not drained when the grace was over.
     unfinished: Vec<String>,
+    watched: Instant,
+    /// Calls that were said to hang.
+    hanging: BTreeSet<(InstanceId, u64)>,
 }
 
 impl Engine {
-    /// Builds everything; nothing runs yet.
+    /// Builds everything; nothing runs yet. The state of each host is locked for this process.
     ///
     /// # Errors
-    /// The plan does not fit the plugins.
+    /// The plan does not fit the plugins, or what earlier runs left cannot be used.
     pub fn new(plan: &Plan, registry: &Registry, options: Options) -> Result<Self, StageError> {
         let (sender, inbox) = channel();
-        let (mut hosts, mut host_of, mut upstream) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        for (index, host) in plan.hosts.iter().enumerate() {
-            let built = build::host(plan, index, registry, host_of.len(), &sender)?;
-            for (stage, instance) in &built.instances {
-                host_of.insert(instance.id, index);
-                let from = &host.stages[*stage].upstream;
-                if !from.is_empty() {
-                    upstream.insert(instance.id, from.clone());
-                }
-            }
-            hosts.push(HostRun::new(&host.name, built, host.checkpoint_interval));
-        }
+        let built = hosts::build(plan, registry, &options, &sender)?;
         Ok(Self {
-            hosts,
-            upstream,
-            host_of,
+            hosts: built.hosts,
+            regions: built.regions,
+            home: built.home,
+            upstream: built.upstream,
             inbox,
             sender,
             options,
@@ -233,6 +132,8 @@ impl Engine {
             stopping: false,
             grace_over: None,
             unfinished: Vec::new(),
+            watched: Instant::now(),
+            hanging: BTreeSet::new(),
         })
     }
 
@@ -245,6 +146,7 @@ impl Engine {
             .collect();
         View {
             hosts,
+            regions: self.regions.iter().map(|r| r.shared.clone()).collect(),
             healthy: self.healthy.clone(),
         }
     }
@@ -259,7 +161,7 @@ impl Engine {
         let began = Instant::now();
         let ends = self.options.run_for.map(|d| began + d);
         self.start_classes();
-        while self.hosts.iter().any(|h| !h.alive.is_empty()) {
+        while !self.regions.iter().all(Region::is_over) {
             let now = Instant::now();
             if ends.is_some_and(|e| now >= e) && !self.stopping {
                 self.stop();
@@ -267,24 +169,23 @@ impl Engine {
             if self.grace_over.is_some_and(|g| now >= g) {
                 break;
             }
-            for host in &mut self.hosts {
-                let end = host.sources_started() && host.sources_left.is_empty();
-                if host.all_open() || end {
-                    let order = host.epochs.advance(now, end);
-                    host.obey(order);
-                }
+            self.watch(now);
+            let now_ns = monotonic_ns();
+            let mut again = false;
+            for region in &mut self.regions {
+                region.advance(now_ns);
+                again |= region.start_again(now_ns);
             }
-            let due = self
-                .hosts
-                .iter()
-                .filter(|h| h.all_open())
-                .filter_map(|h| h.epochs.due());
+            if again {
+                self.start_classes();
+            }
+            let due = self.regions.iter().filter_map(Region::due).min();
+            let due = due.map_or(WATCH, |d| Duration::from_nanos(d.saturating_sub(now_ns)));
             let ends = ends.filter(|_| !self.stopping);
-            let until = due.chain(ends).chain(self.grace_over).min();
-            let wait = until.map_or(Duration::from_secs(3600), |u| {
-                u.saturating_duration_since(now)
-            });
-            match self.inbox.recv_timeout(wait.max(Duration::from_millis(1))) {
+            let fixed = ends.into_iter().chain(self.grace_over).min();
+            let fixed = fixed.map_or(WATCH, |f| f.saturating_duration_since(now));
+            let wait = due.min(fixed).clamp(Duration::from_millis(1), WATCH);
+            match self.inbox.recv_timeout(wait) {
                 Ok(message) => self.learn(message),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -296,167 +197,305 @@ impl Engine {
 
     /// Grace is over: what has not drained is left; threads get a moment to end.
     fn give_up(&mut self) {
-        for host in &self.hosts {
-            let stages = host
+        for region in self.regions.iter_mut().filter(|r| !r.is_over()) {
+            let host = region.shared.host.clone();
+            let stages = region
                 .alive
                 .iter()
-                .filter_map(|id| host.stage_of.get(id).copied());
-            let stages: BTreeSet<usize> = stages.collect();
-            let named = stages
-                .into_iter()
-                .map(|s| format!("{}/{}", host.name, host.stages[s].name));
-            self.unfinished.extend(named);
+                .filter_map(|id| region.stage(*id))
+                .map(|s| format!("{host}/{}", s.name));
+            let stages: BTreeSet<String> = stages.collect();
+            self.unfinished.extend(stages);
+            region.give_up();
         }
-        self.hosts
-            .iter_mut()
-            .filter(|h| !h.alive.is_empty())
-            .for_each(HostRun::tear);
         let until = Instant::now() + Duration::from_secs(1);
-        while self.hosts.iter().any(|h| !h.alive.is_empty()) {
+        while self.regions.iter().any(|r| !r.alive.is_empty()) {
             let left = until.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
-                Ok(message) => self.learn(message),
+                Ok(Message::Closed(id)) => {
+                    if let Some(region) = self.region(id) {
+                        region.closed(id);
+                    }
+                }
+                Ok(_) => {}
                 Err(_) => break,
             }
         }
     }
 
     fn report(self, took: Duration) -> Report {
-        for host in &self.hosts {
-            if let Err(e) = host.letters.flush() {
-                tracing::error!(host = host.name, "dead letters cannot be made durable: {e}");
-            }
+        let mut letters = BTreeMap::new();
+        for region in &self.regions {
+            *letters
+                .entry(region.letters.folder().to_owned())
+                .or_insert(0) += region.letters.count();
         }
-        let letters = self
-            .hosts
-            .iter()
-            .filter_map(|h| h.letters.written())
-            .collect();
+        let letters = letters.into_iter().filter(|(_, n)| *n > 0).collect();
         Report::new(&self.view(), self.failures, self.unfinished, letters, took)
     }
 
-    /// Starts the next class of each host whose earlier ones are open.
+    /// Starts the next class of each region whose earlier ones are open.
     fn start_classes(&mut self) {
         // Sources begin when every sink of the process is there to be met, or takes its time.
-        let sinks_settled = self
-            .hosts
-            .iter()
-            .all(|h| h.torn || h.classes[0].iter().all(|id| h.settled.contains(id)));
-        for host in &mut self.hosts {
-            while !host.torn
-                && host.next_class < CLASSES.len()
-                && host.all_open()
-                && (host.next_class != SOURCES || (sinks_settled && !self.stopping))
-            {
-                let born = std::mem::take(&mut host.unborn[host.next_class]);
-                host.next_class += 1;
-                for instance in born {
-                    let (id, name) = (
-                        instance.id,
-                        format!("{}/{}", host.name, instance.shared.name),
-                    );
-                    // Linux shows 15 bytes of it; the rest serves panics and debuggers.
-                    let spawned = std::thread::Builder::new()
-                        .name(name)
-                        .spawn(move || instance.run());
-                    if let Err(e) = spawned {
-                        let e = StageError::fatal(format!("no thread can be started: {e}"));
-                        let _ = self.sender.send(Message::Failed(id, e));
-                        let _ = self.sender.send(Message::Closed(id));
-                    }
-                }
+        let settled = self.regions.iter().all(Region::sinks_settled);
+        let mut failed = Vec::new();
+        for (index, region) in self.regions.iter_mut().enumerate() {
+            let sources = settled && !(self.stopping && region.is_beginning());
+            if let Err(e) = region.start_classes(sources) {
+                failed.push((index, e));
             }
+        }
+        for (index, e) in failed {
+            self.region_failed(index, e);
         }
     }
 
-    fn host(&mut self, id: InstanceId) -> Option<&mut HostRun> {
-        let host = *self.host_of.get(&id)?;
-        self.hosts.get_mut(host)
+    fn region(&mut self, id: InstanceId) -> Option<&mut Region> {
+        let (_, region) = *self.home.get(&id)?;
+        self.regions.get_mut(region)
     }
 
     fn learn(&mut self, message: Message) {
         match message {
+            Message::Recovered(id, said) => {
+                let Some((_, index)) = self.home.get(&id).copied() else {
+                    return;
+                };
+                if let Err(e) = self.regions[index].recovered(id, said) {
+                    self.region_failed(index, e);
+                }
+            }
             Message::Opened(id) => {
-                if let Some(host) = self.host(id) {
-                    host.opened.insert(id);
-                    host.settled.insert(id);
-                    if host.drained.contains(&id) {
-                        host.tell(id, Control::Drain);
-                    }
+                if let Some(region) = self.region(id) {
+                    region.is_open(id);
                 }
                 self.start_classes();
                 // What it reads may have ended before it was open.
                 self.drain_sources();
             }
             Message::OpenDelayed(id) => {
-                if let Some(host) = self.host(id) {
-                    host.settled.insert(id);
+                if let Some(region) = self.region(id) {
+                    region.settled.insert(id);
                 }
                 self.start_classes();
             }
             Message::Failed(id, e) => self.failed(id, e),
-            Message::Passed(id, epoch) => self.order(id, |e| e.passed(id, epoch)),
-            Message::Confirmed(id, epoch, yes) => self.order(id, |e| e.confirmed(id, epoch, yes)),
-            Message::Committed(id, epoch) => self.order(id, |e| e.committed(id, epoch)),
-            Message::SourceDone(id) => {
-                if let Some(host) = self.host(id) {
-                    host.sources_left.remove(&id);
-                    host.opened.insert(id);
-                    host.settled.insert(id);
+            Message::PoisonFound(id) => {
+                if let Some(region) = self.region(id) {
+                    region.poison_found();
                 }
             }
+            Message::Passed(id, epoch, snapshot) => {
+                self.order(id, |r| r.coordinator.passed(id, epoch, snapshot));
+            }
+            Message::Confirmed(id, epoch, yes) => {
+                self.order(id, |r| r.coordinator.confirmed(id, epoch, yes));
+            }
+            Message::Committed(id, epoch) => {
+                self.order(id, |r| r.coordinator.committed(id, epoch));
+            }
+            Message::SourceDone(id, ended) => {
+                if let Some(region) = self.region(id) {
+                    region.source_done(id, ended);
+                }
+                self.start_classes();
+            }
             Message::Closed(id) => {
-                if let Some(host) = self.host(id) {
-                    host.alive.remove(&id);
-                    host.sources_left.remove(&id);
-                    host.settled.insert(id);
+                if let Some(region) = self.region(id) {
+                    region.closed(id);
                 }
                 self.start_classes();
                 self.drain_sources();
             }
-            Message::CheckpointWanted(host) => {
-                if let Some(host) = self.hosts.get_mut(host) {
-                    host.epochs.want();
+            Message::Stored {
+                region,
+                start,
+                epoch,
+                written,
+            } => {
+                if let Some(region) = self.regions.get_mut(region) {
+                    region.stored(start, epoch, written);
+                }
+            }
+            Message::RegionFailed(region, why) => {
+                self.region_failed(region, StageError::fatal(why));
+            }
+            Message::CheckpointWanted(region) => {
+                if let Some(region) = self.regions.get_mut(region) {
+                    region.coordinator.want();
                 }
             }
             Message::Stop => self.stop(),
         }
     }
 
-    fn order(&mut self, id: InstanceId, f: impl FnOnce(&mut Epochs) -> Option<Order>) {
-        if let Some(host) = self.host(id) {
-            let order = f(&mut host.epochs);
-            host.obey(order);
+    fn order(&mut self, id: InstanceId, f: impl FnOnce(&mut Region) -> Option<Order>) {
+        if let Some(region) = self.region(id).filter(|r| r.life == Life::Running) {
+            let order = f(region);
+            region.obey(order);
+        }
+    }
+
+    /// A whole region is in trouble: it starts again, or is given up.
+    fn region_failed(&mut self, index: usize, error: StageError) {
+        let region = &mut self.regions[index];
+        if region.life != Life::Running {
+            return;
+        }
+        let host = region.shared.host.clone();
+        if !region.is_beginning() && region.may_restart() {
+            tracing::error!(host, "{error}; its stages start again from the last epoch");
+            region.tear_down(None);
+        } else {
+            let stage = region.shared.name.clone();
+            self.give_up_region(index, &stage, error);
+        }
+        self.drain_sources();
+    }
+
+    fn give_up_region(&mut self, index: usize, stage: &str, error: StageError) {
+        self.healthy.store(false, Ordering::SeqCst);
+        let region = &mut self.regions[index];
+        let beginning = region.is_beginning();
+        let host = region.shared.host.clone();
+        tracing::error!(host, stage, "{error}");
+        region.give_up();
+        self.failures.push(Failure {
+            host,
+            stage: stage.into(),
+            error,
+        });
+        if beginning {
+            // A run that cannot begin as a whole ends, instead of half of it going on unseen.
+            self.stop();
         }
     }
 
     fn failed(&mut self, id: InstanceId, error: StageError) {
-        self.healthy.store(false, Ordering::SeqCst);
-        let Some(host) = self.host(id) else { return };
-        let Some(shared) = host.shared(id).cloned() else {
+        let Some((host, index)) = self.home.get(&id).copied() else {
             return;
         };
-        let starting = !host.opened.contains(&id);
-        if shared.kind == StageKind::Source {
-            // What it has sent still reaches the sinks.
-            for source in host.classes[SOURCES].clone() {
-                if source != id {
-                    host.drain_source(source);
-                }
-            }
-        } else {
-            host.tear();
+        let region = &mut self.regions[index];
+        let Some(print) = region.print(id) else {
+            return;
+        };
+        let (stage, on_crash) = (print.shared.clone(), print.on_crash);
+        if region.life != Life::Running {
+            // It falls with its region.
+            return;
         }
-        tracing::error!(host = shared.host, stage = shared.name, "{error}");
+        let restarts = on_crash == OnCrash::Restart
+            && !region.is_beginning()
+            && !matches!(error.code, Code::CONFIG | Code::UNAVAILABLE | STOPPED);
+        if restarts && region.may_restart() {
+            if Instance::is_panic(&error) {
+                stage.poison.set_careful(true);
+            }
+            let again = "its region starts again from the last epoch";
+            tracing::error!(host = stage.host, stage = stage.name, "{error}; {again}");
+            region.tear_down(Some(id));
+            if self.stopping {
+                region.hurry();
+            }
+        } else if restarts {
+            let message = format!("{error}; it was started again too often in a row");
+            let error = StageError { message, ..error };
+            self.give_up_region(index, &stage.name, error);
+        } else {
+            self.fail_host(host, id, &stage, error);
+        }
+        self.drain_sources();
+    }
+
+    /// A failure that no restart mends ends the host. What a failed source has sent drains first,
+    /// if it still answers.
+    fn fail_host(&mut self, host: usize, id: InstanceId, stage: &StageShared, error: StageError) {
+        self.healthy.store(false, Ordering::SeqCst);
+        let (_, own) = self.home[&id];
+        let beginning = self.regions[own].is_beginning();
+        let drains = stage.kind == StageKind::Source && !Instance::is_panic(&error);
+        for region in self.hosts[host].regions.clone() {
+            let region = &mut self.regions[region];
+            if drains {
+                for source in region.classes[SOURCES].clone() {
+                    if source != id {
+                        region.drain_source(source);
+                    }
+                }
+            } else {
+                region.give_up();
+            }
+        }
+        tracing::error!(host = stage.host, stage = stage.name, "{error}");
         self.failures.push(Failure {
-            host: shared.host.clone(),
-            stage: shared.name.clone(),
+            host: stage.host.clone(),
+            stage: stage.name.clone(),
             error,
         });
-        if starting {
-            // A run that cannot begin as a whole ends, instead of half of it going on unseen.
+        if beginning {
             self.stop();
         }
+    }
+
+    /// Names calls that do not come back, and ends their host if that is its policy.
+    fn watch(&mut self, now: Instant) {
+        if now.duration_since(self.watched) < WATCH {
+            return;
+        }
+        self.watched = now;
+        let now_ns = monotonic_ns();
+        let mut hung = Vec::new();
+        for (id, (host, region)) in &self.home {
+            let region = &self.regions[*region];
+            let Some(print) = region.print(*id).filter(|_| region.alive.contains(id)) else {
+                continue;
+            };
+            let host = &self.hosts[*host];
+            if let Some((call, since)) = print.shared.calls[print.worker].now() {
+                let age = Duration::from_nanos(now_ns.saturating_sub(since));
+                if age > host.call_timeout && self.hanging.insert((*id, since)) {
+                    hung.push((*id, print.shared.clone(), call, age));
+                }
+            }
+        }
+        for (id, stage, call, age) in hung {
+            let (host, _) = self.home[&id];
+            let message = format!(
+                "it hangs: its call `{call}` has not come back for {} s",
+                age.as_secs()
+            );
+            if self.hosts[host].on_hang == OnHang::Wait {
+                tracing::warn!(host = stage.host, stage = stage.name, "{message}");
+                continue;
+            }
+            let error = StageError {
+                code: STOPPED,
+                ..StageError::fatal(message)
+            };
+            self.fail_host_of_hung(host, id, &stage, error);
+        }
+    }
+
+    fn fail_host_of_hung(
+        &mut self,
+        host: usize,
+        id: InstanceId,
+        stage: &StageShared,
+        error: StageError,
+    ) {
+        self.healthy.store(false, Ordering::SeqCst);
+        for region in self.hosts[host].regions.clone() {
+            self.regions[region].give_up();
+        }
+        if let Some(region) = self.region(id) {
+            region.abandon(id);
+        }
+        tracing::error!(host = stage.host, stage = stage.name, "{error}");
+        self.failures.push(Failure {
+            host: stage.host.clone(),
+            stage: stage.name.clone(),
+            error,
+        });
         self.drain_sources();
     }
 
@@ -467,10 +506,13 @@ impl Engine {
         }
         self.stopping = true;
         self.grace_over = Some(Instant::now() + self.options.grace);
-        for host in &mut self.hosts {
-            if !host.sources_started() {
-                host.tear();
+        for region in &mut self.regions {
+            region.hurry();
+            if region.is_beginning() && !region.sources_started() {
+                region.give_up();
             }
+        }
+        for host in &self.hosts {
             // Sinks learn it too: what waits for a partner from outside need not wait any more.
             for stage in host.stages.iter().filter(|s| s.kind != StageKind::Source) {
                 stage.cancel.cancel();
@@ -481,27 +523,29 @@ impl Engine {
 
     /// Tells sources to drain whose turn it is: all that write what they read are closed.
     fn drain_sources(&mut self) {
-        let closed = |hosts: &[HostRun], s: &StageRef| {
-            hosts.get(s.host).is_none_or(|h| {
-                !h.stage_of
-                    .iter()
-                    .any(|(id, stage)| *stage == s.stage && h.alive.contains(id))
+        let closed = |s: &StageRef| {
+            self.hosts.get(s.host).is_none_or(|h| {
+                !h.regions.iter().any(|r| {
+                    let r = &self.regions[*r];
+                    let mut alive = r.alive.iter();
+                    alive.any(|id| r.stage_of.get(id) == Some(&s.stage))
+                })
             })
         };
         let mut due = Vec::new();
-        for (index, host) in self.hosts.iter().enumerate() {
-            for id in &host.classes[SOURCES] {
+        for (index, region) in self.regions.iter().enumerate() {
+            for id in &region.classes[SOURCES] {
                 let ripe = match self.upstream.get(id) {
-                    Some(from) => from.iter().all(|s| closed(&self.hosts, s)),
+                    Some(from) => from.iter().all(closed),
                     None => self.stopping,
                 };
-                if ripe && host.sources_started() {
+                if ripe && region.sources_started() {
                     due.push((index, *id));
                 }
             }
         }
-        for (host, id) in due {
-            self.hosts[host].drain_source(id);
+        for (region, id) in due {
+            self.regions[region].drain_source(id);
         }
     }
 }

@@ -41,6 +41,8 @@ impl Planning<'_> {
             plan: HostPlan {
                 name: host.name.value.clone(),
                 checkpoint_interval: host.checkpoint_interval,
+                call_timeout: host.call_timeout,
+                on_hang: host.on_hang,
                 stages: Vec::new(),
             },
             places: Vec::new(),
@@ -104,6 +106,7 @@ impl Planning<'_> {
                         on_error: stage.on_error,
                         on_crash: stage.on_crash,
                         state_version: manifest.state_version,
+                        live: planned.live,
                         reads: planned.reads,
                         writes: planned.writes,
                         upstream: Vec::new(),

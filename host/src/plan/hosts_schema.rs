@@ -97,6 +97,14 @@ fn host() -> Json {
         "checkpoint_interval".to_owned(),
         json!({"type": "string", "default": "1s", "description": "Time between two checkpoints."}),
     );
+    properties.insert(
+        "call_timeout".to_owned(),
+        json!({"type": "string", "default": "60s", "description": "Longest time that a call of a stage may take before it counts as hanging."}),
+    );
+    properties.insert(
+        "on_hang".to_owned(),
+        json!({"enum": ["stop", "wait"], "default": "stop", "description": "What becomes of the host when a stage hangs: it ends with exit code 70, or says so and waits."}),
+    );
     for kind in KINDS {
         properties.insert(
             table_of(kind).to_owned(),

@@ -21,7 +21,7 @@ pub use hosts_schema::hosts_schema;
 pub use registry::{Double, Planner, PluginEntry, Refused, Registry};
 
 use crate::config::reference::Environment;
-use crate::config::{Buffer, Config, HostConfig, OnCrash, OnError, Ordering, StageKind};
+use crate::config::{Buffer, Config, HostConfig, OnCrash, OnError, OnHang, Ordering, StageKind};
 use crate::diag::{Diagnostic, EXIT_USAGE, Report, did_you_mean};
 
 /// What is to be planned.
@@ -60,6 +60,10 @@ pub struct HostPlan {
     pub name: String,
     /// Time between two checkpoints.
     pub checkpoint_interval: Duration,
+    /// Longest time that a call of a stage may take before it counts as hanging.
+    pub call_timeout: Duration,
+    /// What becomes of the host when a stage hangs.
+    pub on_hang: OnHang,
     /// Its stages, each behind all that feed it.
     pub stages: Vec<StagePlan>,
 }
@@ -99,6 +103,8 @@ pub struct StagePlan {
     pub on_crash: OnCrash,
     /// Version of the state that its checkpoints hold.
     pub state_version: u32,
+    /// What it reads cannot be read again.
+    pub live: bool,
     /// Places where it meets other stages of this process as a reader.
     pub reads: Vec<String>,
     /// Places where it meets other stages of this process as a writer.

@@ -1,6 +1,9 @@
 //! Stages that the tests of the engine run, and a log of the calls that they saw.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use plugin_api::{Reject, prelude::*};
 
@@ -22,6 +25,20 @@ fn saw(ctx: &Context, what: impl std::fmt::Display) {
     calls().push(format!("{}/{} {what}", ctx.host(), ctx.stage()));
 }
 
+/// What sinks with `exact` hold, as a file would: cut to what an epoch knew on restore.
+pub fn held() -> MutexGuard<'static, BTreeMap<String, Vec<u64>>> {
+    static HELD: Mutex<BTreeMap<String, Vec<u64>>> = Mutex::new(BTreeMap::new());
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this happens for the first time in the process.
+fn first_time(ctx: &Context, what: &str) -> bool {
+    let name = format!("{}/{} {what}", ctx.host(), ctx.stage());
+    let first = !calls().contains(&name);
+    saw(ctx, what);
+    first
+}
+
 options! {
     /// Counts up.
     #[derive(Default)]
@@ -31,8 +48,16 @@ options! {
         pub to: u64,
         /// Records a batch.
         pub batch: usize,
-        /// Fail at this number.
+        /// Fail at this number, for good.
         pub fail_at: u64,
+        /// Fail at this number in a way that a restart may mend.
+        pub break_at: u64,
+        /// Panic once at this number.
+        pub panic_once_at: u64,
+        /// What was counted cannot be counted again.
+        pub live: bool,
+        /// Wait at this number until this sink's host has committed an epoch.
+        pub wait_at: u64,
         /// On drain, read up to this number.
         pub drain_to: u64,
     }
@@ -49,8 +74,13 @@ pub struct Count {
 impl Source for Count {
     const NAME: &'static str = "count";
     type Options = CountOptions;
-    fn plan(_: &CountOptions) -> Result<Planned, StageError> {
-        Ok(Planned::new(ContentType::text()))
+    fn plan(options: &CountOptions) -> Result<Planned, StageError> {
+        let planned = Planned::new(ContentType::text());
+        Ok(if options.live {
+            planned.live()
+        } else {
+            planned
+        })
     }
     fn open(options: CountOptions, ctx: &Context) -> Result<Self, StageError> {
         saw(ctx, "open");
@@ -68,12 +98,24 @@ impl Source for Count {
         })
     }
     fn poll(&mut self, budget: usize, _: u64, out: &mut Out<'_, '_>) -> Result<Poll, StageError> {
+        if self.options.wait_at != 0 && self.at == self.options.wait_at {
+            let commits = seen(&format!("{}/{}", self.ctx.host(), self.ctx.stage()));
+            if !commits.iter().any(|c| c.starts_with("commit ")) {
+                return Ok(Poll::Idle);
+            }
+        }
         let n = self.options.batch.max(1).min(budget) as u64;
         let until = self.end.min(self.at + n);
         while self.at < until {
             self.at += 1;
             if self.at == self.options.fail_at {
-                return Err(StageError::fatal("as asked"));
+                return Err(StageError::unavailable("as asked"));
+            }
+            if self.at == self.options.break_at {
+                return Err(StageError::fatal("broken, as asked"));
+            }
+            if self.at == self.options.panic_once_at && first_time(&self.ctx, "panics") {
+                panic!("as asked");
             }
             let key = [b'a' + (self.at % 7) as u8];
             self.builder
@@ -102,6 +144,16 @@ impl Source for Count {
         );
         Ok(self.at.to_le_bytes().to_vec())
     }
+    fn restore(&mut self, _: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        if let Some(state) = state {
+            let bytes = state
+                .try_into()
+                .map_err(|_| StageError::fatal("no state of mine"))?;
+            self.at = u64::from_le_bytes(bytes);
+            saw(&self.ctx, format!("restored at {}", self.at));
+        }
+        Ok(())
+    }
     fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
         saw(&self.ctx, format!("commit {epoch}"));
         Ok(Commit::Done)
@@ -123,17 +175,21 @@ options! {
         pub drop: u64,
         /// Panic at this number.
         pub panic_at: u64,
+        /// Panic at this number, but only the first time.
+        pub panic_once_at: u64,
+        /// Never come back from this number.
+        pub hang_at: u64,
     }
 }
 
-pub struct Odd(OddOptions);
+pub struct Odd(OddOptions, Context);
 
 impl Map for Odd {
     const NAME: &'static str = "odd";
     type Options = OddOptions;
     fn open(options: OddOptions, ctx: &Context) -> Result<Self, StageError> {
         saw(ctx, "open");
-        Ok(Self(options))
+        Ok(Self(options, ctx.clone()))
     }
     fn map(&mut self, record: Record<'_>, out: &mut Vec<u8>) -> Result<Fate, Reject> {
         let n: u64 = record
@@ -142,6 +198,14 @@ impl Map for Odd {
             .map_err(|_| Reject::new("no number"))?;
         let multiple = |of: u64| of != 0 && n.is_multiple_of(of);
         assert_ne!(n, self.0.panic_at, "as asked");
+        if n == self.0.panic_once_at && first_time(&self.1, "panics") {
+            panic!("as asked, once");
+        }
+        if n == self.0.hang_at {
+            loop {
+                std::thread::park();
+            }
+        }
         if multiple(self.0.reject) {
             return Err(Reject::new("a multiple"));
         }
@@ -170,6 +234,8 @@ options! {
         pub pending: u64,
         /// Do not write each record down: for sources without an end.
         pub quiet: bool,
+        /// Hold the numbers, exactly once.
+        pub exact: bool,
     }
 }
 
@@ -179,6 +245,7 @@ pub struct Keep {
     ready: bool,
     total: u64,
     pending: u64,
+    at_barrier: u64,
 }
 
 impl Sink for Keep {
@@ -202,6 +269,7 @@ impl Sink for Keep {
             ready: false,
             total: 0,
             pending: 0,
+            at_barrier: 0,
         })
     }
     fn write(
@@ -221,7 +289,14 @@ impl Sink for Keep {
             left.min(self.options.take)
         };
         for i in from..from + n {
-            if !self.options.quiet {
+            if self.options.exact {
+                let number = input.batch.record(i).text().map(str::parse::<u64>);
+                let name = format!("{}/{}", self.ctx.host(), self.ctx.stage());
+                held()
+                    .entry(name)
+                    .or_default()
+                    .extend(number.ok().and_then(Result::ok));
+            } else if !self.options.quiet {
                 let text = input.batch.record(i).text().unwrap_or("?").to_owned();
                 saw(&self.ctx, format!("got {text}"));
             }
@@ -239,6 +314,8 @@ impl Sink for Keep {
             format!("checkpoint {epoch} {last} after {}", self.total),
         );
         self.pending = self.options.pending;
+        let name = format!("{}/{}", self.ctx.host(), self.ctx.stage());
+        self.at_barrier = held().get(&name).map_or(0, |h| h.len() as u64);
         Ok(())
     }
     fn checkpoint_poll(
@@ -251,7 +328,14 @@ impl Sink for Keep {
             return Ok(Checkpoint::Pending);
         }
         saw(&self.ctx, format!("ready {epoch}"));
-        Ok(Checkpoint::Ready(Vec::new()))
+        Ok(Checkpoint::Ready(self.at_barrier.to_le_bytes().to_vec()))
+    }
+    fn restore(&mut self, _: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        let state = state.and_then(|s| s.try_into().ok()).unwrap_or_default();
+        let name = format!("{}/{}", self.ctx.host(), self.ctx.stage());
+        let length = u64::from_le_bytes(state) as usize;
+        held().entry(name).or_default().truncate(length);
+        Ok(())
     }
     fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
         saw(&self.ctx, format!("commit {epoch}"));

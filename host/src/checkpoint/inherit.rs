@@ -1,0 +1,401 @@
+//! Which state a run starts from: what a region of the same shape left, or, after the graph was
+//! changed, what can be taken over stage by stage. Nothing is dropped without being told to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
+    path::Path,
+    sync::Arc,
+};
+
+use plugin_api::files::FileSystem;
+
+use super::{
+    epoch::{Epoch, Snapshot},
+    shape::Shape,
+    store::Store,
+};
+
+/// Folder of a host's epochs within its folder of state.
+pub const EPOCHS: &str = "epochs";
+
+/// Why a run cannot start from what was left.
+#[derive(Debug)]
+pub enum InheritError {
+    /// The file system's trouble, or a damaged file, in words.
+    Io(io::Error),
+    /// The state of these stages would be lost.
+    WouldDrop(Vec<String>),
+    /// The graph was changed behind a run that did not end cleanly.
+    NotFinal(Vec<String>),
+    /// `--drop-state` names a stage without state.
+    NoSuchState(String),
+}
+
+impl From<io::Error> for InheritError {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+impl fmt::Display for InheritError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(e) => e.fmt(f),
+            Self::WouldDrop(stages) => write!(
+                f,
+                "the state of {} would be lost, since the graph has changed; {}",
+                stages.join(", "),
+                drop_hint(stages)
+            ),
+            Self::NotFinal(stages) => write!(
+                f,
+                "the graph of {} has changed, but the last run did not end cleanly: run it once \
+                 more as it was and let it drain; or {}",
+                stages.join(", "),
+                drop_hint(stages)
+            ),
+            Self::NoSuchState(stage) => {
+                write!(
+                    f,
+                    "--drop-state {stage}: no stage of that name has left any state"
+                )
+            }
+        }
+    }
+}
+
+fn drop_hint(stages: &[String]) -> String {
+    let flags: Vec<String> = stages.iter().map(|s| format!("--drop-state {s}")).collect();
+    format!("to give it up, say {}", flags.join(" "))
+}
+
+/// Where a region starts.
+pub struct Inherited {
+    /// Its store.
+    pub store: Store,
+    /// What was said about stages whose graph changed: for the log.
+    pub notes: Vec<String>,
+}
+
+/// Finds the stores of a host's regions in `folder`, after changes of the graph.
+///
+/// # Errors
+/// See [`InheritError`]. Nothing was changed then.
+pub fn inherit(
+    fs: &Arc<dyn FileSystem>,
+    folder: &Path,
+    shapes: &[Shape],
+    drop_state: &BTreeSet<String>,
+    folders: &[String],
+) -> Result<Vec<Inherited>, InheritError> {
+    let at = |name: &str| folder.join(EPOCHS).join(name);
+    let open = |name: &str| Store::open(fs.clone(), at(name));
+    let mut left = Left::default();
+    let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
+    for name in folders.iter().filter(|name| !wanted.contains(*name)) {
+        left.take(open(name)?)?;
+    }
+    let mut found = Vec::new();
+    let mut dropped = BTreeSet::new();
+    for shape in shapes {
+        let store = open(&shape.folder())?;
+        let newest = newest(&store)?;
+        found.push((shape, store, newest));
+    }
+    // What regions that are as they were are told to forget.
+    let mut forget = Vec::new();
+    for (index, (_, _, epoch)) in found.iter().enumerate() {
+        let Some((epoch, _)) = epoch else { continue };
+        let stages: BTreeSet<&str> = epoch.instances.keys().map(|i| stage_of(i)).collect();
+        let given_up: Vec<&str> = stages
+            .into_iter()
+            .filter(|s| drop_state.contains(*s))
+            .collect();
+        if !given_up.is_empty() {
+            dropped.extend(given_up.iter().map(|s| (*s).to_owned()));
+            forget.push(index);
+        }
+    }
+    let mut plans = Vec::new();
+    for (shape, _, newest) in &found {
+        plans.push(newest.is_none().then(|| left.plan(shape)));
+    }
+    let lost = left.lost();
+    let kept: Vec<String> = lost.difference(drop_state).cloned().collect();
+    if !left.not_final.is_empty() {
+        let stages: BTreeSet<String> = left.not_final.clone();
+        let open: Vec<String> = stages.difference(drop_state).cloned().collect();
+        if !open.is_empty() {
+            return Err(InheritError::NotFinal(open));
+        }
+    }
+    if !kept.is_empty() {
+        return Err(InheritError::WouldDrop(kept));
+    }
+    dropped.extend(lost);
+    dropped.extend(left.not_final.iter().cloned());
+    if let Some(nobody) = drop_state.iter().find(|s| !dropped.contains(*s)) {
+        return Err(InheritError::NoSuchState(nobody.clone()));
+    }
+
+    let mut all = Vec::new();
+    for (index, ((_, store, newest), plan)) in found.into_iter().zip(plans).enumerate() {
+        let mut notes = Vec::new();
+        if forget.contains(&index)
+            && let Some((mut epoch, is_final)) = newest
+        {
+            epoch
+                .instances
+                .retain(|i, _| !drop_state.contains(stage_of(i)));
+            epoch.number += 1;
+            keep(&store, &epoch, is_final)?;
+            notes.push(format!("the state of {} is given up", listed(drop_state)));
+        }
+        if let Some((epoch, said)) = plan.flatten() {
+            keep(&store, &epoch, true)?;
+            notes.extend(said);
+        }
+        all.push(Inherited { store, notes });
+    }
+    // Only now is what was taken over on the disk under its new name.
+    for store in left.stores {
+        store.clear()?;
+    }
+    Ok(all)
+}
+
+fn keep(store: &Store, epoch: &Epoch, is_final: bool) -> io::Result<()> {
+    store
+        .write(epoch)
+        .map_err(|e| io::Error::other(e.to_string()))?;
+    store.committed(epoch.number, is_final)
+}
+
+fn newest(store: &Store) -> io::Result<Option<(Epoch, bool)>> {
+    let Some(number) = store.numbers()?.first().copied() else {
+        return Ok(None);
+    };
+    Ok(Some((store.read(number)?, store.is_final(number)?)))
+}
+
+fn stage_of(instance: &str) -> &str {
+    instance
+        .rsplit_once('#')
+        .map_or(instance, |(stage, _)| stage)
+}
+
+fn listed(stages: &BTreeSet<String>) -> String {
+    stages.iter().cloned().collect::<Vec<_>>().join(", ")
+}
+
+/// What regions left that are not there any more.
+#[derive(Default)]
+struct Left {
+    stores: Vec<Store>,
+    instances: BTreeMap<String, Snapshot>,
+    taken: BTreeSet<String>,
+    number: u64,
+    not_final: BTreeSet<String>,
+}
+
+impl Left {
+    fn take(&mut self, store: Store) -> io::Result<()> {
+        if let Some((epoch, is_final)) = newest(&store)? {
+            self.number = self.number.max(epoch.number);
+            let done = is_final && epoch.complete;
+            for (name, snapshot) in epoch.instances {
+                if !is_final {
+                    self.not_final.insert(stage_of(&name).to_owned());
+                } else if !done {
+                    self.instances.insert(name, snapshot);
+                }
+            }
+        }
+        self.stores.push(store);
+        Ok(())
+    }
+
+    fn workers(&self, stage: &str) -> usize {
+        self.instances
+            .keys()
+            .filter(|i| stage_of(i) == stage)
+            .count()
+    }
+
+    /// The epoch from which a region of this shape starts, and what to say about it.
+    fn plan(&mut self, shape: &Shape) -> Option<(Epoch, Vec<String>)> {
+        let mut epoch = Epoch {
+            number: self.number,
+            last: true,
+            ..Epoch::default()
+        };
+        let (mut over, mut new) = (BTreeSet::new(), BTreeSet::new());
+        for (stage, plugin, workers) in shape.stages() {
+            let fits = self.workers(stage) == workers as usize
+                && self
+                    .instances
+                    .get(&super::shape::instance(stage, 0))
+                    .is_some_and(|s| s.plugin == plugin);
+            if !fits {
+                new.insert(stage.to_owned());
+                continue;
+            }
+            over.insert(stage.to_owned());
+            for worker in 0..workers as usize {
+                let name = super::shape::instance(stage, worker);
+                if let Some(snapshot) = self.instances.get(&name) {
+                    epoch.instances.insert(name.clone(), snapshot.clone());
+                    self.taken.insert(name);
+                }
+            }
+        }
+        if over.is_empty() {
+            return None;
+        }
+        let mut said = vec![format!(
+            "the graph has changed: the state of {} is taken over",
+            listed(&over)
+        )];
+        if !new.is_empty() {
+            said.push(format!("{} start without state", listed(&new)));
+        }
+        Some((epoch, said))
+    }
+
+    /// Stages whose state nobody took over.
+    fn lost(&self) -> BTreeSet<String> {
+        self.instances
+            .iter()
+            .filter(|(name, s)| !self.taken.contains(*name) && !s.state.is_empty())
+            .map(|(name, _)| stage_of(name).to_owned())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::{files::MemoryFiles, manifest::StageKind};
+
+    use super::*;
+    use crate::checkpoint::shape::StageShape;
+
+    fn shape(stages: &[(&str, StageKind, &str, u32)]) -> Shape {
+        Shape::new(
+            stages
+                .iter()
+                .map(|(name, kind, plugin, workers)| StageShape {
+                    name: (*name).into(),
+                    kind: *kind,
+                    plugin: (*plugin).into(),
+                    workers: *workers,
+                    inputs: Vec::new(),
+                })
+                .collect(),
+        )
+    }
+
+    const SRC: (&str, StageKind, &str, u32) = ("src", StageKind::Source, "lines", 1);
+
+    struct Disk(MemoryFiles);
+
+    impl Disk {
+        fn leave(&self, shape: &Shape, number: u64, is_final: bool, complete: bool) {
+            let fs: Arc<dyn FileSystem> = Arc::new(self.0.clone());
+            let store = Store::open(fs, Path::new("h").join(EPOCHS).join(shape.folder())).unwrap();
+            let instances = shape.stages().flat_map(|(stage, plugin, workers)| {
+                (0..workers as usize).map(move |w| {
+                    let snapshot = Snapshot {
+                        plugin: plugin.clone(),
+                        state: stage.as_bytes().to_vec(),
+                        ..Snapshot::default()
+                    };
+                    (crate::checkpoint::shape::instance(stage, w), snapshot)
+                })
+            });
+            let epoch = Epoch {
+                number,
+                last: is_final,
+                complete,
+                instances: instances.collect(),
+                ..Epoch::default()
+            };
+            keep(&store, &epoch, is_final).unwrap();
+        }
+
+        fn start(
+            &self,
+            now: &Shape,
+            before: &Shape,
+            drop: &[&str],
+        ) -> Result<Option<Epoch>, String> {
+            let fs: Arc<dyn FileSystem> = Arc::new(self.0.clone());
+            let drop = drop.iter().map(|s| (*s).to_owned()).collect();
+            let folders = [before.folder()];
+            let found = inherit(
+                &fs,
+                Path::new("h"),
+                std::slice::from_ref(now),
+                &drop,
+                &folders,
+            )
+            .map_err(|e| e.to_string())?;
+            Ok(found[0].store.restore(None).unwrap())
+        }
+    }
+
+    #[test]
+    fn the_same_graph_goes_on_from_any_epoch() {
+        let (disk, graph) = (Disk(MemoryFiles::default()), shape(&[SRC]));
+        disk.leave(&graph, 5, false, false);
+        let epoch = disk.start(&graph, &graph, &[]).unwrap().unwrap();
+        assert_eq!(epoch.number, 5);
+    }
+
+    #[test]
+    fn a_changed_graph_takes_over_what_fits_and_drops_nothing_unasked() {
+        let disk = Disk(MemoryFiles::default());
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC, ("new", StageKind::Sink, "lines", 1)]);
+        disk.leave(&before, 5, true, false);
+        let said = disk.start(&now, &before, &[]).unwrap_err();
+        assert!(
+            said.contains("the state of old would be lost") && said.contains("--drop-state old")
+        );
+        let said = disk.start(&now, &before, &["old", "typo"]).unwrap_err();
+        assert!(said.contains("--drop-state typo"), "{said}");
+        let epoch = disk.start(&now, &before, &["old"]).unwrap().unwrap();
+        assert_eq!(epoch.number, 5);
+        assert_eq!(epoch.instances.keys().collect::<Vec<_>>(), ["src#0"]);
+        // Once more: it is the region's own now.
+        let again = disk.start(&now, &before, &[]).unwrap().unwrap();
+        assert_eq!(again, epoch);
+    }
+
+    #[test]
+    fn a_changed_graph_wants_a_clean_end_before() {
+        let disk = Disk(MemoryFiles::default());
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC]);
+        disk.leave(&before, 5, false, false);
+        let said = disk.start(&now, &before, &["old"]).unwrap_err();
+        assert!(said.contains("did not end cleanly") && said.contains("--drop-state src"));
+        assert_eq!(disk.start(&now, &before, &["old", "src"]), Ok(None));
+    }
+
+    #[test]
+    fn other_workers_or_another_plugin_are_another_stage_and_a_complete_run_leaves_nothing() {
+        let disk = Disk(MemoryFiles::default());
+        let before = shape(&[SRC]);
+        disk.leave(&before, 5, true, false);
+        for now in [
+            ("src", StageKind::Source, "lines", 2),
+            ("src", StageKind::Source, "csv", 1),
+        ] {
+            assert!(disk.start(&shape(&[now]), &before, &[]).is_err());
+        }
+        disk.leave(&before, 6, true, true);
+        let now = shape(&[("src", StageKind::Source, "csv", 1)]);
+        assert_eq!(disk.start(&now, &before, &[]), Ok(None));
+    }
+}
