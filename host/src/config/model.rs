@@ -137,9 +137,21 @@ pub enum Ordering {
     Total,
 }
 
+/// Where the records of an edge wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BufferKind {
+    /// In memory.
+    #[default]
+    Memory,
+    /// On the disk, where they outlive the process. The edge ends a region.
+    Disk,
+}
+
 /// Bounds of an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Buffer {
+    /// Where records wait.
+    pub kind: BufferKind,
     /// Most bytes that queued batches may pin.
     pub max_bytes: u64,
     /// Most records that may be queued.
@@ -151,6 +163,7 @@ pub struct Buffer {
 impl Default for Buffer {
     fn default() -> Self {
         Self {
+            kind: BufferKind::Memory,
             max_bytes: 8 << 20,
             max_records: 16_384,
             when_full: WhenFull::Block,

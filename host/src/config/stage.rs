@@ -2,7 +2,8 @@
 
 use super::keys;
 use super::model::{
-    Buffer, InputRef, OnCrash, OnError, Ordering, Spanned, StageConfig, StageKind, WhenFull,
+    Buffer, BufferKind, InputRef, OnCrash, OnError, Ordering, Spanned, StageConfig, StageKind,
+    WhenFull,
 };
 use super::value::{Entry, Table};
 use crate::diag::{Diagnostic, Report, Span};
@@ -221,19 +222,40 @@ fn workers(table: &Table, kind: StageKind, report: &mut Report) -> (u32, Orderin
     (workers, ordering.unwrap_or_default())
 }
 
+/// Bytes that a disk buffer holds where the file does not say.
+const DISK_BYTES: u64 = 1 << 30;
+
 fn buffer(entry: &Entry, place: &str, report: &mut Report) -> Option<Buffer> {
     let table = keys::table(entry, report)?;
-    let known = ["max_bytes", "max_records", "when_full"];
+    let known = ["type", "max_bytes", "max_records", "when_full"];
     let place = format!("`buffer` of {place}");
     keys::unknown(table, &known, &place, report, |_| None);
+    let kind = table
+        .get("type")
+        .and_then(|e| {
+            let choices = [("memory", BufferKind::Memory), ("disk", BufferKind::Disk)];
+            keys::choice(e, &choices, report)
+        })
+        .unwrap_or_default();
     let default = Buffer::default();
+    let records = table.get("max_records");
+    if let (BufferKind::Disk, Some(records)) = (kind, records) {
+        report.push(
+            Diagnostic::error("a disk buffer is bounded by bytes, not by records")
+                .at(records.key_span)
+                .hint("set `max_bytes`"),
+        );
+    }
     Some(Buffer {
+        kind,
         max_bytes: table
             .get("max_bytes")
             .and_then(|e| keys::size(e, report))
-            .unwrap_or(default.max_bytes),
-        max_records: table
-            .get("max_records")
+            .unwrap_or(match kind {
+                BufferKind::Memory => default.max_bytes,
+                BufferKind::Disk => DISK_BYTES,
+            }),
+        max_records: records
             .and_then(|e| keys::count(e, i64::MAX, report))
             .unwrap_or(default.max_records),
         when_full: table

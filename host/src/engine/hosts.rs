@@ -117,6 +117,11 @@ pub fn build(
             all.regions
                 .push(region.map_err(|e| unusable(&host.name, &e.into()))?);
         }
+        // A run is complete when all of it is: what waits in a disk buffer still belongs to it.
+        let own = &mut all.regions[first.region..];
+        if !own.iter().all(Region::found_complete) {
+            own.iter_mut().for_each(Region::stays_complete);
+        }
         all.hosts.push(HostRun {
             name: host.name.clone(),
             stages: built.stages,

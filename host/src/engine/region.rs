@@ -108,7 +108,8 @@ pub struct Region {
     began: bool,
     pub coordinator: Coordinator,
     store: Store,
-    /// The newest epoch when the process began, and whether it was that of a complete run.
+    /// The newest epoch when the process began, and whether it was that of a complete run of the
+    /// whole host.
     found: Option<(u64, bool)>,
     pub letters: Arc<DeadLetters>,
     pub shared: Arc<RegionShared>,
@@ -183,6 +184,18 @@ impl Region {
             start: 0,
             tell,
         })
+    }
+
+    /// Whether its last run came to its end, and there was one.
+    pub fn found_complete(&self) -> bool {
+        self.found.is_some_and(|f| f.1)
+    }
+
+    /// Other regions of the host have not come to their end: this one keeps to its own.
+    pub fn stays_complete(&mut self) {
+        if let Some(found) = &mut self.found {
+            found.1 = false;
+        }
     }
 
     /// The stages of this region.

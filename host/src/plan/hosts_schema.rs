@@ -124,8 +124,13 @@ fn buffer() -> Json {
         "additionalProperties": false,
         "description": "Bounds of each edge into the stage.",
         "properties": {
-            "max_bytes": {"type": ["string", "integer"], "default": "8 MiB", "description": "Most bytes that queued records may hold."},
-            "max_records": {"type": "integer", "minimum": 1, "default": 16384, "description": "Most records that may be queued."},
+            "type": {
+                "enum": ["memory", "disk"],
+                "default": "memory",
+                "description": "Where records wait. On disk they outlive the process, and the stages on either side start again apart from each other."
+            },
+            "max_bytes": {"type": ["string", "integer"], "description": "Most bytes that queued records may hold. Default: 8 MiB in memory, 1 GiB on disk."},
+            "max_records": {"type": "integer", "minimum": 1, "default": 16384, "description": "Most records that may be queued in memory."},
             "when_full": {
                 "enum": ["block", "drop-oldest", "drop-newest"],
                 "default": "block",

@@ -4,6 +4,7 @@
 //! The plan is plain data in the order in which the engine opens and closes stages. Whatever is
 //! wrong is reported at its place in hosts.toml, and planning goes on with the next stage.
 
+pub mod disk;
 mod host;
 mod hosts_schema;
 pub mod meeting;
@@ -182,6 +183,10 @@ pub fn plan(config: &Config, registry: &Registry, request: &Request<'_>) -> (Opt
         return (None, report);
     }
     let mut hosts: Vec<HostPlan> = running.into_iter().map(|d| d.plan).collect();
+    for host in &mut hosts {
+        let folder = config.state_dir.join(&host.name).join("buffers");
+        disk::cut(host, &folder);
+    }
     let drain_order = meeting::join(&mut hosts);
     let plan = Plan {
         folder: config.folder.clone(),
