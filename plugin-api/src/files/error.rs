@@ -10,6 +10,8 @@ pub struct FileError {
     doing: &'static str,
     path: PathBuf,
     source: io::Error,
+    /// Whether it was an fsync: a second one would claim success for what the first lost.
+    sync: bool,
 }
 
 impl FileError {
@@ -18,6 +20,15 @@ impl FileError {
             doing,
             path: path.to_owned(),
             source,
+            sync: false,
+        }
+    }
+
+    /// An fsync failed.
+    pub(super) fn sync(doing: &'static str, path: &Path, source: io::Error) -> Self {
+        Self {
+            sync: true,
+            ..Self::new(doing, path, source)
         }
     }
 
@@ -34,9 +45,12 @@ impl FileError {
     }
 
     /// Whether the same call may succeed later without anybody touching the file: the disk or the
-    /// quota is full, or the process has too many files open.
+    /// quota is full, or the process has too many files open. Never after a failed fsync.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        if self.sync {
+            return false;
+        }
         matches!(
             self.source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::Interrupted

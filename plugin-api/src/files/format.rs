@@ -3,7 +3,7 @@
 use super::fs::FileSystem;
 use super::rolling::{Roll, Rolling};
 use super::template::{Names, Template};
-use crate::{Checkpoint, Context, Input, Out, Record, Reject, StageError};
+use crate::{Checkpoint, Commit, Context, Input, Out, Record, Reject, StageError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,12 +29,30 @@ pub trait FileFormat: Send {
     /// A reason to reject the record.
     fn record(&mut self, record: &Record<'_>, out: &mut Vec<u8>) -> Result<(), Reject>;
 
-    /// A checkpoint: append what is held back, so that the file so far reads whole.
+    /// A checkpoint: append what is held back, so that the file so far reads whole. A crash may
+    /// cut the file back to here; a compressed stream therefore ends here, and the next record
+    /// begins another.
     ///
     /// # Errors
     /// Trouble of any kind.
     fn flush(&mut self, _out: &mut Vec<u8>) -> Result<(), StageError> {
         Ok(())
+    }
+
+    /// What [`resume`](Self::resume) needs to go on with the file as of the last `flush`, such as
+    /// the marker and schema in its head. Default: nothing.
+    fn save(&self) -> String {
+        String::new()
+    }
+
+    /// After a crash: the file is gone on with where `flush` left it when `save` said `saved`.
+    /// False if this format now writes other files than that, with another schema or codec: then
+    /// the file ends as it is, without `end`, and another is begun. Default: true.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
+    fn resume(&mut self, _saved: &str) -> Result<bool, StageError> {
+        Ok(true)
     }
 
     /// The file ends: its tail.
@@ -46,8 +64,10 @@ pub trait FileFormat: Send {
     }
 }
 
-/// Files of one format, driven by the calls of a sink: pass `write`, `tick`, `checkpoint`,
-/// `checkpoint_poll` and `close` on to the methods of these names.
+/// Files of one format, each record in them exactly once, also after a crash at any instant. Driven
+/// by the calls of a sink: pass `restore`, `write`, `tick`, `checkpoint`, `checkpoint_poll`,
+/// `commit` and `abort` on to the methods of these names, or let a [`FileSink`](super::FileSink) do
+/// so. `close` needs nothing: what no epoch covers keeps no name.
 pub struct FileWriter<F> {
     format: F,
     files: Rolling,
@@ -64,7 +84,7 @@ enum State {
     New,
     /// Records go in.
     Begun,
-    /// The tail is written, the name not yet given.
+    /// The tail is written.
     Ended,
 }
 
@@ -110,6 +130,22 @@ impl<F: FileFormat> FileWriter<F> {
         })
     }
 
+    /// Goes back to an epoch, or to the beginning: see [`Rolling::restore`].
+    ///
+    /// # Errors
+    /// If a file of the epoch is gone or shorter than it was.
+    pub fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        (self.state, self.waiting_ns) = (State::New, None);
+        if let Some(saved) = self.files.restore(epoch, state)? {
+            if self.format.resume(&saved)? {
+                self.state = State::Begun;
+            } else {
+                self.files.roll()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Takes records from index `from` on, up to the end of the batch or of the file.
     ///
     /// # Errors
@@ -121,12 +157,17 @@ impl<F: FileFormat> FileWriter<F> {
         out: &mut Out<'_, '_>,
     ) -> Result<usize, StageError> {
         let now_us = self.ctx.now_us();
+        self.files.settle()?;
         self.files.flush_if_full()?;
         if self.state == State::Ended || self.files.due(now_us) {
-            self.finish()?;
+            self.end_file()?;
+            self.files.settle()?;
+        }
+        if self.files.is_busy() {
+            return Ok(0);
         }
         let mut max_records = self.files.room().unwrap_or(u64::MAX);
-        let max_bytes = self.files.roll().max_bytes.map(|max| max.0);
+        let max_bytes = self.files.limits().max_bytes.map(|max| max.0);
         let file = self.files.open(now_us)?;
         if self.state == State::New {
             self.format.begin(file.buffer())?;
@@ -168,8 +209,9 @@ impl<F: FileFormat> FileWriter<F> {
     pub fn tick(&mut self, now_ns: u64) -> Result<Option<u64>, StageError> {
         let now_us = self.ctx.now_us();
         if self.files.due(now_us) {
-            self.finish()?;
+            self.end_file()?;
         }
+        self.files.settle()?;
         let show_at = self.waiting_ns.map(|since| since + SHOW_WITHIN_NS);
         if show_at.is_some_and(|at| at <= now_ns) {
             self.files.flush()?;
@@ -185,57 +227,41 @@ impl<F: FileFormat> FileWriter<F> {
         Ok(roll_at.into_iter().chain(show_at).chain([idle_at]).min())
     }
 
-    /// Begins to make everything written durable; `last` finishes the file.
+    /// The barrier passes; `last` ends the open file. Repeated for the same epoch it does nothing.
     ///
     /// # Errors
-    /// If the disk is full (transient) or fails.
-    pub fn checkpoint(&mut self, last: bool) -> Result<(), StageError> {
-        if last {
-            return self.finish();
+    /// Those of the format; if an empty file cannot be removed.
+    pub fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<(), StageError> {
+        if self.files.has_begun(epoch) {
+            return Ok(());
         }
-        if let Some(file) = self.files.current() {
+        if last || self.state == State::Ended {
+            self.end_file()?;
+        } else if let Some(file) = self.files.current() {
             if self.state == State::Begun {
                 self.format.flush(file.buffer())?;
             }
         }
-        self.files.begin_sync()?;
+        self.files.checkpoint(epoch, self.format.save());
         self.waiting_ns = None;
         Ok(())
     }
 
-    /// Whether everything written before the checkpoint is durable.
+    /// The state, once everything written before the barrier is durable.
     ///
     /// # Errors
-    /// If the fsync failed.
-    pub fn checkpoint_poll(&mut self) -> Result<Checkpoint, StageError> {
-        match self.files.poll_sync() {
-            None => Ok(Checkpoint::Pending),
-            Some(result) => result
-                .map(|()| Checkpoint::Ready(Vec::new()))
-                .map_err(StageError::from),
-        }
+    /// If the disk is full (transient), or an fsync failed.
+    pub fn checkpoint_poll(&mut self, epoch: u64) -> Result<Checkpoint, StageError> {
+        let state = self.files.checkpoint_poll(epoch)?;
+        Ok(state.map_or(Checkpoint::Pending, Checkpoint::Ready))
     }
 
-    /// Finishes the open file.
+    /// The epoch is true: files that had ended at its barrier take their names.
     ///
     /// # Errors
     /// If the disk is full (transient) or fails.
-    pub fn close(&mut self) -> Result<(), StageError> {
-        self.finish()
-    }
-
-    fn finish(&mut self) -> Result<(), StageError> {
-        let Some(file) = self.files.current() else {
-            return Ok(());
-        };
-        if self.state == State::Begun {
-            self.format.end(file.buffer())?;
-            self.state = State::Ended;
-        }
-        let finished = self.files.finish()?;
-        self.state = State::New;
-        self.waiting_ns = None;
-        if let Some(finished) = finished {
+    pub fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
+        for finished in self.files.commit(epoch)? {
             self.ctx.info(format!(
                 "{}: {} records, {} bytes",
                 finished.path.display(),
@@ -243,6 +269,25 @@ impl<F: FileFormat> FileWriter<F> {
                 finished.bytes
             ));
         }
+        Ok(Commit::Done)
+    }
+
+    /// The epoch will not be; its records belong to the next.
+    pub fn abort(&mut self, epoch: u64) {
+        self.files.abort(epoch);
+    }
+
+    fn end_file(&mut self) -> Result<(), StageError> {
+        let Some(file) = self.files.current() else {
+            return Ok(());
+        };
+        if self.state == State::Begun {
+            self.format.end(file.buffer())?;
+            self.state = State::Ended;
+        }
+        self.files.roll()?;
+        self.state = State::New;
+        self.waiting_ns = None;
         Ok(())
     }
 }

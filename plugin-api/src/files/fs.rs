@@ -24,7 +24,8 @@ pub trait FileSystem: Send + Sync {
     /// Whatever the operating system says.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FileHandle>>;
 
-    /// Creates a folder and its parents, each durable when this returns.
+    /// Creates a folder and its parents, each durable when this returns, also those that a killed
+    /// process created and had no time to make durable.
     ///
     /// # Errors
     /// Whatever the operating system says.
@@ -71,6 +72,22 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// Whatever the operating system says.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Paths of the folders in a folder, in order; none if there is no such folder.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Runs an fsync beside the flow: on a thread of its own, unless a file system in memory, which
+    /// has nothing to wait for and must be deterministic, runs it at once.
+    ///
+    /// # Errors
+    /// If it cannot be started. Then it was not run.
+    fn run_sync(&self, job: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        let thread = std::thread::Builder::new().name("fsync".to_owned());
+        thread.spawn(job).map(drop)
+    }
 }
 
 /// The operating system's file system.
@@ -91,10 +108,18 @@ impl FileSystem for Os {
     }
 
     fn create_folders(&self, path: &Path) -> io::Result<()> {
-        if path.as_os_str().is_empty() || path.is_dir() {
+        if path.as_os_str().is_empty() {
             return Ok(());
         }
         let parent = path.parent().unwrap_or(Path::new(""));
+        if path.is_dir() {
+            // Folders are made from the top down, each durable before the next, so only this one
+            // can still be in doubt. In a parent that cannot be read it was made by somebody else.
+            return match self.sync_folder(parent) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                other => other,
+            };
+        }
         self.create_folders(parent)?;
         match fs::create_dir(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -114,7 +139,11 @@ impl FileSystem for Os {
                 other => return other.map_err(io::Error::from),
             }
         }
-        fs::hard_link(from, to)?;
+        match fs::hard_link(from, to) {
+            // A process that was killed between the two calls left both names for one file.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same(from, to)? => {}
+            other => other?,
+        }
         fs::remove_file(from)
     }
 
@@ -151,23 +180,56 @@ impl FileSystem for Os {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
-        let mut paths = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if !entry.file_type()?.is_dir() {
-                paths.push(entry.path());
-            }
-        }
-        paths.sort();
-        Ok(paths)
+        entries(folder, false)
     }
+
+    fn folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        entries(folder, true)
+    }
+}
+
+/// Paths of the folders in a folder, or of all that is none.
+fn entries(folder: &Path, folders: bool) -> io::Result<Vec<PathBuf>> {
+    let here = match folder.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => folder,
+    };
+    let entries = match fs::read_dir(here) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        entries => entries?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let mut kind = entry.file_type()?;
+        if kind.is_symlink() {
+            // A link that leads nowhere is no folder.
+            kind = fs::metadata(entry.path()).map_or(kind, |target| target.file_type());
+        }
+        if kind.is_dir() == folders {
+            paths.push(folder.join(entry.file_name()));
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Whether two names stand for one file.
+#[cfg(unix)]
+fn same(one: &Path, other: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (one, other) = (fs::symlink_metadata(one)?, fs::symlink_metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
+#[cfg(not(unix))]
+fn same(_: &Path, _: &Path) -> io::Result<bool> {
+    Ok(false)
 }

@@ -1,10 +1,16 @@
-//! Output files that are never seen half-written and never overwrite another.
+//! Output files in which each record stands exactly once, whatever crashes when, and that are never
+//! seen half-written and never overwrite another.
 //!
-//! A file is written as `NAME.inprogress` and takes its name only when every byte of it is on the
-//! disk: fsync, rename without replacing (a taken name gets `-1`, `-2`, … before its extension),
-//! fsync of the folder. [`Rolling`] decides when one file ends and the next begins; [`OutputFile`]
-//! is one such file. A sink needs neither: it describes its format by [`FileFormat`] and passes its
-//! calls on to a [`FileWriter`]. By hand it goes like this:
+//! A file is written as `NAME.HOST.STAGE.WORKER-NUMBER.inprogress` and takes its name only when an
+//! epoch that holds all of it is true: fsync, the epoch, rename without replacing (a taken name gets
+//! `-1`, `-2`, … before its extension), fsync of the folder. After a crash it is cut back to the
+//! last epoch and gone on with, and what no epoch lists is deleted. One instance of a host may
+//! therefore write to a folder at a time; hosts of different names do not meet.
+//!
+//! A sink describes its format by [`FileFormat`] and its options by [`FileSpec`]: then it is a
+//! [`FileSink`]. Below that are [`FileWriter`], for a sink that has more to do; [`Rolling`], which
+//! decides when one file ends and the next begins and knows what an epoch lists; and [`OutputFile`],
+//! one file in progress. By hand it goes like this:
 //!
 //! ```
 //! use plugin_api::files::{Names, Roll, Rolling, Template};
@@ -13,15 +19,24 @@
 //! # let path = folder.path().join("tweets-{date}.txt");
 //! # let (now_us, path) = (0, path.to_str().ok_or("path")?);
 //! let mut files = Rolling::new(Template::parse(path)?, Names::default(), Roll::default());
+//! files.restore(0, None)?;
 //! if files.due(now_us) {
-//!     files.finish()?; // a format with a tail writes it first, through `files.current()`
+//!     files.roll()?; // a format with a tail writes it first, through `files.current()`
 //! }
 //! let file = files.open(now_us)?; // a format with a head writes it when `file.is_empty()`
 //! file.append(b"one record\n");
 //! files.add_records(1);
 //! files.flush_if_full()?;
-//! let finished = files.finish()?.ok_or("a file was open")?;
-//! assert!(finished.path.ends_with("tweets-1970-01-01.txt"));
+//! files.roll()?; // the last epoch ends the open file
+//! files.checkpoint(1, String::new());
+//! let state = loop {
+//!     match files.checkpoint_poll(1)? {
+//!         Some(state) => break state, // to be kept, durably, and given to `restore` after a crash
+//!         None => std::thread::yield_now(),
+//!     }
+//! };
+//! let finished = files.commit(1)?;
+//! assert!(finished[0].path.ends_with("tweets-1970-01-01.txt"));
 //! # Ok(()) }
 //! ```
 //!
@@ -31,22 +46,27 @@
 //! usual 256 KiB and one batch.
 //!
 //! Invariant: all access to the disk goes through [`FileSystem`], so that tests can run it out of
-//! space or fail an fsync.
+//! space, fail an fsync and lose power.
 
+mod epoch;
 mod error;
 mod format;
 mod fs;
 mod memory;
 mod output;
+mod owner;
 mod rolling;
+mod sink;
 mod template;
 #[cfg(test)]
 mod tests;
 
+pub use epoch::Finished;
 pub use error::FileError;
 pub use format::{FileFormat, FileWriter};
 pub use fs::{FileHandle, FileSystem, Os, Syncer};
 pub use memory::MemoryFiles;
 pub use output::OutputFile;
-pub use rolling::{Finished, Roll, Rolling};
+pub use rolling::{Roll, Rolling};
+pub use sink::{FileSink, FileSpec};
 pub use template::{Names, Template, TemplateError};

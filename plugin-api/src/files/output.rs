@@ -1,8 +1,7 @@
-//! One output file, from `NAME.inprogress` to its final name.
+//! One file in progress: its buffer, and how much of it is durable.
 
 use super::error::FileError;
 use super::fs::{FileHandle, FileSystem};
-use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,65 +10,76 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 /// Bytes gathered before they are handed to the operating system.
 const BUFFER: usize = 256 * 1024;
 
-/// How often a taken name is counted up before giving up.
-const MAX_NUMBER: u32 = 1_000_000;
-
-/// A file being written. Dropped without [`finish`](Self::finish), it stays `.inprogress`.
+/// A file being written.
 pub struct OutputFile {
     fs: Arc<dyn FileSystem>,
     handle: Box<dyn FileHandle>,
-    wanted: PathBuf,
-    in_progress: PathBuf,
+    path: PathBuf,
     buffer: Vec<u8>,
     flushed: u64,
-    syncing: Option<Receiver<io::Result<()>>>,
-    stage: Stage,
+    /// How many bytes are durable, and whether the file's name is.
+    synced: u64,
+    named: bool,
+    syncing: Option<Syncing>,
+    /// An fsync failed: what the disk holds is unknown, and a second fsync would claim success.
+    broken: bool,
 }
 
-/// How far `finish` came, so that it can be called again after a full disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Writing,
-    Synced,
-    Renamed,
-    /// An fsync failed: what the disk holds is unknown, and a second fsync would claim success.
-    Broken,
+/// An fsync under way, and up to where it makes the file durable.
+struct Syncing {
+    to: u64,
+    end: Receiver<io::Result<()>>,
 }
 
 impl OutputFile {
-    /// Creates `wanted.inprogress` and the folders above it. If that name is taken, by another
-    /// writer or by what a killed one left, it is counted up and nothing is overwritten.
+    /// Creates a file and the folders above it.
     ///
     /// # Errors
-    /// If a folder or the file cannot be created.
-    pub fn create(fs: Arc<dyn FileSystem>, wanted: &Path) -> Result<Self, FileError> {
-        let folder = folder_of(wanted);
+    /// If a folder or the file cannot be created, or the name is taken.
+    pub fn create(fs: Arc<dyn FileSystem>, path: &Path) -> Result<Self, FileError> {
+        let folder = folder_of(path);
         fs.create_folders(folder)
             .map_err(|error| FileError::new("create the folder", folder, error))?;
-        for number in 0..MAX_NUMBER {
-            let in_progress = in_progress_name(&numbered(wanted, number));
-            match fs.create_new(&in_progress) {
-                Ok(handle) => {
-                    return Ok(Self {
-                        fs,
-                        handle,
-                        wanted: wanted.to_owned(),
-                        in_progress,
-                        buffer: Vec::new(),
-                        flushed: 0,
-                        syncing: None,
-                        stage: Stage::Writing,
-                    });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(FileError::new("create", &in_progress, error)),
-            }
-        }
-        Err(FileError::new(
-            "create",
-            wanted,
-            io::ErrorKind::AlreadyExists.into(),
-        ))
+        let handle = fs.create_new(path);
+        let handle = handle.map_err(|error| FileError::new("create", path, error))?;
+        Ok(Self {
+            fs,
+            handle,
+            path: path.to_owned(),
+            buffer: Vec::new(),
+            flushed: 0,
+            synced: 0,
+            named: false,
+            syncing: None,
+            broken: false,
+        })
+    }
+
+    /// Goes on with a file that is durable up to `len`; what it holds behind that is cut off.
+    ///
+    /// # Errors
+    /// If the file is gone or shorter, or cannot be cut.
+    pub fn resume(fs: Arc<dyn FileSystem>, path: &Path, len: u64) -> Result<Self, FileError> {
+        let handle = fs.resume(path, len).map_err(|error| {
+            let error = match error.kind() {
+                io::ErrorKind::UnexpectedEof => io::Error::other(format!(
+                    "it is shorter than the {len} bytes that the checkpoint counts on"
+                )),
+                _ => error,
+            };
+            FileError::new("go on with", path, error)
+        })?;
+        Ok(Self {
+            fs,
+            handle,
+            path: path.to_owned(),
+            buffer: Vec::new(),
+            flushed: len,
+            synced: len,
+            named: true,
+            syncing: None,
+            broken: false,
+        })
     }
 
     /// Adds bytes. Never fails: they go to the buffer.
@@ -100,10 +110,10 @@ impl OutputFile {
         self.len() == 0
     }
 
-    /// Where the bytes are until the file is finished.
+    /// Where the bytes are.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.in_progress
+        &self.path
     }
 
     /// Hands the buffer to the operating system if it is full. Call it between batches.
@@ -139,156 +149,67 @@ impl OutputFile {
         if self.buffer.is_empty() && self.buffer.capacity() > 8 * BUFFER {
             self.buffer = Vec::with_capacity(BUFFER);
         }
-        result.map_err(|error| FileError::new("write", &self.in_progress, error))
+        result.map_err(|error| FileError::new("write", &self.path, error))
     }
 
-    /// Flushes and begins an fsync on a thread of its own, so that the flow is not held up; see
-    /// [`poll_sync`](Self::poll_sync). An fsync still running is waited for first.
+    /// Whether the first `len` bytes and the file's name are durable. If not, an fsync is begun
+    /// where none runs, beside the flow, and the call is to be made again. With nothing new since
+    /// the last fsync there is none.
     ///
     /// # Errors
-    /// If the file cannot be written, or an earlier fsync failed.
-    pub fn begin_sync(&mut self) -> Result<(), FileError> {
-        self.wait_sync()?;
+    /// If the file cannot be written, or an fsync failed, now or earlier: never tried again.
+    pub fn durable_to(&mut self, len: u64) -> Result<bool, FileError> {
+        loop {
+            if self.broken {
+                let error = io::Error::other("an earlier fsync failed, so its content is unknown");
+                return Err(FileError::sync("go on with", &self.path, error));
+            }
+            if let Some(Syncing { to, end }) = &self.syncing {
+                let (to, result) = match end.try_recv() {
+                    Err(TryRecvError::Empty) => return Ok(false),
+                    Err(TryRecvError::Disconnected) => (
+                        *to,
+                        Err(io::Error::other("the thread that synced it ended early")),
+                    ),
+                    Ok(result) => (*to, result),
+                };
+                self.syncing = None;
+                self.broken = result.is_err();
+                result.map_err(|error| FileError::sync("sync", &self.path, error))?;
+                (self.synced, self.named) = (to, true);
+            }
+            if self.named && self.synced >= len {
+                return Ok(true);
+            }
+            self.begin_sync()?;
+        }
+    }
+
+    /// Flushes and begins an fsync, of a new file's folder, too.
+    fn begin_sync(&mut self) -> Result<(), FileError> {
         self.flush()?;
-        self.usable()?;
-        let failed = |error| FileError::new("sync", &self.in_progress, error);
+        let failed = |error| FileError::new("sync", &self.path, error);
         let syncer = self.handle.syncer().map_err(failed)?;
-        let (sender, receiver) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("fsync".to_owned())
-            .spawn(move || {
-                // Nobody listens any more when the file was dropped meanwhile.
-                let _ = sender.send(syncer());
-            })
-            .map_err(failed)?;
-        self.syncing = Some(receiver);
+        let folder = (!self.named).then(|| folder_of(&self.path).to_owned());
+        let fs = Arc::clone(&self.fs);
+        let (sender, end) = sync_channel(1);
+        let job = Box::new(move || {
+            let synced = syncer().and_then(|()| match folder {
+                Some(folder) => fs.sync_folder(&folder),
+                None => Ok(()),
+            });
+            // Nobody listens any more when the file was dropped meanwhile.
+            let _ = sender.send(synced);
+        });
+        self.fs.run_sync(job).map_err(failed)?;
+        self.syncing = Some(Syncing {
+            to: self.flushed,
+            end,
+        });
         Ok(())
     }
-
-    /// Whether the fsync begun last is over: `None` while it runs.
-    pub fn poll_sync(&mut self) -> Option<Result<(), FileError>> {
-        let result = match self.syncing.as_ref()?.try_recv() {
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err(thread_died()),
-            Ok(result) => result,
-        };
-        self.syncing = None;
-        Some(self.judge_sync(result))
-    }
-
-    /// Whether an fsync begun by [`begin_sync`](Self::begin_sync) has not been seen to end.
-    #[must_use]
-    pub fn is_syncing(&self) -> bool {
-        self.syncing.is_some()
-    }
-
-    /// Flushes and fsyncs.
-    ///
-    /// # Errors
-    /// If the file cannot be written or an fsync failed, now or earlier.
-    pub fn sync(&mut self) -> Result<(), FileError> {
-        self.wait_sync()?;
-        self.flush()?;
-        self.usable()?;
-        let result = self.handle.syncer().and_then(|sync| sync());
-        self.judge_sync(result)
-    }
-
-    /// Fsyncs, gives the file its name and fsyncs the folder. Returns the name, which is the one
-    /// wanted or, where that is taken, one with a number. May be called again after an error.
-    ///
-    /// # Errors
-    /// If the file cannot be written, synced or renamed.
-    pub fn finish(&mut self) -> Result<PathBuf, FileError> {
-        self.finish_from(0).map(|(path, _)| path)
-    }
-
-    /// Removes the file instead of finishing it.
-    pub(super) fn remove(&mut self) -> Result<(), FileError> {
-        self.fs
-            .remove(&self.in_progress)
-            .map_err(|error| FileError::new("remove", &self.in_progress, error))
-    }
-
-    /// As `finish`, trying numbers from `number` on; also returns the number used.
-    pub(super) fn finish_from(&mut self, number: u32) -> Result<(PathBuf, u32), FileError> {
-        if self.stage == Stage::Writing {
-            self.sync()?;
-            self.stage = Stage::Synced;
-        }
-        self.usable()?;
-        let mut number = number;
-        let mut path = numbered(&self.wanted, number);
-        while self.stage == Stage::Synced {
-            match self.fs.rename_no_replace(&self.in_progress, &path) {
-                Ok(()) => {
-                    self.in_progress = path.clone();
-                    self.stage = Stage::Renamed;
-                }
-                Err(error)
-                    if error.kind() == io::ErrorKind::AlreadyExists && number < MAX_NUMBER =>
-                {
-                    number += 1;
-                    path = numbered(&self.wanted, number);
-                }
-                Err(error) => return Err(FileError::new("rename to", &path, error)),
-            }
-        }
-        let folder = folder_of(&self.wanted);
-        self.fs
-            .sync_folder(folder)
-            .map_err(|error| FileError::new("sync the folder", folder, error))?;
-        Ok((self.in_progress.clone(), number))
-    }
-
-    /// Waits for a running fsync: only one of two may see its error.
-    fn wait_sync(&mut self) -> Result<(), FileError> {
-        let Some(receiver) = self.syncing.take() else {
-            return Ok(());
-        };
-        let result = receiver.recv().unwrap_or_else(|_| Err(thread_died()));
-        self.judge_sync(result)
-    }
-
-    fn judge_sync(&mut self, result: io::Result<()>) -> Result<(), FileError> {
-        result.map_err(|error| {
-            self.stage = Stage::Broken;
-            FileError::new("sync", &self.in_progress, error)
-        })
-    }
-
-    fn usable(&self) -> Result<(), FileError> {
-        if self.stage != Stage::Broken {
-            return Ok(());
-        }
-        let error = io::Error::other("an earlier fsync failed, so its content is not certain");
-        Err(FileError::new("finish", &self.in_progress, error))
-    }
 }
 
-fn thread_died() -> io::Error {
-    io::Error::other("the thread that synced it ended early")
-}
-
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
-}
-
-fn in_progress_name(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(".inprogress");
-    name.into()
-}
-
-/// `a/b.avro` → `a/b-2.avro`, `b.jsonl.gz` → `b-2.jsonl.gz`; number 0 is the name itself.
-fn numbered(path: &Path, number: u32) -> PathBuf {
-    if number == 0 {
-        return path.to_owned();
-    }
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let mut stem = name.rfind('.').filter(|&at| at > 0).unwrap_or(name.len());
-    if matches!(&name[stem..], ".gz" | ".zst" | ".bz2") {
-        stem = name[..stem].rfind('.').filter(|&at| at > 0).unwrap_or(stem);
-    }
-    path.with_file_name(format!("{}-{number}{}", &name[..stem], &name[stem..]))
 }

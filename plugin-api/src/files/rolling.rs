@@ -3,12 +3,19 @@
 use super::error::FileError;
 use super::fs::{FileSystem, Os};
 use super::output::OutputFile;
+use super::owner::Owner;
 use super::template::{Names, Template};
 use crate::{ByteSize, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+/// Files that have ended and are still being synced, beyond which a writer waits for them: each
+/// has a thread and a file descriptor.
+const MAX_SYNCING: usize = 8;
 
 /// When a file is finished and the next one begun. All absent: one file, unless its name holds a
 /// date. A file holds at least one record, so none is left by a run without any.
@@ -23,33 +30,67 @@ pub struct Roll {
     pub interval: Option<Span>,
 }
 
-/// A file that is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finished {
-    /// Its final name.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// How many records it holds.
-    pub records: u64,
-}
-
-/// A series of output files, at most one of them open.
+/// A series of output files: at most one of them open, and those that have ended and wait for the
+/// commit of their epoch to take their names. Its calls for epochs are those of a stage.
 pub struct Rolling {
-    fs: Arc<dyn FileSystem>,
+    pub(super) fs: Arc<dyn FileSystem>,
     template: Template,
     names: Names,
+    pub(super) owner: Owner,
     roll: Roll,
-    open: Option<Open>,
-    /// The name finished last and its number, so that thousands of one name are not tried in turn.
-    last: Option<(PathBuf, u32)>,
+    pub(super) open: Option<Open>,
+    pub(super) rolled: VecDeque<Rolled>,
+    /// Number of the next file.
+    pub(super) next: u64,
+    /// The epoch that is being made or was restored, until its commit is done.
+    pub(super) epoch: Option<super::epoch::Epoch>,
+    /// The name given last and its number, so that thousands of one name are not tried in turn.
+    pub(super) last: Option<(PathBuf, u32)>,
+    /// An fsync of a folder failed.
+    pub(super) broken: bool,
 }
 
-struct Open {
-    file: OutputFile,
-    wanted: PathBuf,
-    records: u64,
-    opened_us: i64,
+pub(super) struct Open {
+    pub(super) file: OutputFile,
+    pub(super) number: u64,
+    pub(super) wanted: PathBuf,
+    pub(super) records: u64,
+    pub(super) opened_us: i64,
+}
+
+/// A file that has ended.
+pub(super) struct Rolled {
+    pub(super) path: PathBuf,
+    pub(super) number: u64,
+    pub(super) wanted: PathBuf,
+    pub(super) bytes: u64,
+    pub(super) records: u64,
+    pub(super) at: At,
+}
+
+/// How far a file that has ended has come.
+pub(super) enum At {
+    /// Bytes may not be durable yet.
+    Writing(OutputFile),
+    Durable,
+    /// Durable by a checkpoint that was restored, so its commit may have come before the crash.
+    Restored,
+    Renamed(PathBuf),
+    /// By a commit before the crash.
+    RenamedBefore,
+}
+
+impl Rolled {
+    /// Whether all of it is durable; if not, its fsync is begun.
+    pub(super) fn durable(&mut self) -> Result<bool, FileError> {
+        if let At::Writing(file) = &mut self.at {
+            if !file.durable_to(self.bytes)? {
+                return Ok(false);
+            }
+            self.at = At::Durable;
+        }
+        Ok(true)
+    }
 }
 
 impl Rolling {
@@ -64,11 +105,16 @@ impl Rolling {
     pub fn on(fs: Arc<dyn FileSystem>, template: Template, names: Names, roll: Roll) -> Self {
         Self {
             fs,
+            owner: Owner::new(&template, &names),
             template,
             names,
             roll,
             open: None,
+            rolled: VecDeque::new(),
+            next: 1,
+            epoch: None,
             last: None,
+            broken: false,
         }
     }
 
@@ -79,9 +125,21 @@ impl Rolling {
     pub fn open(&mut self, now_us: i64) -> Result<&mut OutputFile, FileError> {
         if self.open.is_none() {
             let wanted = self.template.render(&self.names, now_us);
-            let file = OutputFile::create(Arc::clone(&self.fs), &wanted)?;
+            let (file, number) = loop {
+                let number = self.next;
+                let path = self.owner.in_progress(&wanted, number);
+                match OutputFile::create(Arc::clone(&self.fs), &path) {
+                    Ok(file) => break (file, number),
+                    // Left by a writer of this name that had another template.
+                    Err(error) if error.io().kind() == io::ErrorKind::AlreadyExists => {}
+                    Err(error) => return Err(error),
+                }
+                self.next += 1;
+            };
+            self.next += 1;
             self.open = Some(Open {
                 file,
+                number,
                 wanted,
                 records: 0,
                 opened_us: now_us,
@@ -102,7 +160,7 @@ impl Rolling {
         }
     }
 
-    /// Whether the open file should be finished before the next record.
+    /// Whether the open file should end before the next record.
     #[must_use]
     pub fn due(&self, now_us: i64) -> bool {
         let Some(open) = &self.open else { return false };
@@ -129,7 +187,7 @@ impl Rolling {
 
     /// The limits.
     #[must_use]
-    pub fn roll(&self) -> &Roll {
+    pub fn limits(&self) -> &Roll {
         &self.roll
     }
 
@@ -164,48 +222,48 @@ impl Rolling {
         self.current().map_or(Ok(()), OutputFile::flush)
     }
 
-    /// Begins an fsync of the open file on a thread of its own.
+    /// Ends the open file, if there is one; it takes its name when its epoch is committed. Without
+    /// a record it is removed.
     ///
     /// # Errors
-    /// As [`OutputFile::begin_sync`].
-    pub fn begin_sync(&mut self) -> Result<(), FileError> {
-        self.current().map_or(Ok(()), OutputFile::begin_sync)
-    }
-
-    /// Whether all that was written before [`begin_sync`](Self::begin_sync) is durable: `None`
-    /// while its fsync runs. A file that was finished since is durable, too.
-    pub fn poll_sync(&mut self) -> Option<Result<(), FileError>> {
-        match self.current() {
-            Some(file) if file.is_syncing() => file.poll_sync(),
-            _ => Some(Ok(())),
+    /// If an empty file cannot be removed; it then stays open.
+    pub fn roll(&mut self) -> Result<(), FileError> {
+        if let Some(open) = self.open.as_ref().filter(|open| open.records == 0) {
+            // No epoch lists a file without records.
+            match self.fs.remove(open.file.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(FileError::new("remove", open.file.path(), error));
+                }
+                _ => self.open = None,
+            }
         }
-    }
-
-    /// Finishes the open file, if there is one; without a record it is removed. After an error the
-    /// file stays open, and the call may be made again.
-    ///
-    /// # Errors
-    /// As [`OutputFile::finish`].
-    pub fn finish(&mut self) -> Result<Option<Finished>, FileError> {
-        let Some(open) = &mut self.open else {
-            return Ok(None);
-        };
-        if open.records == 0 {
-            open.file.remove()?;
-            self.open = None;
-            return Ok(None);
-        }
-        let from = match &self.last {
-            Some((path, number)) if *path == open.wanted => number + 1,
-            _ => 0,
-        };
-        let (path, number) = open.file.finish_from(from)?;
-        let finished = Finished {
-            path,
+        let ended = self.open.take();
+        self.rolled.extend(ended.map(|open| Rolled {
+            path: open.file.path().to_owned(),
+            number: open.number,
+            wanted: open.wanted,
             bytes: open.file.len(),
             records: open.records,
-        };
-        self.last = self.open.take().map(|open| (open.wanted, number));
-        Ok(Some(finished))
+            at: At::Writing(open.file),
+        }));
+        Ok(())
+    }
+
+    /// Makes files that have ended durable, beside the flow. Call it between batches.
+    ///
+    /// # Errors
+    /// As [`OutputFile::durable_to`].
+    pub fn settle(&mut self) -> Result<(), FileError> {
+        for rolled in &mut self.rolled {
+            rolled.durable()?;
+        }
+        Ok(())
+    }
+
+    /// Whether so many files wait to be durable that no other should be begun.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        let writing = |rolled: &&Rolled| matches!(rolled.at, At::Writing(_));
+        self.rolled.iter().filter(writing).count() >= MAX_SYNCING
     }
 }

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 const DAY_US: i64 = 86_400_000_000;
 const HOUR_US: i64 = 3_600_000_000;
 
+/// In a shape: any digit. No path holds it.
+pub(super) const DIGIT: &str = "\0";
+
 /// The path of an output file, with placeholders.
 ///
 /// | placeholder | becomes |
@@ -133,6 +136,21 @@ impl Template {
             }
         }
         PathBuf::from(path)
+    }
+
+    /// What all paths of these names look like, over all times: [`DIGIT`] stands for any digit.
+    pub(super) fn shape(&self, names: &Names) -> String {
+        let digits = |count| DIGIT.repeat(count);
+        let shown = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Date => format!("{}-{}-{}", digits(4), digits(2), digits(2)),
+            Part::Hour => digits(2),
+            Part::Time => digits(6),
+            Part::Host => names.host.clone(),
+            Part::Stage => names.stage.clone(),
+            Part::Worker => names.worker.to_string(),
+        });
+        shown.collect()
     }
 
     /// How long a name stays right, in microseconds: an hour with `{hour}`, a day with `{date}`.

@@ -10,7 +10,7 @@ mod host;
 
 use std::marker::PhantomData;
 
-use abi_stable::std_types::{ROption, RSlice};
+use abi_stable::std_types::RSlice;
 
 pub use host::{LogLine, TestHost};
 
@@ -178,17 +178,48 @@ impl<P: Plugin> Harness<P> {
         options: &serde_json::Value,
         inputs: &[ContentType],
     ) -> Result<Self, StageError> {
+        Self::open_at(host, kind, name, options, inputs, (0, None))
+    }
+
+    /// Plans and opens a stage on this host and restores it to an epoch, as after a crash.
+    ///
+    /// # Errors
+    /// Trouble of `plan`, `open` or `restore`.
+    pub fn open_at(
+        host: &'static TestHost,
+        kind: &str,
+        name: &str,
+        options: &serde_json::Value,
+        inputs: &[ContentType],
+        (epoch, state): (u64, Option<&[u8]>),
+    ) -> Result<Self, StageError> {
+        Self::open_as(host, kind, name, options, inputs, (epoch, state), (0, 1))
+    }
+
+    /// As [`open_at`](Self::open_at), as one of several workers.
+    ///
+    /// # Errors
+    /// Trouble of `plan`, `open` or `restore`.
+    pub fn open_as(
+        host: &'static TestHost,
+        kind: &str,
+        name: &str,
+        options: &serde_json::Value,
+        inputs: &[ContentType],
+        (epoch, state): (u64, Option<&[u8]>),
+        (worker, workers): (u32, u32),
+    ) -> Result<Self, StageError> {
         let (mut stage, planned) = Self::plan(kind, name, options, inputs)?;
         let start = Start {
             host: "test".into(),
             stage: name.into(),
-            worker: 0,
-            workers: 1,
+            worker,
+            workers,
             batch: BatchLimits::default(),
         };
         let start = serde_json::to_vec(&start).map_err(|e| StageError::fatal(e.to_string()))?;
         plain(stage.open(HostServices::new(host), bytes(&start)))?;
-        plain(stage.restore(0, 0, ROption::RNone))?;
+        plain(stage.restore(epoch, 1, state.map(RSlice::from_slice).into()))?;
         Ok(Self {
             stage,
             host,
@@ -396,17 +427,59 @@ impl<P: Plugin> Harness<P> {
     /// # Errors
     /// Trouble of the stage.
     pub fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<(Vec<u8>, Outcome), StageError> {
-        let at_once = plain(self.stage.checkpoint(epoch, RSlice::from_slice(&[]), last))?;
+        let at_once = self.begin_checkpoint(epoch, last)?;
         let mut all = Outcome::default();
         loop {
-            let (state, outcome) = self.call(|s, o| plain(s.checkpoint_poll(epoch, o)))?;
+            let (state, outcome) = self.poll_checkpoint(epoch)?;
             all.merge(outcome);
-            if let ROption::RSome(state) = state {
-                let state = at_once.into_option().unwrap_or(state);
-                return Ok((state.into_vec(), all));
+            if let Some(state) = state {
+                return Ok((at_once.unwrap_or(state), all));
             }
             std::thread::yield_now();
         }
+    }
+
+    /// The barrier passes; the state, if the stage is a source.
+    ///
+    /// # Errors
+    /// Trouble of the stage.
+    pub fn begin_checkpoint(
+        &mut self,
+        epoch: u64,
+        last: bool,
+    ) -> Result<Option<Vec<u8>>, StageError> {
+        let state = plain(self.stage.checkpoint(epoch, RSlice::from_slice(&[]), last))?;
+        Ok(state.into_option().map(Into::into))
+    }
+
+    /// The state, once it is ready.
+    ///
+    /// # Errors
+    /// Trouble of the stage.
+    pub fn poll_checkpoint(
+        &mut self,
+        epoch: u64,
+    ) -> Result<(Option<Vec<u8>>, Outcome), StageError> {
+        let (state, outcome) = self.call(|s, o| plain(s.checkpoint_poll(epoch, o)))?;
+        Ok((state.into_option().map(Into::into), outcome))
+    }
+
+    /// The epoch will not be.
+    ///
+    /// # Errors
+    /// Trouble of the stage.
+    pub fn abort(&mut self, epoch: u64) -> Result<(), StageError> {
+        plain(self.stage.abort(epoch))
+    }
+
+    /// The run ends as it should: a last epoch, its commit, `close`.
+    ///
+    /// # Errors
+    /// Trouble of the stage.
+    pub fn finish(mut self) -> Result<(), StageError> {
+        self.checkpoint(u64::MAX, true)?;
+        self.commit(u64::MAX)?;
+        self.close()
     }
 
     /// Commits an epoch, asking until it is done.

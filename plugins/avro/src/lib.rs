@@ -13,11 +13,11 @@ mod source;
 pub use config::{DecodeOptions, EncodeOptions, SinkOptions, SourceOptions};
 pub use decode::Decode;
 pub use encode::Encode;
-pub use sink::AvroSink;
+pub use sink::{AvroFiles, Container};
 pub use source::AvroSource;
 
 plugin_api::export_plugin! {
     sources: [AvroSource],
     processors: [plugin_api::PerRecord<Encode>, plugin_api::PerRecord<Decode>],
-    sinks: [AvroSink]
+    sinks: [plugin_api::files::FileSink<AvroFiles>]
 }

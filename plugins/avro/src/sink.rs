@@ -1,66 +1,44 @@
 //! The sink `avro-file`.
 
-use avro_data::container::{self, Blocks, random_sync};
+use avro_data::container::{self, Blocks, Sync, random_sync};
 use avro_data::{Extractor, Schema, datum};
-use plugin_api::files::{FileFormat, FileWriter};
+use file_io::fingerprint;
+use plugin_api::files::{FileFormat, FileSpec, Roll};
 use plugin_api::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 use crate::config::{SinkOptions, read_schema, schema_of};
 use crate::encode::{compiled, extract, takes_json};
 
-/// Sink `avro-file`.
-pub struct AvroSink {
-    files: FileWriter<Container>,
-}
+/// What is special about the sink `avro-file`.
+pub struct AvroFiles;
 
-impl Sink for AvroSink {
+impl FileSpec for AvroFiles {
     const NAME: &'static str = "avro-file";
     type Options = SinkOptions;
+    type Format = Container;
 
-    fn plan(options: &SinkOptions, inputs: &[ContentType]) -> Result<Planned, StageError> {
-        FileWriter::<Container>::plan(&options.path)?;
-        Container::new(options, inputs)?;
-        Ok(Planned::sink())
+    fn format(options: &SinkOptions, inputs: &[ContentType]) -> Result<Container, StageError> {
+        Container::new(options, inputs)
     }
 
-    fn open(options: SinkOptions, ctx: &Context) -> Result<Self, StageError> {
-        let container = Container::new(&options, ctx.inputs())?;
-        let files = FileWriter::open(&options.path, options.roll, container, ctx)?;
-        Ok(Self { files })
+    fn target(options: &SinkOptions) -> (&Path, &Roll) {
+        (&options.path, &options.roll)
     }
+}
 
-    fn write(
-        &mut self,
-        input: Input<'_>,
-        from: usize,
-        out: &mut Out<'_, '_>,
-    ) -> Result<usize, StageError> {
-        self.files.write(input, from, out)
-    }
-
-    fn tick(&mut self, now_ns: u64, _: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
-        self.files.tick(now_ns)
-    }
-
-    fn checkpoint(&mut self, _epoch: u64, last: bool) -> Result<(), StageError> {
-        self.files.checkpoint(last)
-    }
-
-    fn checkpoint_poll(
-        &mut self,
-        _epoch: u64,
-        _: &mut Out<'_, '_>,
-    ) -> Result<Checkpoint, StageError> {
-        self.files.checkpoint_poll()
-    }
-
-    fn close(&mut self) -> Result<(), StageError> {
-        self.files.close()
-    }
+/// What a file is gone on with after a crash.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Saved {
+    sync: Sync,
+    codec: String,
+    /// Fingerprint of the schema.
+    schema: u64,
 }
 
 /// Records as blocks of a container file.
-struct Container {
+pub struct Container {
     schema: Schema,
     codec: container::Codec,
     blocks: Blocks,
@@ -105,6 +83,14 @@ impl Container {
             extractor,
         })
     }
+
+    fn saved(&self, sync: Sync) -> Saved {
+        Saved {
+            sync,
+            codec: self.codec.name().to_owned(),
+            schema: fingerprint(self.schema.json().as_bytes()),
+        }
+    }
 }
 
 impl FileFormat for Container {
@@ -146,6 +132,21 @@ impl FileFormat for Container {
     fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), StageError> {
         write_block(&mut self.blocks, out);
         Ok(())
+    }
+
+    fn save(&self) -> String {
+        let saved = self.saved(self.blocks.sync());
+        serde_json::to_string(&saved).expect("a struct of numbers and a name is JSON")
+    }
+
+    fn resume(&mut self, saved: &str) -> Result<bool, StageError> {
+        let saved: Saved = serde_json::from_str(saved)
+            .map_err(|error| StageError::fatal(format!("its checkpoint: {error}")))?;
+        if saved != self.saved(saved.sync) {
+            return Ok(false);
+        }
+        self.blocks.resume(saved.sync);
+        Ok(true)
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), StageError> {

@@ -216,8 +216,7 @@ fn files_roll_and_never_overwrite() {
                 .any(|name| name.ends_with(".inprogress"))
         );
         sink.write(&users(15..25)).unwrap();
-        sink.checkpoint(2, true).unwrap();
-        sink.close().unwrap();
+        sink.finish().unwrap();
     }
     let names = names(folder.path());
     assert_eq!(
@@ -245,17 +244,52 @@ fn files_roll_and_never_overwrite() {
 }
 
 #[test]
-fn what_a_checkpoint_covered_is_readable_without_the_rest() {
+fn a_file_goes_on_after_a_crash_with_the_same_marker() {
+    for codec in ["null", "deflate", "snappy", "zstd"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u.avro");
+        let options = json!({ "path": path, "codec": codec });
+        let inputs = [ContentType::avro(USER)];
+        let mut sink = Stage::sink("avro-file", &options, &inputs).unwrap();
+        sink.write(&users(0..7)).unwrap();
+        let (state, _) = sink.checkpoint(1, false).unwrap();
+        sink.write(&users(7..9)).unwrap();
+        // Killed here: what the checkpoint covered is readable without the rest.
+        let open = folder.path().join("u.avro.test.avro-file.0-1.inprogress");
+        assert_eq!(read_file(&open).1.len(), 7);
+        sink.checkpoint(2, false).unwrap();
+        assert_eq!(read_file(&open).1.len(), 9);
+        drop(sink);
+        let host = TestHost::leaked();
+        let restored = (1, Some(&state[..]));
+        let mut sink =
+            Stage::open_at(host, "sink", "avro-file", &options, &inputs, restored).unwrap();
+        assert_eq!(read_file(&open).1.len(), 7);
+        sink.write(&users(7..12)).unwrap();
+        sink.finish().unwrap();
+        let ids: Vec<_> = read_file(&path).1.iter().map(|r| r["id"].clone()).collect();
+        assert_eq!(ids, (0..12).map(Value::from).collect::<Vec<_>>(), "{codec}");
+    }
+}
+
+#[test]
+fn a_file_of_another_schema_ends_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("u.avro");
     let options = json!({ "path": path });
-    let mut sink = Stage::sink("avro-file", &options, &[ContentType::avro(USER)]).unwrap();
+    let inputs = [ContentType::avro(USER)];
+    let mut sink = Stage::sink("avro-file", &options, &inputs).unwrap();
     sink.write(&users(0..7)).unwrap();
-    sink.checkpoint(1, false).unwrap();
-    sink.write(&users(7..9)).unwrap();
-    // Killed here: the file as it is on disk.
-    let (_, records) = read_file(&folder.path().join("u.avro.inprogress"));
-    assert_eq!(records.len(), 7);
+    let (state, _) = sink.checkpoint(1, false).unwrap();
+    drop(sink);
+    let host = TestHost::leaked();
+    let restored = (1, Some(&state[..]));
+    let inputs = [ContentType::avro("\"long\"")];
+    let mut sink = Stage::open_at(host, "sink", "avro-file", &options, &inputs, restored).unwrap();
+    sink.write(&batch_of([[2_u8]])).unwrap();
+    sink.finish().unwrap();
+    assert_eq!(read_file(&path).1.len(), 7);
+    assert_eq!(read_file(&folder.path().join("u-1.avro")).1, [json!(1)]);
 }
 
 #[test]
@@ -284,8 +318,7 @@ fn a_datum_of_another_schema_is_kept_out_of_the_file() {
             ),
         ]
     );
-    sink.checkpoint(1, true).unwrap();
-    sink.close().unwrap();
+    sink.finish().unwrap();
     let (_, records) = read_file(&path);
     assert_eq!(
         records,

@@ -9,7 +9,7 @@ mod typed;
 mod write;
 
 pub use config::{SinkOptions, SourceOptions};
-pub use sink::CsvSink;
+pub use sink::{CsvFiles, Rows};
 pub use source::CsvSource;
 
-plugin_api::export_plugin! { sources: [CsvSource], sinks: [CsvSink] }
+plugin_api::export_plugin! { sources: [CsvSource], sinks: [plugin_api::files::FileSink<CsvFiles>] }

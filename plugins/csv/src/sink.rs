@@ -4,65 +4,32 @@ use crate::config::{Column, SinkOptions, delimiter};
 use crate::write::push_row;
 use avro_data::Schema;
 use avro_data::datum::{Value, visit};
+use file_io::fingerprint;
 use json_walk::Path;
-use plugin_api::files::{FileFormat, FileWriter};
+use plugin_api::files::{FileFormat, FileSpec, Roll};
 use plugin_api::prelude::*;
 use std::io::Write;
 use std::ops::Range;
 
-/// Sink `csv-file`.
-pub struct CsvSink {
-    files: FileWriter<Rows>,
-}
+/// What is special about the sink `csv-file`.
+pub struct CsvFiles;
 
-impl Sink for CsvSink {
+impl FileSpec for CsvFiles {
     const NAME: &'static str = "csv-file";
     type Options = SinkOptions;
+    type Format = Rows;
 
-    fn plan(options: &SinkOptions, inputs: &[ContentType]) -> Result<Planned, StageError> {
-        FileWriter::<Rows>::plan(&options.path)?;
-        Rows::new(options, inputs)?;
-        Ok(Planned::sink())
+    fn format(options: &SinkOptions, inputs: &[ContentType]) -> Result<Rows, StageError> {
+        Rows::new(options, inputs)
     }
 
-    fn open(options: SinkOptions, ctx: &Context) -> Result<Self, StageError> {
-        let rows = Rows::new(&options, ctx.inputs())?;
-        let files = FileWriter::open(&options.path, options.roll, rows, ctx)?;
-        Ok(Self { files })
-    }
-
-    fn write(
-        &mut self,
-        input: Input<'_>,
-        from: usize,
-        out: &mut Out<'_, '_>,
-    ) -> Result<usize, StageError> {
-        self.files.write(input, from, out)
-    }
-
-    fn tick(&mut self, now_ns: u64, _: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
-        self.files.tick(now_ns)
-    }
-
-    fn checkpoint(&mut self, _epoch: u64, last: bool) -> Result<(), StageError> {
-        self.files.checkpoint(last)
-    }
-
-    fn checkpoint_poll(
-        &mut self,
-        _epoch: u64,
-        _: &mut Out<'_, '_>,
-    ) -> Result<Checkpoint, StageError> {
-        self.files.checkpoint_poll()
-    }
-
-    fn close(&mut self) -> Result<(), StageError> {
-        self.files.close()
+    fn target(options: &SinkOptions) -> (&std::path::Path, &Roll) {
+        (&options.path, &options.roll)
     }
 }
 
 /// Records as rows.
-struct Rows {
+pub struct Rows {
     names: Vec<String>,
     header: bool,
     delimiter: u8,
@@ -198,6 +165,21 @@ impl FileFormat for Rows {
         });
         push_row(fields, self.delimiter, out);
         Ok(())
+    }
+
+    /// The columns and how they are parted; rows of others do not fit under the header.
+    fn save(&self) -> String {
+        let mut row = Vec::new();
+        push_row(
+            self.names.iter().map(String::as_bytes),
+            self.delimiter,
+            &mut row,
+        );
+        format!("{:016x}", fingerprint(&row))
+    }
+
+    fn resume(&mut self, saved: &str) -> Result<bool, StageError> {
+        Ok(saved == self.save())
     }
 }
 

@@ -21,8 +21,7 @@ fn write(options: Value, input: ContentType, records: &[&[u8]]) -> (String, Outc
     options["path"] = json!(folder.path().join("x.csv"));
     let mut stage = Stage::sink("csv-file", &options, &[input]).unwrap();
     let outcome = stage.write(&batch_of(records)).unwrap();
-    stage.checkpoint(1, true).unwrap();
-    stage.close().unwrap();
+    stage.finish().unwrap();
     (
         fs::read_to_string(folder.path().join("x.csv")).unwrap(),
         outcome,
@@ -97,6 +96,45 @@ fn json_paths_become_columns() {
 }
 
 #[test]
+fn a_file_goes_on_after_a_crash_and_ends_with_its_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = |columns: Value| json!({"path": folder.path().join("x.csv"), "columns": columns});
+    let inputs = [ContentType::json()];
+    let record = "{\"a\":1,\"b\":2}";
+    let mut stage = Stage::sink("csv-file", &options(json!(["a"])), &inputs).unwrap();
+    stage.write(&batch_of([record])).unwrap();
+    let (mut state, _) = stage.checkpoint(1, false).unwrap();
+    drop(stage);
+    for columns in [json!(["a"]), json!(["a", "b"])] {
+        let host = plugin_api::testing::TestHost::leaked();
+        let restored = (1, Some(&state[..]));
+        let mut stage = Stage::open_at(
+            host,
+            "sink",
+            "csv-file",
+            &options(columns),
+            &inputs,
+            restored,
+        )
+        .unwrap();
+        stage.write(&batch_of([record])).unwrap();
+        state = stage.checkpoint(2, false).unwrap().0;
+        stage.commit(2).unwrap();
+        stage.write(&batch_of(["{\"a\":\"lost\"}"])).unwrap();
+    }
+    let host = plugin_api::testing::TestHost::leaked();
+    let options = options(json!(["a", "b"]));
+    let restored = (2, Some(&state[..]));
+    let stage = Stage::open_at(host, "sink", "csv-file", &options, &inputs, restored).unwrap();
+    stage.finish().unwrap();
+    let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    assert_eq!(
+        (read("x.csv"), read("x-1.csv")),
+        ("a\r\n1\r\n1\r\n".into(), "a,b\r\n1,2\r\n".into())
+    );
+}
+
+#[test]
 fn each_file_has_its_header() {
     let folder = tempfile::tempdir().unwrap();
     let options =
@@ -105,7 +143,7 @@ fn each_file_has_its_header() {
     stage
         .write(&batch_of(["{\"a\":1}", "{\"a\":2}", "{\"a\":3}"]))
         .unwrap();
-    stage.close().unwrap();
+    stage.finish().unwrap();
     let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
     assert_eq!(
         (read("x.csv"), read("x-1.csv")),

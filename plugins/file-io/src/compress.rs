@@ -14,6 +14,16 @@ pub enum Codec {
     Zstd,
 }
 
+impl std::fmt::Display for Codec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
 /// A compressor for one file.
 pub enum Encoder {
     /// Bytes pass as they are.

@@ -7,6 +7,7 @@
 mod compress;
 mod decompress;
 mod find;
+mod fingerprint;
 mod reader;
 mod stdout;
 #[cfg(test)]
@@ -15,5 +16,6 @@ mod tests;
 pub use compress::{Codec, Encoder};
 pub use decompress::{Compression, decoder};
 pub use find::{Origin, find};
+pub use fingerprint::fingerprint;
 pub use reader::{Got, Reader};
 pub use stdout::Stdout;

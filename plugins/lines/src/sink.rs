@@ -3,25 +3,27 @@
 use crate::config::{Codec, SinkOptions};
 use file_io::{Encoder, Stdout};
 use memchr::memchr;
-use plugin_api::files::{FileFormat, FileWriter};
+use plugin_api::files::{FileFormat, FileSink, FileSpec, Roll};
 use plugin_api::prelude::*;
 use std::path::Path;
 
-/// Sink `lines`.
-pub struct LinesSink {
-    to: To,
-}
-
-enum To {
-    Files(Box<FileWriter<Lines>>),
+/// Sink `lines`: files exactly once, or standard output at least once.
+pub enum LinesSink {
+    /// Files.
+    Files(Box<FileSink<LineFiles>>),
+    /// Standard output.
     Stdout(Box<(Stdout, Lines)>),
 }
 
-impl Sink for LinesSink {
+/// What is special about the files of the sink `lines`.
+pub struct LineFiles;
+
+impl FileSpec for LineFiles {
     const NAME: &'static str = "lines";
     type Options = SinkOptions;
+    type Format = Lines;
 
-    fn plan(options: &SinkOptions, inputs: &[ContentType]) -> Result<Planned, StageError> {
+    fn format(options: &SinkOptions, inputs: &[ContentType]) -> Result<Lines, StageError> {
         for input in inputs {
             if matches!(input.format, Format::Avro | Format::Png) {
                 let hint = match input.format {
@@ -32,42 +34,50 @@ impl Sink for LinesSink {
                 return Err(StageError::config("/inputs", message));
             }
         }
-        if is_stdout(&options.path) {
-            return Ok(Planned::sink().prints());
-        }
-        FileWriter::<Lines>::plan(&options.path)?;
-        Ok(Planned::sink())
-    }
-
-    fn open(options: SinkOptions, ctx: &Context) -> Result<Self, StageError> {
-        let json = ctx
-            .inputs()
-            .iter()
-            .all(|input| input.format == Format::Json);
-        let lines = Lines {
-            json,
+        Ok(Lines {
+            json: inputs.iter().all(|input| input.format == Format::Json),
             codec: match options.codec {
                 Codec::None => file_io::Codec::None,
                 Codec::Gzip => file_io::Codec::Gzip,
                 Codec::Zstd => file_io::Codec::Zstd,
             },
-            encoder: Encoder::None,
+            encoder: None,
             line: Vec::new(),
-        };
-        let to = if is_stdout(&options.path) {
-            let mut lines = lines;
-            let mut stdout = Stdout::open()?;
-            lines.begin(stdout.buffer())?;
-            To::Stdout(Box::new((stdout, lines)))
-        } else {
-            To::Files(Box::new(FileWriter::open(
-                &options.path,
-                options.roll,
-                lines,
-                ctx,
-            )?))
-        };
-        Ok(Self { to })
+        })
+    }
+
+    fn target(options: &SinkOptions) -> (&Path, &Roll) {
+        (&options.path, &options.roll)
+    }
+}
+
+impl Sink for LinesSink {
+    const NAME: &'static str = LineFiles::NAME;
+    type Options = SinkOptions;
+
+    fn plan(options: &SinkOptions, inputs: &[ContentType]) -> Result<Planned, StageError> {
+        if is_stdout(&options.path) {
+            LineFiles::format(options, inputs)?;
+            return Ok(Planned::sink().prints());
+        }
+        FileSink::<LineFiles>::plan(options, inputs)
+    }
+
+    fn open(options: SinkOptions, ctx: &Context) -> Result<Self, StageError> {
+        if !is_stdout(&options.path) {
+            return Ok(Self::Files(Box::new(FileSink::open(options, ctx)?)));
+        }
+        let mut lines = LineFiles::format(&options, ctx.inputs())?;
+        let mut stdout = Stdout::open()?;
+        lines.begin(stdout.buffer())?;
+        Ok(Self::Stdout(Box::new((stdout, lines))))
+    }
+
+    fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        match self {
+            Self::Files(files) => files.restore(epoch, state),
+            Self::Stdout(_) => Ok(()),
+        }
     }
 
     fn write(
@@ -76,9 +86,9 @@ impl Sink for LinesSink {
         from: usize,
         out: &mut Out<'_, '_>,
     ) -> Result<usize, StageError> {
-        let (stdout, lines) = match &mut self.to {
-            To::Files(files) => return files.write(input, from, out),
-            To::Stdout(both) => &mut **both,
+        let (stdout, lines) = match self {
+            Self::Files(files) => return files.write(input, from, out),
+            Self::Stdout(both) => &mut **both,
         };
         // What an interrupted call left goes first, so that nothing is written twice.
         stdout.flush()?;
@@ -90,7 +100,7 @@ impl Sink for LinesSink {
                 out.reject(index as u32, &reject);
             }
         }
-        lines.flush(stdout.buffer())?;
+        lines.show(stdout.buffer())?;
         match stdout.flush() {
             // The records are in the buffer, and the next call writes its rest: not taken again.
             Err(error) if !error.is_transient() => Err(error),
@@ -98,35 +108,53 @@ impl Sink for LinesSink {
         }
     }
 
-    fn tick(&mut self, now_ns: u64, _: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
-        match &mut self.to {
-            To::Files(files) => files.tick(now_ns),
-            To::Stdout(_) => Ok(None),
+    fn tick(&mut self, now_ns: u64, out: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
+        match self {
+            Self::Files(files) => files.tick(now_ns, out),
+            Self::Stdout(_) => Ok(None),
         }
     }
 
-    fn checkpoint(&mut self, _epoch: u64, last: bool) -> Result<(), StageError> {
-        match &mut self.to {
-            To::Files(files) => files.checkpoint(last),
-            To::Stdout(both) => both.0.flush(),
+    fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<(), StageError> {
+        match self {
+            Self::Files(files) => files.checkpoint(epoch, last),
+            Self::Stdout(_) => Ok(()),
         }
     }
 
     fn checkpoint_poll(
         &mut self,
-        _epoch: u64,
-        _: &mut Out<'_, '_>,
+        epoch: u64,
+        out: &mut Out<'_, '_>,
     ) -> Result<Checkpoint, StageError> {
-        match &mut self.to {
-            To::Files(files) => files.checkpoint_poll(),
-            To::Stdout(_) => Ok(Checkpoint::Ready(Vec::new())),
+        match self {
+            Self::Files(files) => files.checkpoint_poll(epoch, out),
+            // Nothing before the barrier may stay in the buffer.
+            Self::Stdout(both) => {
+                both.0.flush()?;
+                Ok(Checkpoint::Ready(Vec::new()))
+            }
+        }
+    }
+
+    fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
+        match self {
+            Self::Files(files) => files.commit(epoch),
+            Self::Stdout(_) => Ok(Commit::Done),
+        }
+    }
+
+    fn abort(&mut self, epoch: u64) -> Result<(), StageError> {
+        match self {
+            Self::Files(files) => files.abort(epoch),
+            Self::Stdout(_) => Ok(()),
         }
     }
 
     fn close(&mut self) -> Result<(), StageError> {
-        match &mut self.to {
-            To::Files(files) => files.close(),
-            To::Stdout(both) => {
+        match self {
+            Self::Files(_) => Ok(()),
+            Self::Stdout(both) => {
                 let (stdout, lines) = &mut **both;
                 lines.end(stdout.buffer())?;
                 stdout.flush()
@@ -140,17 +168,26 @@ fn is_stdout(path: &Path) -> bool {
 }
 
 /// Lines, compressed or not.
-struct Lines {
+pub struct Lines {
     json: bool,
     codec: file_io::Codec,
-    encoder: Encoder,
-    /// The line at hand, where it goes through an encoder or must be changed.
+    /// The compressed stream at hand; after a checkpoint the next line begins one.
+    encoder: Option<Encoder>,
+    /// The line at hand, where it goes through an encoder.
     line: Vec<u8>,
+}
+
+impl Lines {
+    /// Lets a reader see every line written so far; the compressed stream goes on.
+    fn show(&mut self, out: &mut Vec<u8>) -> Result<(), StageError> {
+        let encoder = self.encoder.as_mut();
+        encoder.map_or(Ok(()), |encoder| encoder.flush(out).map_err(compressor))
+    }
 }
 
 impl FileFormat for Lines {
     fn begin(&mut self, _out: &mut Vec<u8>) -> Result<(), StageError> {
-        self.encoder = Encoder::new(self.codec).map_err(compressor)?;
+        self.encoder = Some(Encoder::new(self.codec).map_err(compressor)?);
         Ok(())
     }
 
@@ -158,7 +195,7 @@ impl FileFormat for Lines {
         let value = record
             .value()
             .ok_or_else(|| Reject::new("the record has no value to write as a line"))?;
-        let plain = matches!(self.encoder, Encoder::None);
+        let plain = self.codec == file_io::Codec::None;
         if memchr(b'\n', value).is_some() && !self.json {
             let reason = "the record holds a line break and would read back as two lines";
             return Err(Reject::new(reason));
@@ -183,20 +220,34 @@ impl FileFormat for Lines {
         }
         line.push(b'\n');
         if !plain {
-            let written = self.encoder.write(&self.line, out);
+            let encoder = match &mut self.encoder {
+                Some(encoder) => Ok(encoder),
+                none => Encoder::new(self.codec).map(|encoder| none.insert(encoder)),
+            };
+            let written = encoder.and_then(|encoder| encoder.write(&self.line, out));
             self.line.clear();
             written.map_err(|error| Reject::new(format!("the compressor failed: {error}")))?;
         }
         Ok(())
     }
 
+    /// Ends the gzip member or zstd frame: a file may have many.
     fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), StageError> {
-        self.encoder.flush(out).map_err(compressor)
+        let encoder = self.encoder.take();
+        encoder.map_or(Ok(()), |encoder| encoder.finish(out).map_err(compressor))
+    }
+
+    fn save(&self) -> String {
+        self.codec.to_string()
+    }
+
+    fn resume(&mut self, saved: &str) -> Result<bool, StageError> {
+        self.encoder = None;
+        Ok(saved == self.codec.to_string())
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), StageError> {
-        let encoder = std::mem::replace(&mut self.encoder, Encoder::None);
-        encoder.finish(out).map_err(compressor)
+        self.flush(out)
     }
 }
 

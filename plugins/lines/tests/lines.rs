@@ -221,10 +221,11 @@ fn lines_are_written_and_named_at_the_end() {
     assert_eq!(outcome.consumed_count(), 3);
     assert_eq!(outcome.rejected[0].1, 2);
     stage.checkpoint(1, false).unwrap();
-    let open = folder.path().join("deep/out-0.txt.inprogress");
+    let open = folder
+        .path()
+        .join("deep/out-0.txt.test.lines.0-1.inprogress");
     assert_eq!(fs::read_to_string(&open).unwrap(), "one\n\nthree\n");
-    stage.checkpoint(2, true).unwrap();
-    stage.close().unwrap();
+    stage.finish().unwrap();
     assert!(!open.exists());
     let done = folder.path().join("deep/out-0.txt");
     assert_eq!(fs::read_to_string(done).unwrap(), "one\n\nthree\n");
@@ -245,7 +246,7 @@ fn json_with_line_breaks_becomes_one_line_and_a_tombstone_is_rejected() {
         outcome.rejected[0].2,
         "the record has no value to write as a line"
     );
-    stage.close().unwrap();
+    stage.finish().unwrap();
     assert_eq!(fs::read_to_string(path).unwrap(), "{\"a\":  1}\n2\n");
 }
 
@@ -256,11 +257,11 @@ fn files_roll_and_read_back_compressed_or_not() {
         let options = json!({ "codec": codec, "roll": { "max_records": 1_500 } });
         let mut stage = sink(&folder.path().join("x.txt"), &options, ContentType::text()).unwrap();
         let lines: Vec<String> = (0..4_000).map(|number| format!("line {number}")).collect();
-        for batch in lines.chunks(1_000) {
+        for (epoch, batch) in lines.chunks(1_000).enumerate() {
             stage.write(&batch_of(batch)).unwrap();
-            stage.checkpoint(1, false).unwrap();
+            stage.checkpoint(1 + epoch as u64, false).unwrap();
         }
-        stage.close().unwrap();
+        stage.finish().unwrap();
         let mut names: Vec<_> = fs::read_dir(&folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
@@ -278,6 +279,65 @@ fn files_roll_and_read_back_compressed_or_not() {
 }
 
 #[test]
+fn a_file_goes_on_after_a_crash_compressed_or_not() {
+    for codec in ["none", "gzip", "zstd"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.txt");
+        let options = json!({ "path": path, "codec": codec });
+        let mut stage = sink(&path, &options, ContentType::text()).unwrap();
+        stage.write(&batch_of(["one", "two"])).unwrap();
+        stage.begin_checkpoint(1, false).unwrap();
+        stage
+            .write(&batch_of(["of an epoch that never was"]))
+            .unwrap();
+        let state = loop {
+            if let (Some(state), _) = stage.poll_checkpoint(1).unwrap() {
+                break state;
+            }
+            std::thread::yield_now();
+        };
+        stage.host().advance(1_000_000_001);
+        stage.tick().unwrap();
+        drop(stage);
+        let again = |options: &Value| {
+            let host = plugin_api::testing::TestHost::leaked();
+            let inputs = [ContentType::text()];
+            let restored = (1, Some(&state[..]));
+            let mut stage =
+                Stage::open_at(host, "sink", "lines", options, &inputs, restored).unwrap();
+            stage.commit(1).unwrap();
+            stage.write(&batch_of(["three"])).unwrap();
+            stage
+        };
+        drop(again(&options));
+        again(&options).finish().unwrap();
+        let outcome = read(&json!({ "path": path }));
+        assert_eq!(outcome.texts(), ["one", "two", "three"], "{codec}");
+        assert_eq!(outcome.rejected_raw, [], "{codec}");
+    }
+}
+
+#[test]
+fn a_file_of_another_codec_ends_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let mut stage = sink(&path, &json!({ "codec": "gzip" }), ContentType::text()).unwrap();
+    stage.write(&batch_of(["one"])).unwrap();
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    drop(stage);
+    let host = plugin_api::testing::TestHost::leaked();
+    let options = json!({ "path": path, "codec": "none" });
+    let inputs = [ContentType::text()];
+    let restored = (1, Some(&state[..]));
+    let mut stage = Stage::open_at(host, "sink", "lines", &options, &inputs, restored).unwrap();
+    stage.write(&batch_of(["two"])).unwrap();
+    stage.finish().unwrap();
+    assert_eq!(read(&json!({ "path": path })).texts(), ["one"]);
+    let plain = fs::read_to_string(folder.path().join("x-1")).unwrap();
+    assert_eq!(plain, "two\n");
+}
+
+#[test]
 fn what_was_written_shows_within_a_second_on_a_quiet_stream() {
     let folder = tempfile::tempdir().unwrap();
     let mut stage = sink(&folder.path().join("x"), &json!({}), ContentType::text()).unwrap();
@@ -285,7 +345,7 @@ fn what_was_written_shows_within_a_second_on_a_quiet_stream() {
     let mut shown = String::new();
     stage.host().advance(1_000_000_001);
     stage.tick().unwrap();
-    let mut file = fs::File::open(folder.path().join("x.inprogress")).unwrap();
+    let mut file = fs::File::open(folder.path().join("x.test.lines.0-1.inprogress")).unwrap();
     file.read_to_string(&mut shown).unwrap();
     assert_eq!(shown, "hello\n");
 }
@@ -303,6 +363,8 @@ fn a_file_rolls_at_midnight_without_a_record() {
     assert!(!folder.path().join("1970-01-01.txt").exists());
     host.set_now_us(86_400_000_000);
     stage.tick().unwrap();
+    stage.checkpoint(1, false).unwrap();
+    stage.commit(1).unwrap();
     assert_eq!(
         fs::read_to_string(folder.path().join("1970-01-01.txt")).unwrap(),
         "hello\n"

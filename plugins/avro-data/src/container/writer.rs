@@ -42,10 +42,22 @@ impl Blocks {
 
     /// Begins another file with another marker; its header. The block begun is forgotten.
     pub fn begin(&mut self, schema: &Schema, codec: Codec, sync: Sync) -> Vec<u8> {
+        self.resume(sync);
+        header::write(schema, codec, sync)
+    }
+
+    /// Goes on with a file that has this marker and ends with a whole block. The block begun is
+    /// forgotten.
+    pub fn resume(&mut self, sync: Sync) {
         self.sync = sync;
         self.block.clear();
         self.count = 0;
-        header::write(schema, codec, sync)
+    }
+
+    /// The file's marker.
+    #[must_use]
+    pub fn sync(&self) -> Sync {
+        self.sync
     }
 
     /// Appends the datum that `make` puts behind what is in the buffer. An error of `make`
