@@ -51,6 +51,7 @@ pub mod out;
 pub mod stage;
 pub mod testing;
 pub mod time;
+pub mod upstream;
 mod verbs;
 
 pub use batch::{Batch, BatchBuilder, BatchLimits, Record};
@@ -63,6 +64,7 @@ pub use out::{Emit, Out};
 pub use stage::{
     Checkpoint, Commit, Drain, Input, Poll, PortSpec, Processor, Progress, Recover, Sink, Source,
 };
+pub use upstream::Upstream;
 #[doc(hidden)]
 pub use {schemars, serde};
 
@@ -71,6 +73,7 @@ pub mod prelude {
     pub use crate::{
         Batch, BatchBuilder, ByteSize, Checkpoint, Commit, ContentType, Context, Drain, Emit, Fate,
         FilePath, Format, Input, Map, Out, PerRecord, Planned, Poll, PortSpec, Processor, Progress,
-        Record, Reject, Secret, Sink, Source, Span, StageError, export_plugin, options,
+        Record, Recover, Reject, Secret, Sink, Source, Span, StageError, Upstream, export_plugin,
+        options,
     };
 }

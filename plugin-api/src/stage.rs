@@ -7,7 +7,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Batch, ContentType, Context, Out, Planned, StageError};
+use crate::{Batch, ContentType, Context, Out, Planned, StageError, Upstream};
 
 /// A numbered input or output of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -363,6 +363,21 @@ pub trait Sink: Sized + Send + 'static {
     /// Trouble of any kind.
     fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<(), StageError> {
         Ok(())
+    }
+
+    /// The same, with what the barrier brings: where the sources of these records stood. For sinks
+    /// that make the sources' positions durable together with the records; the others implement
+    /// [`checkpoint`](Self::checkpoint) and leave this as it is.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
+    fn checkpoint_with(
+        &mut self,
+        epoch: u64,
+        _upstream: &[Upstream],
+        last: bool,
+    ) -> Result<(), StageError> {
+        self.checkpoint(epoch, last)
     }
 
     /// Ready only when every record taken before the barrier is durable or rejected.

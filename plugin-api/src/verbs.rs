@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ContentType, Context, Out, Planned, Processor, Sink, Source, StageError,
+    ContentType, Context, Out, Planned, Processor, Sink, Source, StageError, Upstream,
     abi::services::{HostServices, OutHandle},
     context::Start,
     stage::{Checkpoint, Commit, Drain, Input, Poll, Progress, Recover},
@@ -16,7 +16,12 @@ pub trait Verbs: Send {
     fn open(&mut self, host: HostServices, start: &[u8]) -> Result<(), StageError>;
     fn restore(&mut self, epoch: u64, version: u32, state: Option<&[u8]>)
     -> Result<(), StageError>;
-    fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<Option<Vec<u8>>, StageError>;
+    fn checkpoint(
+        &mut self,
+        epoch: u64,
+        upstream: &[u8],
+        last: bool,
+    ) -> Result<Option<Vec<u8>>, StageError>;
     fn checkpoint_poll(
         &mut self,
         epoch: u64,
@@ -196,7 +201,12 @@ impl<T: Source> Verbs for SourceVerbs<T> {
     fn drain(&mut self) -> Result<Drain, StageError> {
         Ok(self.slot.get()?.drain())
     }
-    fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<Option<Vec<u8>>, StageError> {
+    fn checkpoint(
+        &mut self,
+        epoch: u64,
+        _: &[u8],
+        last: bool,
+    ) -> Result<Option<Vec<u8>>, StageError> {
         self.slot.get()?.checkpoint(epoch, last).map(Some)
     }
     fn checkpoint_poll(
@@ -278,7 +288,12 @@ impl<T: Processor> Verbs for ProcessorVerbs<T> {
     fn tick(&mut self, now_ns: u64, out: &mut OutHandle<'_>) -> Result<Option<u64>, StageError> {
         self.slot.get()?.tick(now_ns, &mut Out::new(out, 0))
     }
-    fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<Option<Vec<u8>>, StageError> {
+    fn checkpoint(
+        &mut self,
+        epoch: u64,
+        _: &[u8],
+        last: bool,
+    ) -> Result<Option<Vec<u8>>, StageError> {
         self.slot.get()?.checkpoint(epoch, last).map(|()| None)
     }
     fn checkpoint_poll(
@@ -332,8 +347,19 @@ impl<T: Sink> Verbs for SinkVerbs<T> {
     fn tick(&mut self, now_ns: u64, out: &mut OutHandle<'_>) -> Result<Option<u64>, StageError> {
         self.slot.get()?.tick(now_ns, &mut Out::new(out, 0))
     }
-    fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<Option<Vec<u8>>, StageError> {
-        self.slot.get()?.checkpoint(epoch, last).map(|()| None)
+    fn checkpoint(
+        &mut self,
+        epoch: u64,
+        upstream: &[u8],
+        last: bool,
+    ) -> Result<Option<Vec<u8>>, StageError> {
+        let upstream = Upstream::list(upstream).map_err(|e| {
+            StageError::fatal(format!("the host sent snapshots that do not read: {e}"))
+        })?;
+        self.slot
+            .get()?
+            .checkpoint_with(epoch, &upstream, last)
+            .map(|()| None)
     }
     fn checkpoint_poll(
         &mut self,

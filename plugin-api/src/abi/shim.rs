@@ -273,12 +273,14 @@ impl Stage for Shim {
     fn checkpoint(
         &mut self,
         epoch: u64,
-        _upstream: RSlice<'_, u8>,
+        upstream: RSlice<'_, u8>,
         last: bool,
     ) -> Raw<ROption<RVec<u8>>> {
-        self.call("checkpoint", |v| v.checkpoint(epoch, last))
-            .map(|s| s.map(RVec::from).into())
-            .into_raw()
+        self.call("checkpoint", |v| {
+            v.checkpoint(epoch, upstream.as_slice(), last)
+        })
+        .map(|s| s.map(RVec::from).into())
+        .into_raw()
     }
     fn checkpoint_poll(&mut self, epoch: u64, out: &mut OutHandle<'_>) -> Raw<ROption<RVec<u8>>> {
         self.call("checkpoint_poll", |v| v.checkpoint_poll(epoch, out))

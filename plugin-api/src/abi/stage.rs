@@ -110,7 +110,8 @@ pub trait Stage: Send {
     fn end(&mut self, input: u32, out: &mut OutHandle<'_>) -> Raw<()>;
     /// Timers; answers when next, on the monotonic clock.
     fn tick(&mut self, now_ns: u64, out: &mut OutHandle<'_>) -> Raw<u64>;
-    /// The barrier passes: begin; a source answers with its state.
+    /// The barrier passes: begin; a source answers with its state. `upstream` is JSON, a list of
+    /// [`Upstream`](crate::Upstream), or empty: the snapshots of the sources, for sinks.
     fn checkpoint(
         &mut self,
         epoch: u64,

@@ -152,6 +152,10 @@ with_connection! {
         /// A committed offset wins over it. Default: `latest`.
         #[serde(default = "latest")]
         pub start: String,
+        /// Leaves the group's offsets to a sink with `exactly_once`, which must be the only sink
+        /// behind this source. Default: false.
+        #[serde(default)]
+        pub exactly_once: bool,
         /// What the values are. Default: `bytes`.
         #[serde(default = "bytes")]
         pub format: ValueFormat,
@@ -224,6 +228,15 @@ with_connection! {
         /// How long a record waits for company before it is sent. Default: 5 ms.
         #[serde(default = "five_ms")]
         pub linger: Span,
+        /// Writes each epoch in one transaction, with the offsets of the kafka sources in front,
+        /// which need `exactly_once` as well and the same cluster. Must be the only sink behind
+        /// them. Readers of the topic see an epoch when it is complete. Default: false.
+        #[serde(default)]
+        pub exactly_once: bool,
+        /// The name that the transactions go by, for `exactly_once`. It stays the same when a host
+        /// starts again; two hosts that run at a time must not share it. Default: `HOST.STAGE`.
+        #[serde(default)]
+        pub transactional_id: Option<String>,
     }
 }
 
@@ -285,6 +298,16 @@ impl SinkOptions {
                 "expected at least 1 KiB",
             ));
         }
+        check_exactly_once(self.exactly_once, &self.cluster())?;
+        if self.transactional_id.is_some() && !self.exactly_once {
+            return Err(StageError::config(
+                "/transactional_id",
+                "only `exactly_once = true` writes in transactions",
+            ));
+        }
+        if self.transactional_id.as_deref() == Some("") {
+            return Err(StageError::config("/transactional_id", "expected a name"));
+        }
         if self.linger.duration().as_secs() >= 60 {
             return Err(StageError::config("/linger", "expected less than a minute"));
         }
@@ -305,6 +328,7 @@ impl SourceOptions {
                 "a consumer group needs a name",
             ));
         }
+        check_exactly_once(self.exactly_once, &self.cluster())?;
         let start = Start::parse(&self.start).map_err(|e| StageError::config("/start", e))?;
         let planned = Planned::new(self.content_type()?);
         Ok(match self.cluster() {
@@ -355,6 +379,16 @@ fn read_schema(path: &std::path::Path) -> Result<String, StageError> {
     serde_json::from_str::<serde_json::Value>(&text)
         .map_err(|e| wrong(format!("not JSON: {e}")))?;
     Ok(text)
+}
+
+fn check_exactly_once(wanted: bool, cluster: &Cluster) -> Result<(), StageError> {
+    if wanted && *cluster == Cluster::Embedded {
+        return Err(StageError::config(
+            "/exactly_once",
+            "the embedded broker has no transactions: set `brokers` to a cluster",
+        ));
+    }
+    Ok(())
 }
 
 fn embedded_line(planned: Planned) -> Planned {

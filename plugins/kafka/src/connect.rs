@@ -1,5 +1,7 @@
 //! From options to a librdkafka configuration. Checks offline what can be checked offline.
 
+use std::time::Duration;
+
 use plugin_api::prelude::*;
 use rdkafka::{
     config::{ClientConfig, RDKafkaLogLevel},
@@ -68,7 +70,7 @@ const RESERVED: &[(&str, &str)] = &[
     ("test.mock.num.brokers", "`brokers = \"embedded\"`"),
     (
         "transactional.id",
-        "nothing: transactions are not offered yet",
+        "the options `exactly_once` and `transactional_id`",
     ),
 ];
 
@@ -290,6 +292,35 @@ pub(crate) fn consumer(
         config.set("partition.assignment.strategy", "cooperative-sticky");
     }
     pass_through(&mut config, &options.properties);
+    Ok(config)
+}
+
+/// How long a revoked partition may wait for an epoch before it counts as lost: half of what the
+/// group waits for a member that does not answer.
+pub(crate) fn release_within(options: &SourceOptions) -> Duration {
+    let property = options.properties.get("max.poll.interval.ms");
+    let ms = property.and_then(|ms| ms.parse().ok()).unwrap_or(300_000);
+    Duration::from_millis(ms) / 2
+}
+
+/// A client for the offsets of a group that it never joins.
+pub(crate) fn bystander(
+    options: &SinkOptions,
+    address: &str,
+    stage: &str,
+    group: &str,
+) -> Result<ClientConfig, StageError> {
+    let mut config = base(address, stage, options.security.as_ref(), false)?;
+    config
+        .set("group.id", group)
+        .set("enable.auto.commit", "false");
+    // What a connection needs; the rest is a producer's.
+    let of_connection = ["security.", "sasl.", "ssl.", "socket.", "broker."];
+    for (name, value) in options.properties.iter() {
+        if of_connection.iter().any(|p| name.starts_with(p)) {
+            config.set(name, value);
+        }
+    }
     Ok(config)
 }
 

@@ -17,7 +17,7 @@ use rdkafka::{
     producer::{BaseProducer, Producer},
 };
 
-use crate::{flow::Flow, topic};
+use crate::{flow::Flow, readers::unheard_of, topic};
 
 /// The largest record that the embedded broker takes: with a few of them its retention is full.
 pub(crate) const MAX_MESSAGE: u32 = 2 << 20;
@@ -26,6 +26,8 @@ pub(crate) const MAX_MESSAGE: u32 = 2 << 20;
 pub struct Broker {
     /// Owns the cluster: it ends with this client.
     owner: BaseProducer,
+    /// Tells it from those of other processes: offsets mean nothing elsewhere.
+    incarnation: String,
     address: String,
     topics: Mutex<HashMap<String, Arc<Topic>>>,
 }
@@ -70,6 +72,7 @@ impl Broker {
         };
         Ok(Self {
             owner,
+            incarnation: unheard_of(),
             address,
             topics: Mutex::default(),
         })
@@ -79,6 +82,11 @@ impl Broker {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// What offsets of it are to be kept with.
+    pub(crate) fn incarnation(&self) -> &str {
+        &self.incarnation
     }
 
     /// Cuts all connections and refuses new ones, or takes them again. For tests of what happens

@@ -6,8 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
-
 /// What to do with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -148,43 +146,39 @@ impl Positions {
         self.all().map(|(p, part)| (p, part.next)).collect()
     }
 
-    /// A barrier follows what was read so far: the state of the epoch.
-    pub fn begin(&mut self, epoch: u64, topic: &str) -> Vec<u8> {
+    /// A barrier follows what was read so far. Where everything goes on, and what of it is assigned.
+    pub fn begin(&mut self, epoch: u64) -> (BTreeMap<i32, i64>, BTreeMap<i32, i64>) {
         for part in self.parts.iter_mut().flatten() {
             if part.leave == Leave::Asked {
                 part.leave = Leave::Covered(epoch);
             }
         }
         let now = self.assigned();
-        let next: serde_json::Map<String, Value> = self
-            .restored
-            .iter()
-            .map(|(p, n)| (*p, *n))
-            .chain(now.iter().copied())
-            .map(|(p, n)| (p.to_string(), n.into()))
-            .collect();
+        let assigned: BTreeMap<i32, i64> = now.iter().copied().collect();
+        let mut all = self.restored.clone();
+        all.extend(&assigned);
         self.epochs.insert(epoch, now);
-        json!({ "topic": topic, "next": next })
-            .to_string()
-            .into_bytes()
+        (all, assigned)
     }
 
-    /// Reads the state of an epoch. False: it is of another topic or no state at all.
-    pub fn restore(&mut self, state: &[u8], topic: &str) -> bool {
-        let Ok(state) = serde_json::from_slice::<Value>(state) else {
-            return false;
-        };
-        let Some(next) = state["next"]
-            .as_object()
-            .filter(|_| state["topic"] == topic)
-        else {
-            return false;
-        };
-        self.restored = next
-            .iter()
-            .filter_map(|(p, n)| Some((p.parse().ok()?, n.as_i64()?)))
-            .collect();
-        true
+    /// An epoch left these positions.
+    pub fn restore(&mut self, next: BTreeMap<i32, i64>) {
+        self.restored = next;
+    }
+
+    /// What an epoch left is of a cluster that is gone.
+    pub fn forget_restored(&mut self) {
+        self.restored.clear();
+    }
+
+    /// Whether this epoch began here and is not over.
+    pub fn knows(&self, epoch: u64) -> bool {
+        self.epochs.contains_key(&epoch)
+    }
+
+    /// Whether any of these is assigned.
+    pub fn any_assigned(&self, partitions: &[i32]) -> bool {
+        self.all().any(|(p, _)| partitions.contains(&p))
     }
 
     /// Whether everything that an epoch covers is still assigned.
@@ -271,12 +265,12 @@ mod tests {
     fn commits_are_assigned_only_and_never_backwards() {
         let mut p = reading(5);
         p.advance(2, 5);
-        p.begin(1, "t");
+        p.begin(1);
         p.advance(2, 6);
         assert_eq!(p.to_commit(1), [(2, 6)]);
         p.committed(2, 6);
         assert_eq!(p.to_commit(1), []);
-        p.begin(2, "t");
+        p.begin(2);
         p.end(1);
         assert!(p.stands(2));
         p.forget(&[2]);
@@ -290,15 +284,15 @@ mod tests {
     fn a_revoked_partition_waits_for_an_epoch_after_its_last_record() {
         let mut p = reading(0);
         p.advance(2, 0);
-        p.begin(1, "t");
+        p.begin(1);
         p.advance(2, 1);
         assert_eq!(p.leave(&[2, 3]), [2]);
         assert_eq!(p.advance(2, 2), Step::Skip);
         assert!(!p.may_release(&[2], 1));
-        p.begin(2, "t");
+        p.begin(2);
         p.abort(2);
         assert!(!p.may_release(&[2], 2));
-        p.begin(3, "t");
+        p.begin(3);
         assert_eq!(p.to_commit(3), [(2, 2)]);
         assert!(!p.may_release(&[2], 1) && p.may_release(&[2], 3));
     }
@@ -307,13 +301,14 @@ mod tests {
     fn a_state_comes_back_and_outlives_epochs_without_assignment() {
         let mut p = reading(0);
         p.advance(2, 41);
-        let state = p.begin(7, "t");
+        let (all, assigned) = p.begin(7);
+        assert_eq!((&all, &assigned), (&[(2, 42)].into(), &[(2, 42)].into()));
         let mut q = Positions::default();
-        assert!(q.restore(&state, "t"));
-        let state = q.begin(8, "t");
-        let mut r = Positions::default();
-        assert!(!r.restore(&state, "another") && !r.restore(b"{", "t"));
-        assert!(r.restore(&state, "t"));
-        assert_eq!(r.restored(2), Some(42));
+        q.restore(all);
+        let (all, assigned) = q.begin(8);
+        assert_eq!((all, assigned), ([(2, 42)].into(), BTreeMap::new()));
+        assert_eq!(q.restored(2), Some(42));
+        q.forget_restored();
+        assert_eq!(q.restored(2), None);
     }
 }

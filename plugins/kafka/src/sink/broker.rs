@@ -36,12 +36,19 @@ pub(super) fn questions(wanted: &Wanted) -> Result<Questions, StageError> {
 
 impl KafkaSink {
     pub(super) fn connect(&mut self) -> Result<(), StageError> {
-        let config = connect::producer(
+        let mut config = connect::producer(
             &self.options,
             &self.address,
             self.ctx.stage(),
             self.max_message,
         )?;
+        if let Some(transactions) = &self.transactions {
+            config.set("transactional.id", &transactions.name);
+            // A transaction ends in any case; librdkafka then gives a record as long as that.
+            if self.options.properties.get("message.timeout.ms").is_none() {
+                config.remove("message.timeout.ms");
+            }
+        }
         let context = ProducerEvents {
             events: self.events.clone(),
             reports: self.window.reports.clone(),

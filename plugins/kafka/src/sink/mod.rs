@@ -2,6 +2,7 @@
 
 mod broker;
 mod repeat;
+mod transaction;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,6 +16,7 @@ use rdkafka::{
 use self::{
     broker::{Questions, questions},
     repeat::refusal,
+    transaction::Transactions,
 };
 use crate::{
     config::{KeyFrom, SinkOptions},
@@ -58,6 +60,8 @@ pub struct KafkaSink {
     said: Option<RDKafkaErrorCode>,
     /// Marks of the epochs that have begun.
     marks: HashMap<u64, usize>,
+    /// For `exactly_once`.
+    transactions: Option<Transactions>,
 }
 
 impl Sink for KafkaSink {
@@ -116,10 +120,28 @@ impl Sink for KafkaSink {
             again_at_ns: 0,
             said: None,
             marks: HashMap::new(),
+            transactions: None,
         };
+        if sink.options.exactly_once {
+            sink.transactions = Some(Transactions::new(&sink)?);
+        }
         sink.connect()?;
         sink.find_topic(&wanted)?;
         Ok(sink)
+    }
+
+    fn recover(&mut self, epochs: &[u64]) -> Result<Recover, StageError> {
+        if self.transactions.is_none() {
+            return Ok(Recover::NotMine);
+        }
+        self.true_epoch(epochs)
+    }
+
+    fn restore(&mut self, epoch: u64, _state: Option<&[u8]>) -> Result<(), StageError> {
+        if self.transactions.is_none() {
+            return Ok(());
+        }
+        self.set_truth(epoch)
     }
 
     fn write(
@@ -135,6 +157,11 @@ impl Sink for KafkaSink {
         let Some(producer) = self.producer.clone() else {
             return Ok(0);
         };
+        if let Some(transactions) = &mut self.transactions
+            && !transactions.admits(&producer)?
+        {
+            return Ok(0);
+        }
         let mut taken = 0;
         for index in from..input.batch.len() {
             let record = input.batch.record(index);
@@ -149,6 +176,7 @@ impl Sink for KafkaSink {
                     self.verdicts.insert(number, code);
                     self.window.reports.set(number, Fate::Refused);
                 }
+                Err(code) if self.transactions.is_some() => return Err(self.failed(code)),
                 // Taken all the same: it is sent again when the trouble is over.
                 Err(code) => {
                     self.trouble(code);
@@ -182,6 +210,18 @@ impl Sink for KafkaSink {
         Ok(())
     }
 
+    fn checkpoint_with(
+        &mut self,
+        epoch: u64,
+        upstream: &[Upstream],
+        last: bool,
+    ) -> Result<(), StageError> {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.barrier(epoch, upstream)?;
+        }
+        self.checkpoint(epoch, last)
+    }
+
     fn checkpoint_poll(
         &mut self,
         epoch: u64,
@@ -196,17 +236,36 @@ impl Sink for KafkaSink {
         if !self.window.reached(mark) {
             return Ok(Checkpoint::Pending);
         }
+        if let (Some(transactions), Some(producer)) = (&mut self.transactions, &self.producer)
+            && !transactions.sealed(epoch, producer)?
+        {
+            return Ok(Checkpoint::Pending);
+        }
         self.marks.retain(|e, _| *e > epoch);
         Ok(Checkpoint::Ready(Vec::new()))
     }
 
+    fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
+        match &mut self.transactions {
+            Some(transactions) => transactions.commit(epoch),
+            None => Ok(Commit::Done),
+        }
+    }
+
     fn abort(&mut self, epoch: u64) -> Result<(), StageError> {
         self.marks.remove(&epoch);
+        if let Some(transactions) = &mut self.transactions {
+            transactions.abort(epoch);
+        }
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), StageError> {
         self.events.close();
+        if let (Some(transactions), Some(producer)) = (&mut self.transactions, &self.producer) {
+            transactions.close(producer);
+        }
+        self.transactions = None;
         self.producer = None;
         Ok(())
     }
@@ -228,6 +287,9 @@ impl KafkaSink {
             delivered = true;
         }
         self.listen()?;
+        if self.transactions.is_some() {
+            self.hear_transactions(&producer)?;
+        }
         if let Some(code) = self.window.reports.trouble() {
             if let Some(number) = self.alone {
                 self.verdicts.insert(number, code);
@@ -251,6 +313,27 @@ impl KafkaSink {
             self.verdicts.clear();
         }
         Ok(())
+    }
+
+    /// Nothing is sent again within a transaction: trouble ends it.
+    fn hear_transactions(&mut self, producer: &Client) -> Result<(), StageError> {
+        if let Some(code) = self.window.reports.trouble() {
+            return Err(self.failed(code));
+        }
+        if let Some((code, why)) = producer.client().fatal_error() {
+            return Err(self.failed(format!("{code}: {why}")));
+        }
+        match &mut self.transactions {
+            Some(transactions) => transactions.hear(),
+            None => Ok(()),
+        }
+    }
+
+    fn failed(&mut self, why: impl ToString) -> StageError {
+        match &mut self.transactions {
+            Some(transactions) => transactions.fail(why.to_string()),
+            None => StageError::fatal(why.to_string()),
+        }
     }
 
     fn has_room(&self, record: &Record<'_>) -> bool {

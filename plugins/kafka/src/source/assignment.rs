@@ -7,10 +7,10 @@ use rdkafka::{
 };
 
 use super::{
-    Client, KafkaSource,
-    questions::{Answer, Question, list},
+    Client, KafkaSource, Releasing,
+    questions::{Answer, Question, Resolved, Restored, list},
 };
-use crate::{events::Change, topic::Found};
+use crate::{events::Change, snapshot::differ, topic::Found};
 
 impl KafkaSource {
     pub(super) fn answered(&mut self, consumer: &Client, answer: Answer) -> Result<(), StageError> {
@@ -27,9 +27,13 @@ impl KafkaSource {
             }
             Answer::Topic(Found::Refused(why)) => return Err(StageError::unavailable(why)),
             Answer::Topic(Found::Unknown(_)) => {}
-            Answer::Resolved(found) => {
+            Answer::Resolved(Resolved {
+                partitions,
+                cluster,
+            }) => {
+                self.on_cluster(cluster);
                 // Some may have been revoked in the meantime.
-                let found: Vec<_> = found
+                let found: Vec<_> = partitions
                     .into_iter()
                     .filter(|(p, ..)| self.resolving.contains(p))
                     .collect();
@@ -97,11 +101,14 @@ impl KafkaSource {
                     self.options.topic
                 ));
                 self.resolving.extend(&partitions);
-                let question = partitions
+                let partitions = partitions
                     .iter()
                     .map(|p| (*p, self.positions.restored(*p)))
                     .collect();
-                self.ask(Question::Resolve(question));
+                self.ask(Question::Resolve(Restored {
+                    partitions,
+                    cluster: self.cluster.clone(),
+                }));
                 Ok(())
             }
             Change::Revoke {
@@ -122,26 +129,79 @@ impl KafkaSource {
                 if self.positions.leave(&partitions).is_empty() {
                     return self.unassign(consumer, &partitions);
                 }
-                self.releasing.get_or_insert_default().extend(&partitions);
+                let until_ns = self.ctx.monotonic_ns() + self.release_within_ns;
+                self.releasing
+                    .get_or_insert_with(|| Releasing {
+                        partitions: Vec::new(),
+                        until_ns,
+                    })
+                    .partitions
+                    .extend(&partitions);
                 self.ctx.request_checkpoint();
                 Ok(())
             }
         }
     }
 
-    /// These may be read by someone else already: what was read of them since the last epoch may
-    /// be read twice, and is not committed.
+    /// Revoked partitions wait for an epoch, but not for ever: the group waits for us.
+    pub(super) fn release_in_time(&mut self, consumer: &Client) -> Result<(), StageError> {
+        // On the embedded broker nobody takes what was not released.
+        let Some(releasing) = self.releasing.as_ref().filter(|_| self.member.is_none()) else {
+            return Ok(());
+        };
+        let late = self.ctx.monotonic_ns() >= releasing.until_ns;
+        if !late && !consumer.assignment_lost() {
+            return Ok(());
+        }
+        let partitions = self.releasing.take().unwrap_or_default().partitions;
+        self.lose(consumer, &partitions)
+    }
+
+    /// These may be read by someone else already. What was read of them since the last epoch must
+    /// not become part of the next one: nothing goes on from here but a restart from that epoch.
     pub(super) fn lose(&mut self, consumer: &Client, partitions: &[i32]) -> Result<(), StageError> {
         self.ctx
             .counter("kafka_partitions_lost", partitions.len() as u64);
-        self.ctx.warn(format!(
-            "lost partitions {partitions:?} of `{}`: the group went on without us; records read since the last \
-             checkpoint may be read twice",
-            self.options.topic
-        ));
         self.resolving.retain(|p| !partitions.contains(p));
         self.releasing = None;
+        if self.positions.any_assigned(partitions) {
+            self.lost = Some(format!(
+                "partitions {partitions:?} of `{}` are lost: the group `{}` went on without us; \
+                 reading them again from the last checkpoint",
+                self.options.topic, self.options.group
+            ));
+        }
         self.unassign(consumer, partitions)
+    }
+
+    /// An error once partitions are lost.
+    pub(super) fn undiminished(&self) -> Result<(), StageError> {
+        match &self.lost {
+            Some(why) => Err(StageError::fatal(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// We read from this cluster; what an epoch left of another one is forgotten.
+    fn on_cluster(&mut self, cluster: String) {
+        if cluster.is_empty() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.cluster, cluster);
+        if !differ(&before, &self.cluster) {
+            return;
+        }
+        self.positions.forget_restored();
+        let topic = &self.options.topic;
+        if self.embedded.is_some() {
+            self.ctx.info(format!(
+                "the embedded broker that the stored position in `{topic}` was of is gone: starting anew"
+            ));
+        } else {
+            self.ctx.warn(format!(
+                "the stored position in `{topic}` is of another cluster: going on from the group's offsets"
+            ));
+        }
     }
 
     fn assign(&mut self, consumer: &Client, partitions: Vec<(i32, i64)>) -> Result<(), StageError> {

@@ -44,6 +44,20 @@ pub(super) fn commits(consumer: &Arc<Client>, topic: &str) -> Result<Commits, St
 impl KafkaSource {
     /// One step of committing an epoch.
     pub(super) fn commit_step(&mut self, epoch: u64) -> Result<Commit, StageError> {
+        if let Some(reader) = &self.reader {
+            // Committed already, in the sink's transaction.
+            if self.positions.knows(epoch) && !reader.is_sealed(epoch) {
+                return Err(StageError::config(
+                    "/exactly_once",
+                    "no sink has put the offsets into its transaction: a kafka sink with \
+                     `exactly_once = true` must be the only one behind this source",
+                ));
+            }
+            for (partition, offset) in self.positions.to_commit(epoch) {
+                self.positions.committed(partition, offset);
+            }
+            return self.committed(epoch);
+        }
         if let Some((offsets, result)) = self.commits.as_mut().and_then(Background::answer) {
             self.commit_answered(&offsets, result)?;
         }
@@ -105,9 +119,9 @@ impl KafkaSource {
         if self
             .releasing
             .as_ref()
-            .is_some_and(|p| self.positions.may_release(p, epoch))
+            .is_some_and(|r| self.positions.may_release(&r.partitions, epoch))
         {
-            let partitions = self.releasing.take().unwrap_or_default();
+            let partitions = self.releasing.take().unwrap_or_default().partitions;
             let consumer = self.client()?;
             self.unassign(&consumer, &partitions)?;
         }

@@ -16,6 +16,8 @@ use rdkafka::{
 use super::{KafkaSource, questions::Question};
 use crate::positions::Step;
 
+/// The header that tells a record from all others.
+const ID: &str = "id";
 /// Longest wait for a message before changes of the group are looked at.
 const SLICE_NS: u64 = 20_000_000;
 const MS_NS: u64 = 1_000_000;
@@ -121,7 +123,7 @@ impl KafkaSource {
         let mut has_id = false;
         if let Some(headers) = headers {
             for header in headers.iter() {
-                has_id |= header.key == "id";
+                has_id |= header.key == ID;
                 self.builder.header(header.key, header.value);
             }
         }
@@ -129,7 +131,7 @@ impl KafkaSource {
             self.id.truncate(self.id_prefix);
             // Writing to a String cannot fail.
             let _ = write!(self.id, "{}/{}", message.partition(), message.offset());
-            self.builder.header("id", Some(self.id.as_bytes()));
+            self.builder.header(ID, Some(self.id.as_bytes()));
         }
         true
     }

@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use self::{
     commit::{Commits, commits},
-    questions::{Answer, Question, questions},
+    questions::{Answer, Begin, Question, questions},
 };
 use crate::{
     background::{Background, QUESTION},
@@ -26,11 +26,21 @@ use crate::{
     events::{ConsumerEvents, Events},
     groups::Member,
     positions::Positions,
+    readers::Reader,
+    snapshot::{ReaderAt, Snapshot},
     start::Start,
     topic::{self, Wanted},
 };
 
 pub(crate) type Client = BaseConsumer<ConsumerEvents>;
+
+/// Revoked partitions, to be released after an epoch.
+#[derive(Default)]
+struct Releasing {
+    partitions: Vec<i32>,
+    /// When the group will not wait any longer.
+    until_ns: u64,
+}
 
 /// See [`SourceOptions`].
 pub struct KafkaSource {
@@ -49,8 +59,14 @@ pub struct KafkaSource {
     positions: Positions,
     /// Assigned, but where to begin is not known yet.
     resolving: Vec<i32>,
-    /// Revoked, to be released after an epoch.
-    releasing: Option<Vec<i32>>,
+    releasing: Option<Releasing>,
+    release_within_ns: u64,
+    /// Why nothing goes on but a restart.
+    lost: Option<String>,
+    /// The cluster that the positions are of; empty: not known yet.
+    cluster: String,
+    /// A sink's transaction commits our offsets.
+    reader: Option<Arc<Reader>>,
     /// A question about out-of-range positions is under way.
     ranging: bool,
     /// Messages were thrown away: go back to the positions first.
@@ -80,13 +96,14 @@ impl Source for KafkaSource {
         let cluster = options.cluster();
         let whom = cluster.name().to_owned();
         let events = Events::new(ctx, &whom);
-        let (address, embedded) = match &cluster {
+        let (address, embedded, incarnation) = match &cluster {
             Cluster::Embedded => {
                 let broker = embedded::broker(ctx)?;
                 let topic = broker.topic(ctx, &options.topic, options.partitions)?;
-                (broker.address().to_owned(), Some(topic))
+                let incarnation = broker.incarnation().to_owned();
+                (broker.address().to_owned(), Some(topic), Some(incarnation))
             }
-            Cluster::Remote(brokers) => (brokers.clone(), None),
+            Cluster::Remote(brokers) => (brokers.clone(), None, None),
         };
         let config = connect::consumer(&options, &address, ctx.stage())?;
         let consumer: Client = config
@@ -100,7 +117,11 @@ impl Source for KafkaSource {
             config,
             whom: whom.clone(),
         };
-        let start = Start::parse(&options.start).map_err(|e| StageError::config("/start", e))?;
+        let begin = Begin {
+            start: Start::parse(&options.start).map_err(|e| StageError::config("/start", e))?,
+            group_alone: options.exactly_once,
+            incarnation,
+        };
         let group = &options.group;
         if let Some(topic) = &embedded {
             topic.flow.joined(group);
@@ -110,7 +131,7 @@ impl Source for KafkaSource {
             ctx: ctx.clone(),
             whom,
             commits: Some(commits(&consumer, &options.topic)?),
-            questions: Some(questions(&consumer, &wanted, start, ctx)?),
+            questions: Some(questions(&consumer, &wanted, begin, ctx)?),
             consumer: Some(consumer.clone()),
             ready: embedded.is_some(),
             embedded,
@@ -119,6 +140,10 @@ impl Source for KafkaSource {
             positions: Positions::default(),
             resolving: Vec::new(),
             releasing: None,
+            release_within_ns: connect::release_within(&options).as_nanos() as u64,
+            lost: None,
+            cluster: String::new(),
+            reader: options.exactly_once.then(|| Reader::enter(&consumer)),
             ranging: false,
             rewind: false,
             commit_again_at: None,
@@ -138,10 +163,17 @@ impl Source for KafkaSource {
     }
 
     fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
-        let foreign = |state: &[u8]| !self.positions.restore(state, &self.options.topic);
-        if state.filter(|_| epoch > 0).is_some_and(foreign) {
-            self.ctx
-                .warn("the stored position is of another topic: starting from the group's offsets");
+        let Some(state) = state.filter(|_| epoch > 0) else {
+            return Ok(());
+        };
+        match Snapshot::read(state).filter(|s| s.topic == self.options.topic) {
+            Some(snapshot) => {
+                self.cluster = snapshot.cluster;
+                self.positions.restore(snapshot.next);
+            }
+            None => self
+                .ctx
+                .warn("the stored position is of another topic: starting from the group's offsets"),
         }
         Ok(())
     }
@@ -153,6 +185,7 @@ impl Source for KafkaSource {
         out: &mut Out<'_, '_>,
     ) -> Result<Poll, StageError> {
         self.listen()?;
+        self.undiminished()?;
         if self.at_end() {
             return Ok(Poll::Finished);
         }
@@ -178,15 +211,30 @@ impl Source for KafkaSource {
     }
 
     fn checkpoint(&mut self, epoch: u64, _last: bool) -> Result<Vec<u8>, StageError> {
-        Ok(self.positions.begin(epoch, &self.options.topic))
+        self.undiminished()?;
+        let (next, assigned) = self.positions.begin(epoch);
+        let reader = self.reader.as_ref().map(|reader| ReaderAt {
+            id: reader.id().to_owned(),
+            next: assigned,
+        });
+        Ok(Snapshot {
+            cluster: self.cluster.clone(),
+            topic: self.options.topic.clone(),
+            next,
+            reader,
+        }
+        .to_bytes())
     }
 
     fn checkpoint_poll(&mut self, epoch: u64) -> Result<(), StageError> {
-        if self.positions.stands(epoch) {
+        self.undiminished()?;
+        // A loss may not have been heard of yet: its news waits for the next poll.
+        let lost = self.member.is_none() && self.client()?.assignment_lost();
+        if self.positions.stands(epoch) && !lost {
             return Ok(());
         }
-        Err(StageError::transient(format!(
-            "partitions of `{}` were lost meanwhile",
+        Err(StageError::fatal(format!(
+            "partitions of `{}` that epoch {epoch} covers are not ours any more",
             self.options.topic
         )))
     }
@@ -205,6 +253,7 @@ impl Source for KafkaSource {
         self.questions = None;
         self.commits = None;
         self.consumer = None;
+        self.reader = None;
         self.member = None;
         if let Some(topic) = self.embedded.take() {
             topic.flow.left(&self.options.group);
@@ -281,10 +330,7 @@ impl KafkaSource {
         while let Some(change) = self.events.next_change() {
             self.changed(&consumer, change)?;
         }
-        if self.releasing.is_some() && self.member.is_none() && consumer.assignment_lost() {
-            let lost = self.releasing.take().unwrap_or_default();
-            self.lose(&consumer, &lost)?;
-        }
+        self.release_in_time(&consumer)?;
         let waiting = self.questions.as_ref().map_or(0, Background::waiting);
         if self.embedded.is_none() && (self.events.is_down() || !self.ready) && waiting == 0 {
             self.ask(Question::Topic);

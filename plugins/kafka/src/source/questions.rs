@@ -9,16 +9,26 @@ use rdkafka::{Offset, TopicPartitionList, consumer::Consumer};
 use super::Client;
 use crate::{
     background::{Background, QUESTION},
+    snapshot::differ,
     start::Start,
     topic::{Found, Patience, Wanted},
 };
+
+/// How to find out where a partition begins.
+pub(super) struct Begin {
+    pub start: Start,
+    /// The group's offset counts, whatever an epoch says.
+    pub group_alone: bool,
+    /// Which embedded broker it is.
+    pub incarnation: Option<String>,
+}
 
 /// A question to the brokers.
 pub(super) enum Question {
     /// Is the topic there?
     Topic,
     /// Where do these begin? With the positions that an epoch left.
-    Resolve(Vec<(i32, Option<i64>)>),
+    Resolve(Restored),
     /// What is there of these?
     Range(Vec<i32>),
     /// Where do these end?
@@ -27,18 +37,30 @@ pub(super) enum Question {
 
 pub(super) enum Answer {
     Topic(Found),
-    /// Partition, where to begin, what the group has committed.
-    Resolved(Vec<(i32, i64, Option<i64>)>),
+    Resolved(Resolved),
     /// Partition, first offset, end.
     Range(Vec<(i32, i64, i64)>),
     Ends(BTreeMap<i32, i64>),
+}
+
+/// Partitions with the positions that an epoch left, and of which cluster those are.
+pub(super) struct Restored {
+    pub partitions: Vec<(i32, Option<i64>)>,
+    pub cluster: String,
+}
+
+pub(super) struct Resolved {
+    /// Partition, where to begin, what the group has committed.
+    pub partitions: Vec<(i32, i64, Option<i64>)>,
+    /// The cluster that we read from; empty: it does not say.
+    pub cluster: String,
 }
 
 /// A thread that asks the brokers.
 pub(super) fn questions(
     consumer: &Arc<Client>,
     wanted: &Wanted,
-    start: Start,
+    begin: Begin,
     ctx: &Context,
 ) -> Result<Background<Question, Answer>, StageError> {
     let (consumer, wanted, ctx) = (consumer.clone(), wanted.clone(), ctx.clone());
@@ -47,8 +69,8 @@ pub(super) fn questions(
         Question::Topic => patience
             .settled(wanted.ensure(consumer.client(), QUESTION))
             .map(Answer::Topic),
-        Question::Resolve(partitions) => {
-            resolve(&consumer, &wanted.topic, partitions, start, &ctx).map(Answer::Resolved)
+        Question::Resolve(restored) => {
+            resolve(&consumer, &wanted.topic, restored, &begin, &ctx).map(Answer::Resolved)
         }
         Question::Range(partitions) => {
             let low = offsets(&consumer, &wanted.topic, partitions, Offset::Beginning)?;
@@ -100,14 +122,16 @@ fn offsets(
     Some(found)
 }
 
-/// Where each partition begins: the further of epoch and group, else `start`.
+/// Where each partition begins: the further of epoch and group, else `start`. Where a transaction
+/// moves the group's offsets the group alone says it, once it says anything.
 fn resolve(
     consumer: &Client,
     topic: &str,
-    partitions: &[(i32, Option<i64>)],
-    start: Start,
+    restored: &Restored,
+    begin: &Begin,
     ctx: &Context,
-) -> Option<Vec<(i32, i64, Option<i64>)>> {
+) -> Option<Resolved> {
+    let partitions = &restored.partitions;
     let question = list(topic, partitions.iter().map(|(p, _)| (*p, Offset::Invalid)));
     let answer = consumer.committed_offsets(question, QUESTION).ok()?;
     let mut committed = BTreeMap::new();
@@ -117,13 +141,30 @@ fn resolve(
             committed.insert(element.partition(), offset);
         }
     }
-    let known = |p: i32, restored: Option<i64>| restored.max(committed.get(&p).copied());
+    // The question before was answered, so the cluster's name has come along.
+    let cluster = match &begin.incarnation {
+        Some(incarnation) => incarnation.clone(),
+        None => consumer
+            .client()
+            .fetch_cluster_id(QUESTION)
+            .unwrap_or_default(),
+    };
+    let foreign = differ(&restored.cluster, &cluster);
+    let known = |p: i32, restored: Option<i64>| {
+        let group = committed.get(&p).copied();
+        let restored = restored.filter(|_| !foreign);
+        if begin.group_alone {
+            group.or(restored)
+        } else {
+            restored.max(group)
+        }
+    };
     let fresh: Vec<i32> = partitions
         .iter()
         .filter(|(p, r)| known(*p, *r).is_none())
         .map(|(p, _)| *p)
         .collect();
-    let mut begin = match start {
+    let mut first = match begin.start {
         Start::Earliest => offsets(consumer, topic, &fresh, Offset::Beginning)?,
         Start::Latest => offsets(consumer, topic, &fresh, Offset::End)?,
         Start::Timestamp(ms) => offsets(consumer, topic, &fresh, Offset::Offset(ms))?,
@@ -145,13 +186,17 @@ fn resolve(
     };
     let missing: Vec<i32> = fresh
         .iter()
-        .filter(|p| !begin.contains_key(p))
+        .filter(|p| !first.contains_key(p))
         .copied()
         .collect();
-    begin.extend(offsets(consumer, topic, &missing, Offset::End)?);
+    first.extend(offsets(consumer, topic, &missing, Offset::End)?);
     let start_of = |(p, restored): &(i32, Option<i64>)| {
-        let next = known(*p, *restored).or_else(|| begin.get(p).copied())?;
+        let next = known(*p, *restored).or_else(|| first.get(p).copied())?;
         Some((*p, next, committed.get(p).copied()))
     };
-    partitions.iter().map(start_of).collect()
+    let partitions = partitions.iter().map(start_of).collect::<Option<_>>()?;
+    Some(Resolved {
+        partitions,
+        cluster,
+    })
 }

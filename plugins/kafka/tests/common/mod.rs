@@ -1,7 +1,12 @@
 //! What the tests share: which clusters to run against, and stages driven call by call.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+pub mod region;
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use plugin_api::{
     Batch, BatchBuilder, ContentType,
@@ -9,6 +14,11 @@ use plugin_api::{
     testing::{Harness, Outcome, TestHost},
 };
 use plugin_kafka::ThisPlugin;
+use rdkafka::{
+    ClientConfig, Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+};
 pub use serde_json::{Value, json};
 
 pub type Stage = Harness<ThisPlugin>;
@@ -22,13 +32,65 @@ pub fn clusters() -> Vec<String> {
 
 /// The cluster at `KAFKA_BROKERS`; says so when there is none.
 pub fn real() -> Option<String> {
-    let brokers = std::env::var("KAFKA_BROKERS")
-        .ok()
-        .filter(|b| !b.is_empty() && b != "embedded");
-    if brokers.is_none() {
-        println!("skipped: KAFKA_BROKERS names no cluster");
+    variable("KAFKA_BROKERS").filter(|b| b != "embedded")
+}
+
+/// What tells where a broker is; says so when it does not. Where everything is to be there, that
+/// is a failure.
+pub fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok().filter(|v| !v.is_empty());
+    if value.is_none() {
+        let ci = std::env::var("CI").is_ok_and(|v| v == "true");
+        assert!(!ci, "{name} is not set: these tests need a broker in CI");
+        println!("skipped: {name} is not set");
     }
-    brokers
+    value
+}
+
+/// The values of a topic, as a reader finds them who sees only what is committed.
+pub fn committed(brokers: &str, topic: &str) -> Vec<String> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "nobody")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_committed")
+        .create()
+        .unwrap();
+    let metadata = consumer
+        .fetch_metadata(Some(topic), Duration::from_secs(10))
+        .unwrap();
+    let partitions = metadata.topics()[0].partitions().len();
+    let mut all = TopicPartitionList::new();
+    for p in 0..partitions {
+        let p = i32::try_from(p).unwrap();
+        all.add_partition_offset(topic, p, Offset::Beginning)
+            .unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let (mut values, mut ended) = (Vec::new(), 0);
+    while ended < partitions {
+        match consumer.poll(Duration::from_secs(10)) {
+            Some(Ok(message)) => {
+                values.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    values
+}
+
+/// What is not there exactly once, with how often it is.
+pub fn wrong_counts(values: &[String], expected: u32) -> Vec<(u32, usize)> {
+    let mut counts = vec![0; expected as usize];
+    for value in values {
+        counts[value.parse::<usize>().unwrap()] += 1;
+    }
+    (0..expected)
+        .zip(counts)
+        .filter(|(_, count)| *count != 1)
+        .collect()
 }
 
 /// A topic of its own for each use, also across runs against the same cluster.
