@@ -92,6 +92,7 @@ fn stage(kind: StageKind, plugin: &str, name: &str, options: Value, from: &[usiz
         buffer: Buffer::default(),
         on_error: OnError::DeadLetter,
         on_crash: OnCrash::Restart,
+        isolate: None,
         state_version: 1,
         reads: vec![],
         writes: vec![],
