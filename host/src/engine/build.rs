@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     checkpoint::dead_letters::DeadLetters,
+    isolate,
     plan::{HostPlan, Plan, Registry},
 };
 
@@ -60,7 +61,9 @@ pub fn host(
                 batch,
             };
             let recipe = Recipe {
-                planner: entry.planner.clone(),
+                planner: stage
+                    .isolate
+                    .map_or_else(|| entry.planner.clone(), |i| isolate::planner(entry, i)),
                 kind: stage.kind,
                 plugin: stage.plugin.clone(),
                 options: stage.options.0.clone(),
