@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod diag;
 pub mod engine;
+pub mod isolate;
 pub mod loader;
 pub mod plan;
 pub mod wire;

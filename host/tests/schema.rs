@@ -28,6 +28,7 @@ with = { track = ["x"], credentials = { consumer_key = "env:A", consumer_secret 
 plugin = "kafka"
 inputs = ["tweets"]
 buffer.max_bytes = "1 MiB"
+isolate = { memory = "512 MiB" }
 with = { brokers = "b:9092", topic = "t", compression = "gzip", batch_bytes = 5 }
 "#;
 
@@ -44,6 +45,8 @@ fn a_good_file_passes_and_each_mistake_does_not() {
         ("plugin = \"kafka\"", "plugin = \"kafkaesque\""),
         ("consumer_key = \"env:A\"", "consumer_key = \"literal\""),
         ("limit = 5", "limits = 5"),
+        ("{ memory = ", "{ memmory = "),
+        ("{ memory = \"512 MiB\" }", "\"yes\""),
         ("track = [\"x\"]", "trak = [\"x\"]"),
         ("topic = \"t\", ", ""),
         ("inputs = [\"tweets\"]", "inputs = []"),

@@ -87,6 +87,8 @@ impl std::fmt::Display for ContentType {
     }
 }
 
+/// The meeting place of stages that read standard input.
+pub const STDIN: &str = "stdio://stdin";
 /// The meeting place of stages that write records to standard output.
 pub const STDOUT: &str = "stdio://stdout";
 

@@ -10,42 +10,101 @@ use crate::{
     stage::{Checkpoint, Commit, Drain, Input, Poll, Progress, Recover},
 };
 
-/// The calls of a stage in plain Rust; the union of the three traits.
+/// The calls of a stage in plain Rust: the union of [`Source`], [`Processor`] and [`Sink`], which
+/// say what each means. For hosts that put something between themselves and a stage; an author
+/// implements one of the three.
 pub trait Verbs: Send {
+    /// Options and input types, as JSON, to a plan as JSON. Pure; remembered for `open`.
+    ///
+    /// # Errors
+    /// What is wrong with the options or the inputs.
     fn plan(&mut self, options: &[u8], inputs: &[u8]) -> Result<Vec<u8>, StageError>;
+    /// Starts what was planned; `start` is a [`Start`] as JSON.
+    ///
+    /// # Errors
+    /// Trouble of any kind, as for every call below.
     fn open(&mut self, host: HostServices, start: &[u8]) -> Result<(), StageError>;
+    /// Goes to the state of an epoch; 0 and `None`: the beginning.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn restore(&mut self, epoch: u64, version: u32, state: Option<&[u8]>)
     -> Result<(), StageError>;
+    /// The barrier passes; a source answers with its state at once. `upstream`: what the sources
+    /// behind it answered, as the host carries it.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn checkpoint(
         &mut self,
         epoch: u64,
         upstream: &[u8],
         last: bool,
     ) -> Result<Option<Vec<u8>>, StageError>;
+    /// The state as of the barrier, when it is ready.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn checkpoint_poll(
         &mut self,
         epoch: u64,
         out: &mut OutHandle<'_>,
     ) -> Result<Checkpoint, StageError>;
+    /// The epoch is true. Idempotent.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn commit(&mut self, epoch: u64) -> Result<Commit, StageError>;
+    /// The epoch will not be.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn abort(&mut self, epoch: u64) -> Result<(), StageError>;
+    /// The last call before drop.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn close(&mut self) -> Result<(), StageError>;
 
+    /// Sinks: which of these epochs is true.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn recover(&mut self, _: &[u64]) -> Result<Recover, StageError> {
         Ok(Recover::NotMine)
     }
+    /// Sources: at most so many records, back by the deadline on the monotonic clock.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn poll(&mut self, _: usize, _: u64, _: &mut OutHandle<'_>) -> Result<Poll, StageError> {
         Err(no_such_call("poll"))
     }
+    /// Sources: what to do when the run ends.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn drain(&mut self) -> Result<Drain, StageError> {
         Err(no_such_call("drain"))
     }
+    /// Processors: use a batch.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn process(&mut self, _: Input<'_>, _: &mut OutHandle<'_>) -> Result<Progress, StageError> {
         Err(no_such_call("process"))
     }
+    /// Processors: go on after `More`.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn resume(&mut self, _: &mut OutHandle<'_>) -> Result<Progress, StageError> {
         Err(no_such_call("resume"))
     }
+    /// Sinks: take records from an index on; how many were taken.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn write(
         &mut self,
         _: Input<'_>,
@@ -54,9 +113,17 @@ pub trait Verbs: Send {
     ) -> Result<usize, StageError> {
         Err(no_such_call("write"))
     }
+    /// An input has ended.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn end(&mut self, _: u32, _: &mut OutHandle<'_>) -> Result<(), StageError> {
         Ok(())
     }
+    /// Timers, by the monotonic clock; when next.
+    ///
+    /// # Errors
+    /// Trouble of any kind.
     fn tick(&mut self, _: u64, _: &mut OutHandle<'_>) -> Result<Option<u64>, StageError> {
         Ok(None)
     }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{ConfigSource, Pin};
+use crate::diag::{Diagnostic, EXIT_OK, EXIT_USAGE, Report};
+use crate::isolate;
 use crate::plan::{PluginEntry, Refused, Registry};
 
 /// Runs stages that plugins bring, wired by a hosts.toml.
@@ -50,6 +52,9 @@ pub enum Command {
     Schema(PluginArgs),
     /// Runs the hosts.toml that is built in: everything on embedded parts, with a live page.
     Demo(DemoArgs),
+    /// Serves one stage to the host that started this process.
+    #[command(name = crate::isolate::COMMAND, hide = true)]
+    Isolated(IsolatedArgs),
 }
 
 /// Arguments of `run`.
@@ -168,6 +173,13 @@ pub struct DemoArgs {
     pub options: RunOptions,
 }
 
+/// Arguments of the process of an isolated stage.
+#[derive(Debug, Args)]
+pub struct IsolatedArgs {
+    /// What it runs, for those who look at the list of processes; the rest comes over its socket.
+    pub what: Vec<String>,
+}
+
 /// What the commands need of the loader.
 pub trait Plugins {
     /// Finds plugins: the bundled ones, then those in `dirs`; pinned ones must match their pins.
@@ -192,6 +204,18 @@ pub fn dispatch(cli: Cli, plugins: &dyn Plugins, run: &Run<'_>) -> u8 {
         Some(Command::Inspect(args)) => inspect::inspect(&args, plugins),
         Some(Command::Schema(args)) => schema::schema(&args, plugins),
         Some(Command::Demo(args)) => demo::demo(&args, run),
+        Some(Command::Isolated(_)) => isolated(),
+    }
+}
+
+fn isolated() -> u8 {
+    match isolate::serve() {
+        Ok(()) => EXIT_OK,
+        Err(e) => {
+            let message = format!("this command is for the host's own use: {e}");
+            output::show(&Report::of(Diagnostic::error(message).exit(EXIT_USAGE)));
+            EXIT_USAGE
+        }
     }
 }
 

@@ -108,6 +108,8 @@ pub struct StageConfig {
     pub on_error: OnError,
     /// What becomes of the stage after a crash.
     pub on_crash: OnCrash,
+    /// Whether it runs in a process of its own.
+    pub isolate: Option<Spanned<Isolate>>,
     /// The plugin's own options.
     pub with: Table,
     /// Where `with` stands, if it does.
@@ -193,6 +195,13 @@ pub enum OnError {
     Drop,
     /// The host stops.
     Stop,
+}
+
+/// How a stage runs in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Isolate {
+    /// Most bytes of memory that the process may map.
+    pub memory: Option<u64>,
 }
 
 /// What becomes of a stage that crashed.

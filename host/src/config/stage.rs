@@ -2,14 +2,14 @@
 
 use super::keys;
 use super::model::{
-    Buffer, BufferKind, InputRef, OnCrash, OnError, Ordering, Spanned, StageConfig, StageKind,
-    WhenFull,
+    Buffer, BufferKind, InputRef, Isolate, OnCrash, OnError, Ordering, Spanned, StageConfig,
+    StageKind, WhenFull,
 };
-use super::value::{Entry, Table};
+use super::value::{Entry, Kind, Table};
 use crate::diag::{Diagnostic, Report, Span};
 
 /// Keys that every stage may have.
-const COMMON: [&str; 4] = ["plugin", "on_error", "on_crash", "with"];
+const COMMON: [&str; 5] = ["plugin", "on_error", "on_crash", "isolate", "with"];
 /// Keys of stages with inputs.
 const FED: [&str; 4] = ["inputs", "workers", "ordering", "buffer"];
 
@@ -85,6 +85,9 @@ pub(super) fn read(entry: &Entry, kind: StageKind, report: &mut Report) -> Optio
                 keys::choice(e, &choices, report)
             })
             .unwrap_or_default(),
+        isolate: table
+            .get("isolate")
+            .and_then(|e| isolate(e, &place, report)),
         with: with
             .and_then(|e| keys::table(e, report))
             .cloned()
@@ -220,6 +223,27 @@ fn workers(table: &Table, kind: StageKind, report: &mut Report) -> (u32, Orderin
         );
     }
     (workers, ordering.unwrap_or_default())
+}
+
+fn isolate(entry: &Entry, place: &str, report: &mut Report) -> Option<Spanned<Isolate>> {
+    let memory = match &entry.value.kind {
+        Kind::Boolean(false) => return None,
+        Kind::Boolean(true) => None,
+        Kind::Table(table) => {
+            let place = format!("`isolate` of {place}");
+            keys::unknown(table, &["memory"], &place, report, |_| None);
+            table.get("memory").and_then(|e| keys::size(e, report))
+        }
+        _ => {
+            let wanted = "`true`, `false` or a table like { memory = \"512 MiB\" }";
+            keys::wrong_type(&entry.key, wanted, &entry.value, report);
+            return None;
+        }
+    };
+    Some(Spanned {
+        value: Isolate { memory },
+        span: entry.value.span,
+    })
 }
 
 /// Bytes that a disk buffer holds where the file does not say.

@@ -19,6 +19,7 @@ use crate::{
         dead_letters::DeadLetters,
         shape::{self, Shape, StageShape},
     },
+    isolate,
     plan::{HostPlan, Registry, StagePlan},
 };
 
@@ -82,7 +83,9 @@ pub fn host(
                 batch: BatchLimits::default(),
             };
             let recipe = Recipe {
-                planner: entry.planner.clone(),
+                planner: stage
+                    .isolate
+                    .map_or_else(|| entry.planner.clone(), |i| isolate::planner(entry, i)),
                 kind: stage.kind,
                 plugin: stage.plugin.clone(),
                 options: stage.options.0.clone(),

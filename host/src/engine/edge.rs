@@ -24,8 +24,9 @@ use crate::{
     config::{Buffer, WhenFull},
 };
 
-/// What the sources behind a barrier answered, by their [names](crate::checkpoint::shape).
-pub type Upstream = Arc<BTreeMap<String, Vec<u8>>>;
+/// What the sources behind a barrier answered, by the [names](crate::checkpoint::shape) of their
+/// instances.
+pub type Upstream = Arc<BTreeMap<String, plugin_api::Upstream>>;
 
 /// What travels along an edge.
 #[derive(Debug, Clone)]
@@ -396,7 +397,9 @@ mod tests {
     }
 
     fn bounds(max_records: u64, when_full: WhenFull) -> Buffer {
+            kind: Default::default(),
         Buffer {
+            kind: Default::default(),
             max_bytes: u64::MAX,
             max_records,
             when_full,

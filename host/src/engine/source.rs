@@ -227,7 +227,11 @@ impl Instance {
         } else {
             self.inherited().map_or_else(Vec::new, |s| s.state.clone())
         };
-        let upstream = BTreeMap::from([(self.print.name.clone(), state.clone())]);
+        let own = plugin_api::Upstream {
+            stage: self.shared.name.clone(),
+            state: state.clone(),
+        };
+        let upstream = BTreeMap::from([(self.print.name.clone(), own)]);
         l.last_sent = barrier.last;
         self.out.barrier(barrier, &Arc::new(upstream), 0);
         let tally = self.out.tally();

@@ -97,6 +97,21 @@ pub fn load_file(file: &Path) -> Result<PluginEntry, Refusal> {
     load(file, false, &Search::default())?.ok_or_else(|| Refusal::new("it is no plugin"))
 }
 
+/// Opens a file that was vetted before, by another process perhaps.
+///
+/// # Errors
+/// Why it is refused; also when it is not the same file any more.
+pub fn load_same(file: &Path, sha256: &str) -> Result<PluginEntry, Refusal> {
+    let copy = vet::private_copy(file)?;
+    if copy.sha256 != sha256 {
+        return Err(
+            Refusal::new("it is not the file any more that the host read at its start")
+                .hint("start the host again to use the new file"),
+        );
+    }
+    entry(file, false, copy)
+}
+
 /// Shared objects of a folder, sorted by name.
 fn candidates(dir: &Path, bundled: bool, refused: &mut Vec<Refused>) -> Vec<PathBuf> {
     let entries = match std::fs::read_dir(dir) {
@@ -150,9 +165,14 @@ fn load(file: &Path, bundled: bool, search: &Search) -> Result<Option<PluginEntr
         ))
         .hint("if you built or installed it anew yourself, update the pin"));
     }
+    entry(file, bundled, copy).map(Some)
+}
+
+/// Opens a copy that was vetted.
+fn entry(file: &Path, bundled: bool, copy: vet::Copy) -> Result<PluginEntry, Refusal> {
     let (opened, manifest) = open::open(&copy.path)?;
-    agree(&tag, &manifest)?;
-    Ok(Some(PluginEntry {
+    agree(&copy.tag()?, &manifest)?;
+    Ok(PluginEntry {
         name: manifest.name,
         version: manifest.version,
         license: manifest.license,
@@ -162,7 +182,7 @@ fn load(file: &Path, bundled: bool, search: &Search) -> Result<Option<PluginEntr
         bundled,
         stages: manifest.stages,
         planner: Arc::new(opened),
-    }))
+    })
 }
 
 fn stage_name(tagged: &str) -> &str {

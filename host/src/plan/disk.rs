@@ -82,6 +82,7 @@ fn ends(
         on_error: OnError::DeadLetter,
         on_crash: OnCrash::Restart,
         state_version: 1,
+        isolate: None,
         live: false,
         reads: Vec::new(),
         writes: Vec::new(),

@@ -3,6 +3,7 @@
 use plugin_api::manifest::StageManifest;
 use plugin_api::{Code, ContentType, StageError};
 
+use super::meeting;
 use super::options::{self, Context, Resolved};
 use super::registry::Registry;
 use super::{EdgePlan, HostPlan, Options, StagePlan};
@@ -85,6 +86,14 @@ impl Planning<'_> {
                     for warning in &planned.warnings {
                         report.push(Diagnostic::warning(warning.as_str()).at(plugin.span));
                     }
+                    if let Some(isolate) = &stage.isolate {
+                        let places = planned.reads.iter().chain(&planned.writes);
+                        for place in places {
+                            if let Some(error) = meeting::alone(stage, isolate.span, place) {
+                                report.push(error);
+                            }
+                        }
+                    }
                     draft.places.push(Places {
                         plugin: plugin.span,
                         defaulted: resolved.defaulted,
@@ -105,6 +114,7 @@ impl Planning<'_> {
                         buffer: stage.buffer,
                         on_error: stage.on_error,
                         on_crash: stage.on_crash,
+                        isolate: stage.isolate.as_ref().map(|i| i.value),
                         state_version: manifest.state_version,
                         live: planned.live,
                         reads: planned.reads,

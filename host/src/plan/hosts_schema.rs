@@ -157,6 +157,20 @@ fn stage_schema(kind: StageKind, stages: &[&StageManifest]) -> Json {
             "default": "restart",
             "description": "What becomes of the stage after a crash."
         },
+        "isolate": {
+            "oneOf": [
+                {"type": "boolean"},
+                {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "properties": {
+                        "memory": {"type": ["string", "integer"], "description": "Most memory that the process may map, such as 512 MiB."}
+                    }
+                }
+            ],
+            "default": false,
+            "description": "Whether the stage runs in a process of its own, whose end is an error of the stage only."
+        },
         "with": {"type": "object", "description": "Options of the plugin."}
     });
     let mut required = vec!["plugin"];

@@ -1,10 +1,12 @@
 //! Places where stages of one process meet without an edge, such as an embedded broker's topic:
 //! who must drain before whom, and who waits for somebody that is not there.
 
+use plugin_api::content::{STDIN, STDOUT};
+
 use super::host::Draft;
 use super::{HostPlan, StageRef};
-use crate::config::StageKind;
-use crate::diag::{Diagnostic, Report, listed};
+use crate::config::{StageConfig, StageKind};
+use crate::diag::{Diagnostic, Report, Span, listed};
 
 /// Places of this authority live and die with the process; others are outside it.
 const INSIDE: &str = "://embedded/";
@@ -63,6 +65,27 @@ pub(super) fn warn(running: &[Draft], idle: &[Draft], report: &mut Report) {
             }
         }
     }
+}
+
+/// Why a stage that meets others at `place` cannot run in a process of its own.
+pub(super) fn alone(stage: &StageConfig, isolate: Span, place: &str) -> Option<Diagnostic> {
+    let name = &stage.name.value;
+    let (message, hint) = match place {
+        STDOUT => (
+            format!("`{name}` prints to standard output, which belongs to the host's own process"),
+            "leave out `isolate`, or write to a file",
+        ),
+        STDIN => (
+            format!("`{name}` reads standard input, which belongs to the host's own process"),
+            "leave out `isolate`, or read a file",
+        ),
+        _ if place.contains(INSIDE) => (
+            format!("`{name}` meets others at `{place}`, which is inside the host's own process"),
+            "leave out `isolate`, or meet outside, such as on a cluster",
+        ),
+        _ => return None,
+    };
+    Some(Diagnostic::error(message).at(isolate).hint(hint))
 }
 
 /// Fills in what each source waits for, and gives the order in which the hosts drain.

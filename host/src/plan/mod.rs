@@ -21,6 +21,7 @@ use plugin_api::ContentType;
 pub use hosts_schema::hosts_schema;
 pub use registry::{Double, Planner, PluginEntry, Refused, Registry};
 
+pub use crate::config::Isolate;
 use crate::config::reference::Environment;
 use crate::config::{Buffer, Config, HostConfig, OnCrash, OnError, OnHang, Ordering, StageKind};
 use crate::diag::{Diagnostic, EXIT_USAGE, Report, did_you_mean};
@@ -102,6 +103,8 @@ pub struct StagePlan {
     pub on_error: OnError,
     /// What becomes of the stage after a crash.
     pub on_crash: OnCrash,
+    /// Whether it runs in a process of its own.
+    pub isolate: Option<Isolate>,
     /// Version of the state that its checkpoints hold.
     pub state_version: u32,
     /// What it reads cannot be read again.

@@ -161,7 +161,7 @@ pub fn registry() -> Registry {
         ),
         (
             manifest::<Console>(Sink, "console", &["in"], &[]),
-            |_, _| Ok(Planned::sink()),
+            |_, _| Ok(Planned::sink().prints()),
         ),
         (manifest::<Broken>(Sink, "broken", &["in"], &[]), |_, _| {
             Err(StageError::fatal(

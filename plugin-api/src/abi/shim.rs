@@ -19,8 +19,9 @@ use super::{
 use crate::{
     Batch, Code, StageError,
     stage::{Checkpoint, Commit, Drain, Input, Poll, Progress, Recover},
-    verbs::Verbs,
 };
+
+pub use crate::verbs::Verbs;
 
 thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
@@ -108,7 +109,9 @@ struct Shim {
     poisoned: bool,
 }
 
-pub(super) fn boxed(verbs: Box<dyn Verbs>) -> StageBox {
+/// A stage as the host calls it. A panic of `verbs` becomes an error, and after one only its
+/// destructor runs.
+pub fn boxed(verbs: Box<dyn Verbs>) -> StageBox {
     Stage_TO::from_value(
         Shim {
             verbs: Some(verbs),

@@ -6,10 +6,12 @@ use crate::typed::Typed;
 use avro_data::Schema;
 use file_io::{Got, Origin, Reader, find};
 use plugin_api::BatchLimits;
+use plugin_api::content::STDIN;
 use plugin_api::prelude::*;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 /// Source `csv-file`.
@@ -53,13 +55,18 @@ impl Source for CsvSource {
             unique(columns).map_err(|message| StageError::config("/columns", message))?;
         }
         let schema = read_schema(options)?;
-        Ok(Planned::new(match (schema, options.format) {
+        let planned = Planned::new(match (schema, options.format) {
             (Some((schema, _)), None | Some(RowFormat::Avro)) => ContentType::avro(schema.json()),
             (None, Some(RowFormat::Avro)) => {
                 return Err(StageError::config("/format", "avro needs a `schema`"));
             }
             _ => ContentType::json(),
-        }))
+        });
+        Ok(if options.path.as_ref() == Path::new("-") {
+            planned.reads(STDIN)
+        } else {
+            planned
+        })
     }
 
     fn open(options: SourceOptions, ctx: &Context) -> Result<Self, StageError> {

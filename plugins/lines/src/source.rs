@@ -4,9 +4,11 @@ use crate::config::SourceOptions;
 use crate::split::{Splitter, Taken};
 use file_io::{Got, Origin, Reader, find};
 use plugin_api::BatchLimits;
+use plugin_api::content::STDIN;
 use plugin_api::prelude::*;
 use std::collections::VecDeque;
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 /// Source `lines`.
@@ -32,7 +34,12 @@ impl Source for LinesSource {
                 "the longest line must be between 1 B and 1 GiB",
             ));
         }
-        Ok(Planned::new(options.format.content_type()))
+        let planned = Planned::new(options.format.content_type());
+        Ok(if options.path.as_ref() == Path::new("-") {
+            planned.reads(STDIN)
+        } else {
+            planned
+        })
     }
 
     fn open(options: SourceOptions, ctx: &Context) -> Result<Self, StageError> {
