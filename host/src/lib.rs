@@ -11,4 +11,5 @@ pub mod diag;
 pub mod engine;
 pub mod loader;
 pub mod plan;
+pub mod spool;
 pub mod wire;
