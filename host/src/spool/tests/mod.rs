@@ -1,6 +1,7 @@
 //! The two ends of a buffer through the boundary, as the engine calls them.
 
 mod faults;
+mod kill;
 
 use std::{path::Path, sync::mpsc, thread};
 
