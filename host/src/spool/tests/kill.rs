@@ -127,7 +127,13 @@ fn child() {
     };
     let last = std::env::var(LAST).ok().map(|last| last.parse().unwrap());
     let its = folder.clone();
-    let reading = thread::spawn(move || read_region(&its));
+    let reading = thread::spawn(move || {
+        // A writer without a reader would wait for ever.
+        let read = std::panic::catch_unwind(|| read_region(&its));
+        if read.is_err() {
+            std::process::exit(1);
+        }
+    });
     write_region(&folder, last);
     reading.join().unwrap();
 }
