@@ -8,6 +8,7 @@ mod filter;
 mod host;
 mod memory;
 mod report;
+mod spool;
 mod start;
 mod tweets;
 
@@ -62,6 +63,12 @@ const BENCHES: &[Bench] = &[
         about: "from `host --config` to the first record through three stages: at most 150 ms",
         goal: 1.0,
         run: start::run,
+    },
+    Bench {
+        name: "spool",
+        about: "the disk buffer, made durable by batch and by epoch, against append and fsync",
+        goal: 0.3,
+        run: spool::run,
     },
 ];
 

@@ -12,4 +12,5 @@ pub mod engine;
 pub mod isolate;
 pub mod loader;
 pub mod plan;
+pub mod spool;
 pub mod wire;

@@ -8,6 +8,7 @@ use std::{
 use plugin_api::{BatchLimits, StageError, context::Start};
 
 use super::{
+    builtin,
     instance::{Blueprint, Lane, Recipe, services},
     outbox::{Route, Wiring},
     shared::StageShared,
@@ -19,7 +20,6 @@ use crate::{
         dead_letters::DeadLetters,
         shape::{self, Shape, StageShape},
     },
-    isolate,
     plan::{HostPlan, Registry, StagePlan},
 };
 
@@ -69,9 +69,7 @@ pub fn host(
 
     let mut id = first.instance;
     for (s, (stage, mut routes)) in host.stages.iter().zip(routes).enumerate() {
-        let (entry, _) = registry.stage(stage.kind, &stage.plugin).ok_or_else(|| {
-            StageError::fatal(format!("no plugin has {} `{}`", stage.kind, stage.plugin))
-        })?;
+        let planner = builtin::planner(stage, registry)?;
         let region = first.region + region_of[s];
         let built = &mut regions[region_of[s]];
         for worker in 0..stage.workers {
@@ -83,9 +81,7 @@ pub fn host(
                 batch: BatchLimits::default(),
             };
             let recipe = Recipe {
-                planner: stage
-                    .isolate
-                    .map_or_else(|| entry.planner.clone(), |i| isolate::planner(entry, i)),
+                planner: planner.clone(),
                 kind: stage.kind,
                 plugin: stage.plugin.clone(),
                 options: stage.options.0.clone(),

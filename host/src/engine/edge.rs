@@ -397,7 +397,6 @@ mod tests {
     }
 
     fn bounds(max_records: u64, when_full: WhenFull) -> Buffer {
-            kind: Default::default(),
         Buffer {
             kind: Default::default(),
             max_bytes: u64::MAX,

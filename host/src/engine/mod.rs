@@ -3,6 +3,7 @@
 
 pub mod account;
 mod build;
+mod builtin;
 pub mod edge;
 mod hosts;
 mod instance;

@@ -15,7 +15,7 @@ pub const DISK_IN: &str = "disk-buffer-in";
 pub const DISK_OUT: &str = "disk-buffer-out";
 
 /// Cuts the edges on disk of a host; buffers lie in `folder`.
-pub(super) fn cut(host: &mut HostPlan, folder: &Path) {
+pub fn cut(host: &mut HostPlan, folder: &Path) {
     for to in 0..host.stages.len() {
         if host.stages[to].buffer.kind != BufferKind::Disk {
             continue;

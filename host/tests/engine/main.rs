@@ -96,7 +96,6 @@ fn stage(kind: StageKind, plugin: &str, name: &str, options: Value, from: &[usiz
         isolate: None,
         state_version: 1,
         live: false,
-        isolate: None,
         reads: vec![],
         writes: vec![],
         upstream: vec![],

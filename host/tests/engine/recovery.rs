@@ -292,3 +292,69 @@ fn a_call_that_hangs_is_named_and_ends_its_host() {
         "{failure:?}"
     );
 }
+
+/// A host with a disk buffer before its last stage.
+fn on_disk(dir: &std::path::Path, name: &str, mut stages: Vec<StagePlan>, max_bytes: u64) -> Plan {
+    let last = stages.last_mut().unwrap();
+    last.buffer.kind = host::config::BufferKind::Disk;
+    last.buffer.max_bytes = max_bytes;
+    for s in &mut stages {
+        s.outputs = s.ports.iter().map(|_| ContentType::text()).collect();
+    }
+    let mut host = HostPlan {
+        name: name.into(),
+        checkpoint_interval: SOON,
+        call_timeout: Duration::from_secs(60),
+        on_hang: OnHang::Stop,
+        stages,
+    };
+    plan::disk::cut(&mut host, &dir.join(name).join("buffers"));
+    Plan {
+        folder: dir.to_owned(),
+        state_dir: dir.to_owned(),
+        admin: None,
+        hosts: vec![host],
+        drain_order: vec![vec![0]],
+    }
+}
+
+#[test]
+fn a_disk_buffer_passes_all_on_and_bounds_what_waits() {
+    let stages = vec![
+        count(json!({"to": 20_000, "batch": 100})),
+        keep(json!({"exact": true, "take": 7}), &[0]),
+    ];
+    let plan = on_disk(&temp(), "disk", stages, 100_000);
+    let report = Engine::new(&plan, &registry(), LONG).unwrap().run();
+    exact("disk/keep", 20_000);
+    for stage in ["count>keep", "count>>keep", "keep"] {
+        let a = account(&report, &format!("disk/{stage}"));
+        assert_eq!(
+            (a.received, a.consumed, a.in_flight),
+            (20_000, 20_000, 0),
+            "{stage}"
+        );
+    }
+    assert_eq!(report.exit(), 0);
+}
+
+#[test]
+fn behind_a_disk_buffer_only_the_own_region_falls() {
+    let dir = temp();
+    let stages = |broken: bool| {
+        vec![
+            count(json!({"to": 3_000, "batch": 10})),
+            keep(json!({"exact": true, "broken": broken}), &[0]),
+        ]
+    };
+    let plan = on_disk(&dir, "fallen", stages(true), 1 << 30);
+    let report = Engine::new(&plan, &registry(), LONG).unwrap().run();
+    assert_eq!(report.exit(), 70);
+    assert_eq!(account(&report, "fallen/count>keep").consumed, 3_000);
+    // The next process finds it all in the buffer, and the source does not start anew.
+    let plan = on_disk(&dir, "fallen", stages(false), 1 << 30);
+    let report = Engine::new(&plan, &registry(), LONG).unwrap().run();
+    exact("fallen/keep", 3_000);
+    assert_eq!(account(&report, "fallen/count").emitted, 0);
+    assert_eq!(report.exit(), 0);
+}

@@ -236,6 +236,8 @@ options! {
         pub quiet: bool,
         /// Hold the numbers, exactly once.
         pub exact: bool,
+        /// Fail at the first record.
+        pub broken: bool,
     }
 }
 
@@ -278,6 +280,9 @@ impl Sink for Keep {
         from: usize,
         _: &mut Out<'_, '_>,
     ) -> Result<usize, StageError> {
+        if self.options.broken {
+            return Err(StageError::fatal("broken, as asked"));
+        }
         self.ready = !self.ready;
         if self.options.stuck || self.options.busy && self.ready {
             return Ok(0);

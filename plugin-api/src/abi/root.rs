@@ -90,7 +90,8 @@ pub const fn header<P: Plugin>() -> LibHeader {
     unsafe { LibHeader::from_constructor::<PluginRoot_Ref>(constructor::<P>, CheckTypeLayout::Yes) }
 }
 
-/// Calls [`PluginRoot::create`] of a plugin in this binary; for tests.
+/// Makes a stage of a plugin in this binary, as [`PluginRoot::create`] does for a loaded one: for
+/// the stages that the host brings itself, and for tests.
 ///
 /// # Errors
 /// The plugin has no such stage.
