@@ -103,6 +103,8 @@ pub struct Planned {
     /// A source whose records cannot be read again, such as a live HTTP stream. The host keeps what
     /// it sent until it is safe, and the source outlives the restart of its region.
     pub live: bool,
+    /// A sink that must be the only one of its region: all stages joined to it by edges in memory.
+    pub alone: bool,
     /// Meeting places that the stage reads, such as `kafka://embedded/tweets`.
     pub reads: Vec<String>,
     /// Meeting places that the stage writes. The host drains writers before readers.
@@ -135,6 +137,13 @@ impl Planned {
     #[must_use]
     pub fn live(mut self) -> Self {
         self.live = true;
+        self
+    }
+    /// Says that the sink must be the only one of its region, such as one whose transactions hold
+    /// the sources' positions.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
     /// Adds a warning.

@@ -1,9 +1,6 @@
 //! From a plan to regions: shared state, edges, and blueprints of instances.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, mpsc::Sender},
-};
+use std::sync::{Arc, mpsc::Sender};
 
 use plugin_api::{BatchLimits, StageError, context::Start};
 
@@ -20,7 +17,7 @@ use crate::{
         dead_letters::DeadLetters,
         shape::{self, Shape, StageShape},
     },
-    plan::{HostPlan, Registry, StagePlan},
+    plan::{HostPlan, Registry, StagePlan, regions::regions},
 };
 
 /// A region of a host, ready to be started.
@@ -131,27 +128,6 @@ fn shared(host: &HostPlan, stage: &StagePlan) -> Arc<StageShared> {
         stage.limit,
         stage.live,
     ))
-}
-
-/// The region of each stage, numbered in the order of the stages: stages joined by edges in memory.
-pub fn regions(host: &HostPlan) -> Vec<usize> {
-    let mut region: Vec<usize> = (0..host.stages.len()).collect();
-    for (to, stage) in host.stages.iter().enumerate() {
-        for edge in &stage.inputs {
-            let (a, b) = (region[edge.from], region[to]);
-            let (low, high) = (a.min(b), a.max(b));
-            region
-                .iter_mut()
-                .filter(|r| **r == high)
-                .for_each(|r| *r = low);
-        }
-    }
-    let mut numbers = BTreeMap::new();
-    for r in &region {
-        let next = numbers.len();
-        numbers.entry(*r).or_insert(next);
-    }
-    region.iter().map(|r| numbers[r]).collect()
 }
 
 fn shape(host: &HostPlan, region_of: &[usize], region: usize) -> Shape {

@@ -84,6 +84,7 @@ fn ends(
         state_version: 1,
         isolate: None,
         live: false,
+        alone: false,
         reads: Vec::new(),
         writes: Vec::new(),
         upstream: Vec::new(),

@@ -117,6 +117,7 @@ impl Planning<'_> {
                         isolate: stage.isolate.as_ref().map(|i| i.value),
                         state_version: manifest.state_version,
                         live: planned.live,
+                        alone: planned.alone,
                         reads: planned.reads,
                         writes: planned.writes,
                         upstream: Vec::new(),

@@ -9,6 +9,7 @@ mod host;
 mod hosts_schema;
 pub mod meeting;
 pub mod options;
+pub mod regions;
 pub mod registry;
 pub mod schema;
 
@@ -109,6 +110,8 @@ pub struct StagePlan {
     pub state_version: u32,
     /// What it reads cannot be read again.
     pub live: bool,
+    /// It must be the only sink of its region.
+    pub alone: bool,
     /// Places where it meets other stages of this process as a reader.
     pub reads: Vec<String>,
     /// Places where it meets other stages of this process as a writer.
@@ -156,7 +159,7 @@ pub fn plan(config: &Config, registry: &Registry, request: &Request<'_>) -> (Opt
         // A run looks only for the plugins that it needs, and passes over pinned ones too.
         pins(config, registry, &mut report);
     }
-    let mut running = Vec::new();
+    let mut running: Vec<host::Draft> = Vec::new();
     let mut idle = Vec::new();
     for host in &config.hosts {
         let runs = selected.iter().any(|n| *n == host.name.value);
@@ -182,14 +185,17 @@ pub fn plan(config: &Config, registry: &Registry, request: &Request<'_>) -> (Opt
         }
     }
     meeting::warn(&running, &idle, &mut report);
+    if !report.has_errors() {
+        for draft in &mut running {
+            let folder = config.state_dir.join(&draft.plan.name).join("buffers");
+            disk::cut(&mut draft.plan, &folder);
+            regions::check(draft, &mut report);
+        }
+    }
     if report.has_errors() {
         return (None, report);
     }
     let mut hosts: Vec<HostPlan> = running.into_iter().map(|d| d.plan).collect();
-    for host in &mut hosts {
-        let folder = config.state_dir.join(&host.name).join("buffers");
-        disk::cut(host, &folder);
-    }
     let drain_order = meeting::join(&mut hosts);
     let plan = Plan {
         folder: config.folder.clone(),

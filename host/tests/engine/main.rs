@@ -96,6 +96,7 @@ fn stage(kind: StageKind, plugin: &str, name: &str, options: Value, from: &[usiz
         isolate: None,
         state_version: 1,
         live: false,
+        alone: false,
         reads: vec![],
         writes: vec![],
         upstream: vec![],

@@ -311,7 +311,11 @@ impl SinkOptions {
         if self.linger.duration().as_secs() >= 60 {
             return Err(StageError::config("/linger", "expected less than a minute"));
         }
-        let planned = Planned::sink();
+        let planned = if self.exactly_once {
+            Planned::sink().alone()
+        } else {
+            Planned::sink()
+        };
         Ok(match self.cluster() {
             Cluster::Embedded => embedded_line(planned).writes(place(&self.topic)),
             Cluster::Remote(_) => planned,
