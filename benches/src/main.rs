@@ -67,7 +67,7 @@ const BENCHES: &[Bench] = &[
     Bench {
         name: "spool",
         about: "the disk buffer, made durable by batch and by epoch, against append and fsync",
-        goal: 0.3,
+        goal: 0.2,
         run: spool::run,
     },
 ];

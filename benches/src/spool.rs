@@ -10,7 +10,7 @@ use std::{
 };
 
 use host::{
-    spool::{Appended, Bounds, Spool, WhenFull},
+    spool::{Appended, Bounds, Lease, Spool, WhenFull},
     wire,
 };
 use plugin_api::{Batch, BatchBuilder};
@@ -103,12 +103,12 @@ fn raw(folder: &Path, batch: &Batch, batches: u32, each: u32) -> Result<Duration
 fn ours(folder: &Path, batch: &Batch, batches: u32, each: u32) -> Result<Duration, Error> {
     let path = folder.join("ours");
     let spool = Spool::open(&path)?;
-    spool.restore_writer(None, "bytes")?;
+    let writer = spool.restore_writer(None, "bytes")?;
     let start = Instant::now();
     for n in 1..=batches {
-        append(&spool, batch)?;
+        append(&spool, writer, batch)?;
         if n % each == 0 {
-            spool.seal()?;
+            spool.seal(writer)?;
         }
     }
     let spent = start.elapsed();
@@ -121,23 +121,23 @@ fn ours(folder: &Path, batch: &Batch, batches: u32, each: u32) -> Result<Duratio
 fn through(folder: &Path, batch: &Batch) -> Result<Duration, Error> {
     let path = folder.join("through");
     let spool = Spool::open(&path)?;
-    spool.restore_writer(None, "bytes")?;
-    let mut at = spool.restore_reader(None, "bytes")?;
+    let writer = spool.restore_writer(None, "bytes")?;
+    let (reader, mut at) = spool.restore_reader(None, "bytes")?;
     let mut entries = VecDeque::new();
     let start = Instant::now();
     for _ in 0..EPOCHS {
         for _ in 0..EPOCH {
-            append(&spool, batch)?;
+            append(&spool, writer, batch)?;
         }
         let head = spool.extent().next;
-        spool.seal()?;
-        spool.publish(head, false)?;
+        spool.seal(writer)?;
+        spool.publish(writer, head, false)?;
         while at < head {
-            spool.read(at, 4, 0, &mut entries)?;
+            spool.read(reader, at, 4, 0, &mut entries)?;
             at = entries.back().ok_or("nothing to read")?.next;
             entries.clear();
         }
-        spool.trim(at)?;
+        spool.trim(reader, at)?;
     }
     let spent = start.elapsed();
     drop(spool);
@@ -145,8 +145,8 @@ fn through(folder: &Path, batch: &Batch) -> Result<Duration, Error> {
     Ok(spent)
 }
 
-fn append(spool: &Spool, batch: &Batch) -> Result<(), Error> {
-    match spool.append(batch, BOUNDS, false)? {
+fn append(spool: &Spool, writer: Lease, batch: &Batch) -> Result<(), Error> {
+    match spool.append(writer, batch, BOUNDS, false)? {
         Appended::Taken { .. } => Ok(()),
         other => Err(format!("a batch was not taken: {other:?}").into()),
     }

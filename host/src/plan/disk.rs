@@ -56,7 +56,8 @@ fn ends(
         format!("{from}>{}", receiver.name),
         format!("{from}>>{}", receiver.name),
     );
-    let path = folder.join(format!("{from}-{}-{}", receiver.name, edge.to_port));
+    // Neither `+` nor `.` is in a name, so no two edges share a folder.
+    let path = folder.join(format!("{from}+{}.{}", receiver.name, edge.to_port));
     let path = path.display().to_string();
     let when_full = match bounds.when_full {
         WhenFull::Block => "block",

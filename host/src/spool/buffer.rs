@@ -58,6 +58,11 @@ pub enum Found {
     End,
 }
 
+/// The right to write or to read, from a restore to the next one. A stage that was replaced, such
+/// as one that hung, does no harm when it comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease(u64);
+
 /// A disk buffer. All that open one folder share it; with the last of them it is closed.
 #[derive(Debug)]
 pub struct Spool(Arc<Shared>);
@@ -75,10 +80,12 @@ struct State {
     /// `None`: it failed in a way that only opening it again may mend.
     store: Option<Store>,
     extent: Extent,
-    /// The writer was restored, and whether its stream has ended at the published position.
-    writer: Option<bool>,
-    /// The reader was restored; the entry that it reads next.
-    reader: Option<u64>,
+    /// Leases given so far.
+    leases: u64,
+    /// The writer that was restored, and whether its stream has ended at the published position.
+    writer: Option<(Lease, bool)>,
+    /// The reader that was restored, and the entry that it reads next.
+    reader: Option<(Lease, u64)>,
     /// The writer waits for room.
     full: bool,
 }
@@ -118,6 +125,7 @@ impl Spool {
         let state = State {
             extent: store.extent()?,
             store: Some(store),
+            leases: 0,
             writer: None,
             reader: None,
             full: false,
@@ -145,7 +153,7 @@ impl Spool {
     ///
     /// # Errors
     /// The buffer and the epoch do not belong together; it holds entries of another content type.
-    pub fn restore_writer(&self, at: Option<(u64, bool)>, content: &str) -> Result<()> {
+    pub fn restore_writer(&self, at: Option<(u64, bool)>, content: &str) -> Result<Lease> {
         let mut state = self.state();
         state.mend(&self.0.folder)?;
         let before = state.extent;
@@ -168,16 +176,17 @@ impl Spool {
         }
         let extent = store.extent()?;
         state.extent = extent;
-        state.writer = Some(ended);
+        let lease = state.lease();
+        state.writer = Some((lease, ended));
         self.0.news.notify_all();
-        Ok(())
+        Ok(lease)
     }
 
     /// The reader goes on at an entry; `None`: at the oldest. Answers where.
     ///
     /// # Errors
     /// The buffer and the epoch do not belong together; it holds entries of another content type.
-    pub fn restore_reader(&self, at: Option<u64>, content: &str) -> Result<u64> {
+    pub fn restore_reader(&self, at: Option<u64>, content: &str) -> Result<(Lease, u64)> {
         let mut state = self.state();
         state.mend(&self.0.folder)?;
         let from = at.unwrap_or(state.extent.first);
@@ -195,8 +204,9 @@ impl Spool {
                  graph until it is empty, or move the folder away"
             )));
         }
-        state.reader = Some(from);
-        Ok(from)
+        let lease = state.lease();
+        state.reader = Some((lease, from));
+        Ok((lease, from))
     }
 
     /// Appends a batch, within the bounds. `anyway`: the sender shall not wait any more.
@@ -206,9 +216,15 @@ impl Spool {
     ///
     /// # Errors
     /// The disk is full: transient, nothing was appended. Else the file system's.
-    pub fn append(&self, batch: &Batch, bounds: Bounds, anyway: bool) -> Result<Appended> {
+    pub fn append(
+        &self,
+        lease: Lease,
+        batch: &Batch,
+        bounds: Bounds,
+        anyway: bool,
+    ) -> Result<Appended> {
         let mut state = self.state();
-        state.writer()?;
+        state.check(lease, state.writer)?;
         let size = cost(batch);
         let mut dropped = 0;
         while state.extent.bytes > 0 && state.extent.bytes + size > bounds.max_bytes {
@@ -236,9 +252,9 @@ impl Spool {
     ///
     /// # Errors
     /// The file system's. Unless it is transient the writer must be restored.
-    pub fn seal(&self) -> Result<()> {
+    pub fn seal(&self, lease: Lease) -> Result<()> {
         let mut state = self.state();
-        state.writer()?;
+        state.check(lease, state.writer)?;
         state.attempt(|store| store.seal())
     }
 
@@ -246,14 +262,14 @@ impl Spool {
     ///
     /// # Errors
     /// The file system's. Unless it is transient the writer must be restored.
-    pub fn publish(&self, head: u64, ended: bool) -> Result<()> {
+    pub fn publish(&self, lease: Lease, head: u64, ended: bool) -> Result<()> {
         let mut state = self.state();
-        state.writer()?;
+        state.check(lease, state.writer)?;
         if head > state.extent.published {
             state.attempt(|store| store.publish(head))?;
             state.extent.published = head;
         }
-        state.writer = Some(ended && head == state.extent.next);
+        state.writer = Some((lease, ended && head == state.extent.next));
         self.0.news.notify_all();
         Ok(())
     }
@@ -265,6 +281,7 @@ impl Spool {
     /// An entry is damaged.
     pub fn read(
         &self,
+        lease: Lease,
         from: u64,
         count: usize,
         deadline_ns: u64,
@@ -272,13 +289,14 @@ impl Spool {
     ) -> Result<Found> {
         let mut state = self.state();
         loop {
+            state.check(lease, state.reader)?;
             let to = state.extent.published;
             if from < to {
                 state.store()?.read(from, to, count, into)?;
-                state.reader = into.back().map(|last| last.next);
+                state.reader = into.back().map(|last| (lease, last.next));
                 return Ok(Found::Entries);
             }
-            if state.writer == Some(true) && state.extent.next == from {
+            if state.writer.is_some_and(|(_, ended)| ended) && state.extent.next == from {
                 return Ok(Found::End);
             }
             let now = monotonic_ns();
@@ -295,8 +313,9 @@ impl Spool {
     ///
     /// # Errors
     /// The file system's.
-    pub fn trim(&self, before: u64) -> Result<()> {
+    pub fn trim(&self, lease: Lease, before: u64) -> Result<()> {
         let mut state = self.state();
+        state.check(lease, state.reader)?;
         let before = before.min(state.extent.published);
         if before > state.extent.first {
             let freed = state.attempt(|store| store.trim(before))?;
@@ -349,15 +368,27 @@ impl State {
         Ok(())
     }
 
-    fn writer(&self) -> Result<()> {
-        self.writer.map(drop).ok_or_else(|| {
-            StageError::fatal("the disk buffer has failed before: its writer is to be restored")
-        })
+    fn lease(&mut self) -> Lease {
+        self.leases += 1;
+        Lease(self.leases)
+    }
+
+    /// Whether this end was restored last, and nothing has failed since.
+    fn check<T>(&self, lease: Lease, holder: Option<(Lease, T)>) -> Result<()> {
+        match holder {
+            Some((holder, _)) if holder == lease => Ok(()),
+            Some(_) => Err(StageError::fatal(
+                "another stage has this end of the disk buffer by now",
+            )),
+            None => Err(StageError::fatal(
+                "the disk buffer has failed before: its writer is to be restored",
+            )),
+        }
     }
 
     /// Drops the oldest entry that is published and was not read; its records.
     fn drop_oldest(&mut self) -> Result<Option<u64>> {
-        let Some(from) = self.reader else {
+        let Some((_, from)) = self.reader else {
             return Ok(None);
         };
         let to = self.extent.published;

@@ -26,6 +26,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use buffer::{Appended, Bounds, Found, Spool, WhenFull};
+pub use buffer::{Appended, Bounds, Found, Lease, Spool, WhenFull};
 pub use stages::{BuiltIn, DiskBufferIn, DiskBufferOut, InOptions, OutOptions};
 pub use store::{Entry, Extent};

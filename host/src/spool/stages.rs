@@ -10,7 +10,7 @@ use plugin_api::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{Appended, Bounds, Entry, Found, Spool, WhenFull};
+use super::{Appended, Bounds, Entry, Found, Lease, Spool, WhenFull};
 
 /// Entries that the reader has in memory besides the one that it sends.
 const READ_AHEAD: usize = 4;
@@ -101,6 +101,10 @@ fn from_bytes<S: DeserializeOwned>(state: &[u8]) -> Result<S, StageError> {
         .map_err(|e| StageError::fatal(format!("the epoch's state of a disk buffer: {e}")))
 }
 
+fn held(lease: Option<Lease>) -> Result<Lease, StageError> {
+    lease.ok_or_else(|| StageError::fatal("a disk buffer is restored before it is used"))
+}
+
 fn content_text(content: &ContentType) -> String {
     match &content.schema {
         None => content.format.to_string(),
@@ -120,6 +124,7 @@ struct Head {
 /// Sink `disk-buffer-in`.
 pub struct DiskBufferIn {
     spool: Spool,
+    lease: Option<Lease>,
     bounds: Bounds,
     content: String,
     ended: bool,
@@ -141,6 +146,7 @@ impl Sink for DiskBufferIn {
         let bytes = ContentType::bytes();
         Ok(Self {
             spool: Spool::open(&options.path)?,
+            lease: None,
             bounds: Bounds {
                 max_bytes: options.max_bytes.0,
                 when_full: options.when_full,
@@ -156,8 +162,8 @@ impl Sink for DiskBufferIn {
 
     fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
         let head: Option<Head> = state.map(from_bytes).transpose()?;
-        self.spool
-            .restore_writer(head.map(|h| (h.head, h.ended)), &self.content)?;
+        let at = head.map(|h| (h.head, h.ended));
+        self.lease = Some(self.spool.restore_writer(at, &self.content)?);
         self.epochs = Epochs::new();
         if let Some(head) = head {
             self.ended = head.ended;
@@ -183,7 +189,10 @@ impl Sink for DiskBufferIn {
         };
         // When the run ends its reader may be gone already: what is under way still goes in.
         let anyway = self.ctx.cancelled();
-        match self.spool.append(batch, self.bounds, anyway)? {
+        match self
+            .spool
+            .append(held(self.lease)?, batch, self.bounds, anyway)?
+        {
             Appended::Taken { dropped } => {
                 if dropped > 0 {
                     self.ctx.counter("dropped_oldest", dropped);
@@ -228,13 +237,14 @@ impl Sink for DiskBufferIn {
         let Some(head) = self.epochs.state(epoch)?.copied() else {
             return Err(StageError::fatal(format!("epoch {epoch} is over")));
         };
-        self.spool.seal()?;
+        self.spool.seal(held(self.lease)?)?;
         Ok(Checkpoint::Ready(to_bytes(&head)?))
     }
 
     fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
         if let Some(head) = self.epochs.state(epoch)? {
-            self.spool.publish(head.head, head.ended)?;
+            self.spool
+                .publish(held(self.lease)?, head.head, head.ended)?;
             self.epochs.committed(epoch);
         }
         Ok(Commit::Done)
@@ -258,6 +268,7 @@ struct Position {
 /// Source `disk-buffer-out`.
 pub struct DiskBufferOut {
     spool: Spool,
+    lease: Option<Lease>,
     content: String,
     at: Position,
     /// What was read and is not sent; the first entry is that of `at`.
@@ -312,6 +323,7 @@ impl Source for DiskBufferOut {
         }
         Ok(Self {
             spool: Spool::open(&options.path)?,
+            lease: None,
             content: content_text(&options.content),
             at: Position {
                 entry: 0,
@@ -326,9 +338,10 @@ impl Source for DiskBufferOut {
 
     fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
         let at: Option<Position> = state.map(from_bytes).transpose()?;
-        let entry = self
+        let (lease, entry) = self
             .spool
             .restore_reader(at.map(|at| at.entry), &self.content)?;
+        self.lease = Some(lease);
         self.at = at.unwrap_or(Position { entry, record: 0 });
         self.ahead.clear();
         self.epochs = Epochs::new();
@@ -354,10 +367,13 @@ impl Source for DiskBufferOut {
                     self.ctx.request_checkpoint();
                 }
                 let from = self.at.entry;
-                match self
-                    .spool
-                    .read(from, READ_AHEAD, deadline, &mut self.ahead)?
-                {
+                match self.spool.read(
+                    held(self.lease)?,
+                    from,
+                    READ_AHEAD,
+                    deadline,
+                    &mut self.ahead,
+                )? {
                     Found::Entries => {}
                     Found::Nothing if left < budget => return Ok(Poll::More),
                     Found::Nothing => return Ok(Poll::Idle),
@@ -390,7 +406,7 @@ impl Source for DiskBufferOut {
 
     fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
         if let Some(at) = self.epochs.state(epoch)? {
-            self.spool.trim(at.entry)?;
+            self.spool.trim(held(self.lease)?, at.entry)?;
             self.epochs.committed(epoch);
             self.asked = false;
         }

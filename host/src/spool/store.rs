@@ -19,6 +19,7 @@ use std::{
 
 use plugin_api::{Batch, StageError, batch::monotonic_ns};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Params, Row, types::Type};
+use rustix::fs::statvfs;
 
 use crate::wire;
 
@@ -30,6 +31,11 @@ const APPLICATION_ID: i64 = 0x5350_4f4c;
 const VERSION: i64 = 1;
 /// What an entry costs besides its bytes, about.
 const ENTRY_COST: u64 = 64;
+/// Bytes of a page of the file.
+const PAGE: u64 = 16 << 10;
+/// What an append leaves free on the disk, so that a buffer which filled it can still be made
+/// durable, read and trimmed: about twice the log.
+const RESERVE: u64 = 16 << 20;
 /// About how much is read at once.
 const READ_BYTES: usize = 4 << 20;
 /// Where the birth of a batch stands in its head.
@@ -185,6 +191,7 @@ impl Store {
     /// # Errors
     /// The disk is full: transient, and nothing was appended. Else the file system's.
     pub fn append(&mut self, seq: u64, batch: &Batch) -> Result<()> {
+        self.has_room(cost(batch))?;
         self.head.clear();
         wire::head(batch, &mut self.head);
         let data = wire::payload(batch);
@@ -198,6 +205,27 @@ impl Store {
         );
         self.change("INSERT INTO entry VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6)", row)
             .map(drop)
+    }
+
+    fn has_room(&self, size: u64) -> Result<()> {
+        let Some(disk) = self.file.parent().and_then(|folder| statvfs(folder).ok()) else {
+            return Ok(());
+        };
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free >= size + RESERVE {
+            return Ok(());
+        }
+        // What was trimmed is used again, and asks nothing of the disk.
+        let pages = self.row("PRAGMA freelist_count", [], |r| natural(r, 0))?;
+        if pages * PAGE > size + PAGE {
+            return Ok(());
+        }
+        let file = self.file.display();
+        Err(StageError::transient(format!(
+            "the disk buffer {file} takes no more: the disk is full but for {} MiB, which it needs \
+             to get rid of what it holds; free space or lower `max_bytes`",
+            RESERVE >> 20
+        )))
     }
 
     /// Reads up to `count` entries, or some MiB of them, from number `from` on and before `to`.

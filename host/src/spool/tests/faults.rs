@@ -158,3 +158,20 @@ fn after_a_failure_the_writer_is_restored_before_it_goes_on() {
     w.epoch(2);
     assert_eq!(r.read(), "b");
 }
+
+#[test]
+fn a_stage_that_was_replaced_does_no_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut hung, mut stuck) = (writer(folder.path(), &None), reader(folder.path(), &None));
+    hung.write(["lost"]);
+    let (mut w, mut r) = (writer(folder.path(), &None), reader(folder.path(), &None));
+    let error = hung.try_write(&batch_of(["late"])).unwrap_err();
+    assert!(
+        error.message.contains("another stage has this end"),
+        "{error}"
+    );
+    w.write(["a"]);
+    w.epoch(1);
+    assert!(stuck.try_poll(1, 0).is_err());
+    assert_eq!(r.read(), "a");
+}
