@@ -608,6 +608,20 @@ impl Region {
         self.wait_if_torn();
     }
 
+    /// A live source failed while its region was being started again: it is made anew as well.
+    pub fn survivor_failed(&mut self, id: InstanceId) {
+        let Some(stage) = self.stage_of.get(&id).copied() else {
+            return;
+        };
+        self.survivors.retain(|s| self.stage_of.get(s) != Some(&stage));
+        self.stages[stage].tear();
+        if let Life::Waiting { .. } = self.life {
+            // Its threads are waited for once more.
+            self.life = Life::Tearing;
+        }
+        self.wait_if_torn();
+    }
+
     fn wait_if_torn(&mut self) {
         if self.life == Life::Tearing && self.alive.is_subset(&self.survivors) {
             let wait = backoff_ns(self.restarts.saturating_sub(1));
@@ -624,8 +638,8 @@ impl Region {
         }
     }
 
-    /// Starts all again whose time has come.
-    pub fn start_again(&mut self, now_ns: u64) -> bool {
+    /// Starts all again whose time has come. `ends`: the run ends meanwhile.
+    pub fn start_again(&mut self, now_ns: u64, ends: bool) -> bool {
         let Life::Waiting { until_ns } = self.life else {
             return false;
         };
@@ -652,6 +666,9 @@ impl Region {
             }
             // Once for each of its instances, which does no harm: none has started.
             self.stages[*stage].reset();
+            if ends && self.stages[*stage].kind != StageKind::Source {
+                self.stages[*stage].cancel.cancel();
+            }
         }
         true
     }

@@ -174,7 +174,7 @@ impl Engine {
             let mut again = false;
             for region in &mut self.regions {
                 region.advance(now_ns);
-                again |= region.start_again(now_ns);
+                again |= region.start_again(now_ns, self.stopping);
             }
             if again {
                 self.start_classes();
@@ -382,6 +382,7 @@ impl Engine {
         let (stage, on_crash) = (print.shared.clone(), print.on_crash);
         if region.life != Life::Running {
             // It falls with its region.
+            region.survivor_failed(id);
             return;
         }
         let restarts = on_crash == OnCrash::Restart
