@@ -44,7 +44,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// How often a thread that waits for cancellation looks whether there is still someone to tell.
 const LOOK_NS: u64 = 1_000_000_000;
 /// Lines of standard error that an error repeats, and the most of each that is kept.
-const TAIL_LINES: usize = 4;
+const TAIL_LINES: usize = 8;
 const LINE_BYTES: u64 = 512;
 /// Most names of metrics of one stage.
 const MAX_METRICS: usize = 1_000;
