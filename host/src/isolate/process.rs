@@ -79,6 +79,7 @@ impl Process {
         let (calls, its_calls) = UnixStream::pair()?;
         let (side, its_side) = UnixStream::pair()?;
         let (stderr, its_stderr) = UnixStream::pair()?;
+        let incoming = Incoming::new(calls.try_clone()?);
         let handed = |socket: UnixStream| Stdio::from(OwnedFd::from(socket));
         let mut child = Command::new(program)
             .arg0("host")
@@ -101,8 +102,8 @@ impl Process {
         let mut process = Self {
             child,
             pidfd: Arc::new(pidfd),
-            incoming: Incoming::new(calls.try_clone()?),
             calls,
+            incoming,
             side,
             stderr,
             shared: Arc::default(),
