@@ -15,7 +15,8 @@ impl Code {
     pub const FATAL: Self = Self(3);
     /// A service that is needed is not there: the host exits with 69.
     pub const UNAVAILABLE: Self = Self(4);
-    /// Author's code panicked; made by the boundary only.
+    /// Author's code panicked, or the process of an isolated stage ended; made by the host and the
+    /// boundary only.
     pub const PANIC: Self = Self(5);
 }
 

@@ -613,7 +613,8 @@ impl Region {
         let Some(stage) = self.stage_of.get(&id).copied() else {
             return;
         };
-        self.survivors.retain(|s| self.stage_of.get(s) != Some(&stage));
+        self.survivors
+            .retain(|s| self.stage_of.get(s) != Some(&stage));
         self.stages[stage].tear();
         if let Life::Waiting { .. } = self.life {
             // Its threads are waited for once more.

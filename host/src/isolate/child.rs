@@ -15,8 +15,9 @@ use plugin_api::{
         batch::RawBatch,
         root::{bytes, plain},
         services::{HostServices, OutApi, OutHandle},
-        stage::StageBox,
+        stage::{StageBox, answer},
     },
+    batch::monotonic_ns,
 };
 use rustix::process::{Resource, Rlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -51,6 +52,7 @@ pub fn serve() -> io::Result<()> {
         out: Outgoing::default(),
         calls,
         services,
+        tick_failed: None,
     };
     let Some(head) = server.incoming.head()? else {
         return Ok(());
@@ -138,6 +140,8 @@ struct Server {
     incoming: Incoming,
     out: Outgoing,
     services: HostServices,
+    /// What went wrong in `tick` after a batch; the host, which was given no deadline, asks again.
+    tick_failed: Option<StageError>,
 }
 
 impl Server {
@@ -161,11 +165,27 @@ impl Server {
         if op == op::PROCESS || op == op::WRITE {
             let (port, batch) = (port(a)?, self.incoming.batch(head)?);
             let from = size(c)?;
-            return self.with_out(|out| match op {
-                op::PROCESS => plain(stage.process(port, b, batch.raw(), out)).map(Answer::number),
-                _ => plain(stage.write(port, b, batch.raw(), from, out))
-                    .map(|taken| Answer::number(taken as u64)),
-            });
+            let mut ticked = None;
+            let answered = self.with_out(|out| {
+                let (a, done) = if op == op::PROCESS {
+                    let progress = plain(stage.process(port, b, batch.raw(), out))?;
+                    (u64::from(progress), progress == answer::IDLE)
+                } else {
+                    let taken = plain(stage.write(port, b, batch.raw(), from, out))?;
+                    (taken as u64, from.saturating_add(taken) == batch.len())
+                };
+                // After a batch the host asks for this at once: it goes along.
+                let tick = done.then(|| plain(stage.tick(monotonic_ns(), out)));
+                let next = tick.as_ref().and_then(|t| t.as_ref().ok()).copied();
+                ticked = tick;
+                Ok(Answer {
+                    a,
+                    b: next.unwrap_or(0),
+                    ..Answer::default()
+                })
+            })?;
+            self.tick_failed = ticked.and_then(Result::err);
+            return Ok(answered);
         }
         let body = self.incoming.body(head, MAX_BODY)?;
         Ok(match op {
@@ -200,7 +220,10 @@ impl Server {
                 let port = port(a)?;
                 self.with_out(|out| plain(stage.end(port, out)).map(|()| Answer::default()))?
             }
-            op::TICK => self.with_out(|out| plain(stage.tick(a, out)).map(Answer::number))?,
+            op::TICK => match self.tick_failed.take() {
+                Some(e) => Err(e),
+                None => self.with_out(|out| plain(stage.tick(a, out)).map(Answer::number))?,
+            },
             op::CHECKPOINT => plain(stage.checkpoint(a, bytes(&body), b != 0)).map(Answer::maybe),
             op::CHECKPOINT_POLL => {
                 self.with_out(|out| plain(stage.checkpoint_poll(a, out)).map(Answer::maybe))?

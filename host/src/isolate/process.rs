@@ -44,7 +44,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(2);
 /// How often a thread that waits for cancellation looks whether there is still someone to tell.
 const LOOK_NS: u64 = 1_000_000_000;
 /// Lines of standard error that an error repeats, and the most of each that is kept.
-const TAIL_LINES: usize = 4;
+const TAIL_LINES: usize = 8;
 const LINE_BYTES: u64 = 512;
 /// Most names of metrics of one stage.
 const MAX_METRICS: usize = 1_000;
@@ -79,6 +79,7 @@ impl Process {
         let (calls, its_calls) = UnixStream::pair()?;
         let (side, its_side) = UnixStream::pair()?;
         let (stderr, its_stderr) = UnixStream::pair()?;
+        let incoming = Incoming::new(calls.try_clone()?);
         let handed = |socket: UnixStream| Stdio::from(OwnedFd::from(socket));
         let mut child = Command::new(program)
             .arg0("host")
@@ -101,8 +102,8 @@ impl Process {
         let mut process = Self {
             child,
             pidfd: Arc::new(pidfd),
-            incoming: Incoming::new(calls.try_clone()?),
             calls,
+            incoming,
             side,
             stderr,
             shared: Arc::default(),

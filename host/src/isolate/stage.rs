@@ -22,6 +22,8 @@ use super::{
 pub struct Remote {
     process: Process,
     out: Outgoing,
+    /// The next deadline, where it came along with the answer to a batch.
+    ticked: Option<u64>,
 }
 
 /// Numbers and bytes that a call answered with.
@@ -46,6 +48,7 @@ impl Remote {
         let mut remote = Self {
             process,
             out: Outgoing::default(),
+            ticked: None,
         };
         remote.call("create", None, |out| {
             out.push(op::HELLO, [0; 3], &[&told]);
@@ -224,6 +227,7 @@ impl Verbs for Remote {
             let numbers = [u64::from(input.port), input.seq, 0];
             out.push_batch(op::PROCESS, numbers, input.batch.clone());
         })?;
+        self.ticked = Some(answer.b);
         self.one_of("process", answer.a, &PROGRESS)
     }
 
@@ -244,6 +248,7 @@ impl Verbs for Remote {
             let numbers = [u64::from(input.port), input.seq, from as u64];
             out.push_batch(op::WRITE, numbers, input.batch.clone());
         })?;
+        self.ticked = Some(answer.b);
         let left = input.batch.len().saturating_sub(from);
         usize::try_from(answer.a)
             .ok()
@@ -262,6 +267,10 @@ impl Verbs for Remote {
     }
 
     fn tick(&mut self, now_ns: u64, handle: &mut OutHandle<'_>) -> Result<Option<u64>, StageError> {
+        // Still to come: the stage has nothing to do now.
+        if let Some(next) = self.ticked.take().filter(|next| *next > now_ns) {
+            return Ok(Some(next).filter(|next| *next != answer::NEVER));
+        }
         let answer = self.call("tick", Some(handle), |out| {
             out.push(op::TICK, [now_ns, 0, 0], &[]);
         })?;
