@@ -47,6 +47,7 @@ enum Step {
 
 impl Source for AvroSource {
     const NAME: &'static str = "avro-file";
+    const WORKERS: bool = true;
     type Options = SourceOptions;
 
     fn plan(options: &SourceOptions) -> Result<Planned, StageError> {

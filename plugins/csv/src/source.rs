@@ -56,6 +56,7 @@ enum Step {
 
 impl Source for CsvSource {
     const NAME: &'static str = "csv-file";
+    const WORKERS: bool = true;
     type Options = SourceOptions;
 
     fn plan(options: &SourceOptions) -> Result<Planned, StageError> {

@@ -60,6 +60,7 @@ struct State {
 
 impl Source for Generate {
     const NAME: &'static str = "generate";
+    const WORKERS: bool = true;
     type Options = Options;
 
     fn plan(options: &Options) -> Result<Planned, StageError> {

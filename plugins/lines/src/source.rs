@@ -27,6 +27,7 @@ struct Current {
 
 impl Source for LinesSource {
     const NAME: &'static str = "lines";
+    const WORKERS: bool = true;
     type Options = SourceOptions;
 
     fn plan(options: &SourceOptions) -> Result<Planned, StageError> {
