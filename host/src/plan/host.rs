@@ -128,7 +128,7 @@ impl Planning<'_> {
         error.at(stage.workers.span).hint(match able.as_slice() {
             [] => "write one source for each".to_owned(),
             able => format!(
-                "write one source for each; of the sources only {} can be",
+                "write one source for each; of the sources only {} can be shared",
                 able.join(", ")
             ),
         })
