@@ -18,7 +18,7 @@ pub fn source<S: Source>() -> StageEntry {
                 S::NAME,
                 &[],
                 S::OUTPUTS,
-                S::STATE_VERSION,
+                (S::STATE_VERSION, S::WORKERS),
             )
         },
         create: || Box::new(SourceVerbs::<S>::default()),
@@ -37,7 +37,7 @@ pub fn processor<P: Processor>() -> StageEntry {
                 P::NAME,
                 P::INPUTS,
                 P::OUTPUTS,
-                P::STATE_VERSION,
+                (P::STATE_VERSION, true),
             )
         },
         create: || Box::new(ProcessorVerbs::<P>::default()),
@@ -51,7 +51,13 @@ pub fn sink<S: Sink>() -> StageEntry {
         kind: StageKind::Sink,
         name: S::NAME,
         manifest: || {
-            describe::<S::Options>(StageKind::Sink, S::NAME, S::INPUTS, &[], S::STATE_VERSION)
+            describe::<S::Options>(
+                StageKind::Sink,
+                S::NAME,
+                S::INPUTS,
+                &[],
+                (S::STATE_VERSION, true),
+            )
         },
         create: || Box::new(SinkVerbs::<S>::default()),
     }

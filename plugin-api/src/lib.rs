@@ -68,6 +68,12 @@ pub use upstream::Upstream;
 #[doc(hidden)]
 pub use {schemars, serde};
 
+/// Name of the header by which a reader knows a record that it has seen. A source gives each
+/// record an id that is the same whenever it reads that record: a tweet's own, or where it stands
+/// (topic, partition and offset; file and position). Stages that make one record of one keep it,
+/// those that make several append `/0`, `/1`, …; aggregates have none.
+pub const ID_HEADER: &str = "id";
+
 /// Everything that an author usually needs.
 pub mod prelude {
     pub use crate::{

@@ -54,6 +54,10 @@ pub struct StageManifest {
     /// Version of the state that its checkpoints hold.
     #[serde(default)]
     pub state_version: u32,
+    /// Whether it may run as several workers. Processors and sinks always may: the host gives each
+    /// its share.
+    #[serde(default)]
+    pub workers: bool,
 }
 
 /// What a plugin says of itself.
@@ -110,7 +114,7 @@ pub(crate) fn describe<O: schemars::JsonSchema>(
     name: &str,
     inputs: &[PortSpec],
     outputs: &[PortSpec],
-    state_version: u32,
+    (state_version, workers): (u32, bool),
 ) -> StageManifest {
     let schema = schemars::schema_for!(O).to_value();
     let description = schema
@@ -127,5 +131,6 @@ pub(crate) fn describe<O: schemars::JsonSchema>(
         outputs: names(outputs),
         options: schema,
         state_version,
+        workers,
     }
 }

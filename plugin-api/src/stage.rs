@@ -96,6 +96,9 @@ pub trait Source: Sized + Send + 'static {
     const OUTPUTS: &'static [PortSpec] = ONE_PORT;
     /// Version of what [`checkpoint`](Self::checkpoint) answers; raise it when that changes.
     const STATE_VERSION: u32 = 1;
+    /// Whether several instances may share what there is to read, each by
+    /// [`Context::worker`] and [`Context::workers`]. Otherwise `workers` is refused.
+    const WORKERS: bool = false;
     /// Options, declared with [`options!`](crate::options).
     type Options: DeserializeOwned + schemars::JsonSchema + Clone + Send;
 

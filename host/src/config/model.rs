@@ -97,7 +97,7 @@ pub struct StageConfig {
     /// Where the inputs stand, for messages.
     pub inputs_span: Span,
     /// How many instances run side by side.
-    pub workers: u32,
+    pub workers: Spanned<u32>,
     /// How records are spread over the workers.
     pub ordering: Ordering,
     /// Sources: stop after so many records.

@@ -9,9 +9,11 @@ use super::value::{Entry, Kind, Table};
 use crate::diag::{Diagnostic, Report, Span};
 
 /// Keys that every stage may have.
-const COMMON: [&str; 5] = ["plugin", "on_error", "on_crash", "isolate", "with"];
+const COMMON: [&str; 6] = [
+    "plugin", "workers", "on_error", "on_crash", "isolate", "with",
+];
 /// Keys of stages with inputs.
-const FED: [&str; 4] = ["inputs", "workers", "ordering", "buffer"];
+const FED: [&str; 3] = ["inputs", "ordering", "buffer"];
 
 /// Most instances of a stage.
 const MAX_WORKERS: i64 = 256;
@@ -45,7 +47,7 @@ pub(super) fn read(entry: &Entry, kind: StageKind, report: &mut Report) -> Optio
     });
 
     let (inputs, inputs_span) = inputs(entry, table, kind, &known, &place, report);
-    let (workers, ordering) = workers(table, kind, report);
+    let (workers, ordering) = workers(entry, table, kind, report);
     let with = table.get("with");
     Some(StageConfig {
         name: Spanned {
@@ -115,9 +117,10 @@ fn misplaced(key: &str) -> Option<&'static str> {
         "buffer" => {
             Some("a buffer stands before a stage: set it on the stages that read from this source")
         }
-        "workers" | "ordering" => {
-            Some("several workers are for processors and sinks; write several sources instead")
-        }
+        "ordering" => Some(
+            "records are put in order where they are spread: set `ordering` on the stages that \
+             read from this source",
+        ),
         _ => None,
     }
 }
@@ -197,14 +200,22 @@ fn inputs(
     (refs, span)
 }
 
-fn workers(table: &Table, kind: StageKind, report: &mut Report) -> (u32, Ordering) {
-    if kind == StageKind::Source {
-        return (1, Ordering::default());
-    }
-    let workers = table
+fn workers(
+    entry: &Entry,
+    table: &Table,
+    kind: StageKind,
+    report: &mut Report,
+) -> (Spanned<u32>, Ordering) {
+    let count = table
         .get("workers")
-        .and_then(|e| keys::count(e, MAX_WORKERS, report))
-        .map_or(1, |n| u32::try_from(n).expect("at most 256"));
+        .and_then(|e| Some((keys::count(e, MAX_WORKERS, report)?, e.value.span)));
+    let workers = Spanned {
+        value: count.map_or(1, |(n, _)| u32::try_from(n).expect("at most 256")),
+        span: count.map_or(entry.key_span, |(_, span)| span),
+    };
+    if kind == StageKind::Source {
+        return (workers, Ordering::default());
+    }
     let ordering = table.get("ordering").and_then(|e| {
         let choices = [
             ("none", Ordering::None),
@@ -214,10 +225,11 @@ fn workers(table: &Table, kind: StageKind, report: &mut Report) -> (u32, Orderin
         keys::choice(e, &choices, report)
     });
     if let (Some(Ordering::Total), Some(entry), true) =
-        (ordering, table.get("ordering"), workers > 1)
+        (ordering, table.get("ordering"), workers.value > 1)
     {
+        let count = workers.value;
         report.push(
-            Diagnostic::error(format!("{workers} workers cannot keep a total order"))
+            Diagnostic::error(format!("{count} workers cannot keep a total order"))
                 .at(entry.value.span)
                 .hint("use `ordering = \"key\"`, or one worker"),
         );

@@ -57,6 +57,9 @@ impl Planning<'_> {
                 continue;
             };
             let before = report.items.len();
+            if stage.kind == StageKind::Source && stage.workers.value > 1 && !manifest.workers {
+                report.push(self.no_workers(stage, plugin));
+            }
             let resolved = options::resolve(stage, &manifest.options, self.context, report);
             let wires = wires(stage, manifest, &draft.plan.stages, report);
             let sound = report.items.len() == before && !resolved.incomplete;
@@ -108,7 +111,7 @@ impl Planning<'_> {
                         input_types,
                         ports: manifest.outputs.clone(),
                         outputs: planned.outputs,
-                        workers: stage.workers,
+                        workers: stage.workers.value,
                         ordering: stage.ordering,
                         limit: stage.limit,
                         buffer: stage.buffer,
@@ -126,6 +129,23 @@ impl Planning<'_> {
             }
         }
         draft
+    }
+
+    fn no_workers(&self, stage: &StageConfig, plugin: &Spanned<String>) -> Diagnostic {
+        let sources = self.registry.stages().map(|(_, s)| s);
+        let able = sources.filter(|s| s.kind == StageKind::Source && s.workers);
+        let able: Vec<&str> = able.map(|s| s.name.as_str()).collect();
+        let error = Diagnostic::error(format!(
+            "the source `{}` cannot be shared among {} workers",
+            plugin.value, stage.workers.value
+        ));
+        error.at(stage.workers.span).hint(match able.as_slice() {
+            [] => "write one source for each".to_owned(),
+            able => format!(
+                "write one source for each; of the sources only {} can be shared",
+                able.join(", ")
+            ),
+        })
     }
 
     fn no_such_stage(&self, stage: &StageConfig, plugin: &Spanned<String>) -> Diagnostic {

@@ -173,6 +173,7 @@ fn stage_schema(kind: StageKind, stages: &[&StageManifest]) -> Json {
         },
         "with": {"type": "object", "description": "Options of the plugin."}
     });
+    properties["workers"] = json!({"type": "integer", "minimum": 1, "maximum": 256, "default": 1, "description": "How many instances run side by side."});
     let mut required = vec!["plugin"];
     if kind == StageKind::Source {
         properties["limit"] =
@@ -186,7 +187,6 @@ fn stage_schema(kind: StageKind, stages: &[&StageManifest]) -> Json {
             "uniqueItems": true,
             "description": "The stages that it reads from: STAGE, or STAGE.PORT."
         });
-        properties["workers"] = json!({"type": "integer", "minimum": 1, "maximum": 256, "default": 1, "description": "How many instances run side by side."});
         properties["ordering"] = json!({
             "enum": ["none", "key", "total"],
             "default": "key",

@@ -61,6 +61,7 @@ fn manifest<O: JsonSchema>(
         outputs: owned(outputs),
         options,
         state_version: 1,
+        workers: kind != StageKind::Source || name == "generate",
     }
 }
 

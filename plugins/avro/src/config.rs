@@ -33,7 +33,8 @@ options! {
     /// Reads Avro container files (codecs null, deflate, snappy, zstandard), also as other
     /// writers leave them. A torn file gives every whole record, then one error that says where it
     /// broke off; what was lost of it counts as one dead letter, and the next file has its turn.
-    /// Records carry the header `id`, `FILE:BLOCK.RECORD`.
+    /// Records carry the header `id`: a fingerprint of the file's path, `:`, where their block
+    /// stands, `.` and their number in it. Several `workers` share the files.
     pub struct SourceOptions {
         /// A file; a folder, for every file in it in the order of names; or a pattern with `*`,
         /// `?` and `**`.
@@ -52,8 +53,9 @@ options! {
 
 options! {
     /// Writes records into Avro container files. Avro records are written as they are; JSON is
-    /// turned into datums by `schema`, as `avro-encode` does it. A file is called
-    /// `NAME.inprogress` until it is finished and never replaces another: a taken name gets `-1`.
+    /// turned into datums by `schema`, as `avro-encode` does it. Each record is in one file exactly
+    /// once. A file's name ends in `.inprogress` until it is finished and never replaces another: a
+    /// taken name gets `-1`.
     pub struct SinkOptions {
         /// The file, with `{date}`, `{hour}`, `{time}`, `{host}`, `{stage}` and `{worker}` as
         /// placeholders; folders are created.

@@ -1,15 +1,13 @@
 //! The source `avro-file`.
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use avro_data::Schema;
 use avro_data::container::{Limits, Position, ReadError, Reader};
-use file_io::{Origin, find};
-use plugin_api::BatchLimits;
+use file_io::{Id, Origin, Walk, find};
 use plugin_api::prelude::*;
+use plugin_api::{BatchLimits, ID_HEADER};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{SourceOptions, read_schema};
@@ -21,32 +19,24 @@ pub struct AvroSource {
     limits: BatchLimits,
     max_block: usize,
     schema: Schema,
-    waiting: VecDeque<Origin>,
+    walk: Walk,
     current: Option<Current>,
-    /// Name of the last file begun.
-    last: String,
     builder: BatchBuilder,
 }
 
 /// The file at hand.
 struct Current {
-    name: String,
     shown: String,
     reader: Reader<File>,
     resolver: Resolver,
-    /// `FILE:`, before a record's position.
-    id: Vec<u8>,
+    id: Id,
 }
 
-/// Where the source stands, in a checkpoint.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct State {
-    /// Name of the file at hand, or of the last one; empty before the first.
-    file: String,
+/// The place in a file, in a checkpoint.
+#[derive(Serialize, Deserialize)]
+struct Place {
     block: u64,
     index: u64,
-    /// Whether that file is done.
-    done: bool,
 }
 
 /// What a step through the file at hand came to.
@@ -57,6 +47,7 @@ enum Step {
 
 impl Source for AvroSource {
     const NAME: &'static str = "avro-file";
+    const WORKERS: bool = true;
     type Options = SourceOptions;
 
     fn plan(options: &SourceOptions) -> Result<Planned, StageError> {
@@ -64,62 +55,41 @@ impl Source for AvroSource {
             let message = "the largest block must be between 1 B and 1 GiB";
             return Err(StageError::config("/max_block_bytes", message));
         }
+        if *options.path == *Path::new("-") {
+            let message = "container files are not read from standard input: name a file";
+            return Err(StageError::config("/path", message));
+        }
         Ok(Planned::new(ContentType::avro(wanted(options)?.json())))
     }
 
     fn open(options: SourceOptions, ctx: &Context) -> Result<Self, StageError> {
-        let files = files(&options.path)?;
-        let (worker, workers) = (ctx.worker() as usize, ctx.workers().max(1) as usize);
-        let mine = files.into_iter().enumerate();
-        let mine = mine.filter(|(index, _)| index % workers == worker);
         Ok(Self {
             limits: ctx.batch_limits(),
             max_block: options.max_block_bytes.bytes(),
             schema: wanted(&options)?,
-            waiting: mine.map(|(_, origin)| origin).collect(),
+            walk: Walk::new(&options.path, ctx)?,
             current: None,
-            last: String::new(),
             builder: BatchBuilder::new(),
             ctx: ctx.clone(),
         })
     }
 
     fn restore(&mut self, _epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
-        let Some(state) = state.filter(|state| !state.is_empty()) else {
+        let Some(Place { block, index }) = self.walk.restore(state)? else {
             return Ok(());
         };
-        let state: State = serde_json::from_slice(state)
-            .map_err(|error| StageError::fatal(format!("its checkpoint: {error}")))?;
-        self.last.clone_from(&state.file);
-        // Files are read in the order of their names.
-        while let Some(next) = self.waiting.front() {
-            if next.name() > state.file.as_str() || (next.name() == state.file && !state.done) {
-                break;
-            }
-            self.waiting.pop_front();
-        }
-        if state.done
-            || self
-                .waiting
-                .front()
-                .is_none_or(|next| next.name() != state.file)
-        {
+        let Some(origin) = self.walk.last() else {
             return Ok(());
-        }
-        if let Some(origin) = self.waiting.pop_front() {
-            let mut current = self
-                .begin(&origin)
-                .map_err(|error| failed(&origin, &error))?;
-            let position = Position {
-                block: state.block,
-                index: state.index,
-            };
-            current
-                .reader
-                .seek(position)
-                .map_err(|error| failed(&origin, &error))?;
-            self.current = Some(current);
-        }
+        };
+        let mut current = self.begin(origin).map_err(|error| failed(origin, &error))?;
+        let sought = current.reader.seek(Position { block, index });
+        sought.map_err(|error| {
+            StageError::fatal(format!(
+                "{origin} has no record {index} at {block}, where the last checkpoint is: was it \
+                 cut or replaced? It is {error}"
+            ))
+        })?;
+        self.current = Some(current);
         Ok(())
     }
 
@@ -158,34 +128,21 @@ impl Source for AvroSource {
     }
 
     fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<Vec<u8>, StageError> {
-        let state = match &self.current {
-            Some(current) => {
-                let Position { block, index } = current.reader.position();
-                State {
-                    file: current.name.clone(),
-                    block,
-                    index,
-                    done: false,
-                }
-            }
-            None => State {
-                file: self.last.clone(),
-                done: true,
-                ..State::default()
-            },
-        };
-        serde_json::to_vec(&state).map_err(|error| StageError::fatal(error.to_string()))
+        let within = self.current.as_ref();
+        self.walk.save(within.map(|current| {
+            let Position { block, index } = current.reader.position();
+            Place { block, index }
+        }))
     }
 }
 
 impl AvroSource {
     /// Opens the next file that can be read; false if there is none.
     fn next_file(&mut self, out: &mut Out<'_, '_>) -> Result<bool, StageError> {
-        while let Some(origin) = self.waiting.pop_front() {
+        while let Some(origin) = self.walk.begin_next().cloned() {
             match self.begin(&origin) {
                 Ok(current) => {
                     self.ctx.debug(format!("reading {origin}"));
-                    self.last.clone_from(&current.name);
                     self.current = Some(current);
                     return Ok(true);
                 }
@@ -202,14 +159,11 @@ impl AvroSource {
     fn begin(&self, origin: &Origin) -> Result<Current, Trouble> {
         let reader = open(origin, self.max_block)?;
         let resolver = Resolver::new(reader.schema(), &self.schema).map_err(Trouble::Schema)?;
-        let name = origin.name().to_owned();
-        let id = format!("{name}:").into_bytes();
         Ok(Current {
-            name,
             shown: origin.to_string(),
             reader,
             resolver,
-            id,
+            id: Id::of(origin),
         })
     }
 
@@ -242,11 +196,8 @@ impl AvroSource {
                 }
             }
         }
-        let prefix = current.id.len();
-        // Writing to a `Vec` cannot fail.
-        let _ = write!(current.id, "{block}.{index}");
-        self.builder.header("id", Some(&current.id));
-        current.id.truncate(prefix);
+        let id = current.id.within(block, index);
+        self.builder.header(ID_HEADER, Some(id));
         Ok(Step::Record)
     }
 
@@ -299,23 +250,17 @@ fn open(origin: &Origin, max_block: usize) -> Result<Reader<File>, ReadError> {
     Reader::with_limits(File::open(path)?, Limits { block: max_block })
 }
 
-fn files(path: &Path) -> Result<Vec<Origin>, StageError> {
-    if path == Path::new("-") {
-        let message = "container files are not read from standard input: name a file";
-        return Err(StageError::config("/path", message));
-    }
-    find(path).map_err(|error| {
-        StageError::config("/path", format!("cannot read {}: {error}", path.display()))
-    })
-}
-
 /// The schema that comes out.
 fn wanted(options: &SourceOptions) -> Result<Schema, StageError> {
     if let Some(path) = &options.schema {
         return read_schema(path);
     }
     let mut trouble = None;
-    for origin in files(&options.path)? {
+    let path = &options.path;
+    let files = find(path).map_err(|error| {
+        StageError::config("/path", format!("cannot read {}: {error}", path.display()))
+    })?;
+    for origin in files {
         match open(&origin, options.max_block_bytes.bytes()) {
             Ok(reader) => return Ok(reader.schema().clone()),
             Err(error) => trouble = Some(format!("{origin}: {error}")),

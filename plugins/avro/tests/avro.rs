@@ -339,16 +339,18 @@ fn files_are_read_in_order_with_ids_and_go_on_from_a_checkpoint() {
     let all = source.poll_to_end().unwrap();
     assert_eq!(all.values(), (0..50).map(user).collect::<Vec<_>>());
     let all_ids = ids(&all);
-    assert!(all_ids[0].starts_with("a.avro:") && all_ids[0].ends_with(".0"));
-    assert!(all_ids[30].starts_with("b.avro:"));
+    assert!(all_ids[0].ends_with(".0") && all_ids[0][..13] == all_ids[29][..13]);
+    assert_ne!(all_ids[0][..13], all_ids[30][..13], "another file");
     let unique: std::collections::HashSet<_> = all_ids.iter().collect();
     assert_eq!(unique.len(), 50);
     for stop in 0..=50 {
         let mut first = Stage::source("avro-file", &options).unwrap();
         assert_eq!(first.poll_records(stop).unwrap().emitted(), stop);
         let (state, _) = first.checkpoint(1, false).unwrap();
-        let mut second = Stage::source("avro-file", &options).unwrap();
-        second.restore(1, 1, Some(&state)).unwrap();
+        let host = TestHost::leaked();
+        let restored = (1, Some(&state[..]));
+        let mut second =
+            Stage::open_at(host, "source", "avro-file", &options, &[], restored).unwrap();
         let rest = second.poll_to_end().unwrap();
         assert_eq!(
             rest.values(),
@@ -357,6 +359,35 @@ fn files_are_read_in_order_with_ids_and_go_on_from_a_checkpoint() {
         );
         assert_eq!(ids(&rest), all_ids[stop..]);
     }
+}
+
+#[test]
+fn a_file_that_shrank_or_vanished_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.avro");
+    write_users(&path, 0..30);
+    write_users(&folder.path().join("b.avro"), 30..50);
+    let options = json!({ "path": folder.path() });
+    let mut first = Stage::source("avro-file", &options).unwrap();
+    first.poll_records(29).unwrap();
+    let (state, _) = first.checkpoint(1, false).unwrap();
+    let error = || {
+        let host = TestHost::leaked();
+        let restored = (1, Some(&state[..]));
+        let again = Stage::open_at(host, "source", "avro-file", &options, &[], restored);
+        again.err().unwrap().message
+    };
+    let whole = std::fs::read(&path).unwrap();
+    for len in [whole.len() / 2, whole.len() / 4] {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let message = error();
+        assert!(
+            message.contains("a.avro has no record ") || message.contains("a.avro: "),
+            "{message}"
+        );
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(error().starts_with("a.avro is gone, and the last checkpoint is in the middle of it"));
 }
 
 #[test]

@@ -6,8 +6,9 @@ use plugin_api::prelude::*;
 options! {
     /// Writes records as rows of CSV files (RFC 4180: CR LF, quotes where needed), with a header.
     /// Of Avro records each field is a column, or those that `columns` names; of JSON those that
-    /// `columns` finds. Lists and records in a field are written as JSON. A file is called
-    /// `NAME.inprogress` until it is finished and never replaces another: a taken name gets `-1`.
+    /// `columns` finds. Lists and records in a field are written as JSON. Each record is in one file
+    /// exactly once. A file's name ends in `.inprogress` until it is finished and never replaces
+    /// another: a taken name gets `-1`.
     pub struct SinkOptions {
         /// The file, with `{date}`, `{hour}`, `{time}`, `{host}`, `{stage}` and `{worker}` as
         /// placeholders; folders are created.
@@ -57,8 +58,9 @@ options! {
     /// Reads rows of CSV files (RFC 4180, LF or CR LF) as JSON objects, or as Avro by a schema.
     /// Files compressed with gzip, zstd or bzip2 are known by their content. A row that cannot be
     /// used (wrong number of fields, not UTF-8, an unclosed quote, a value that is not of its
-    /// type) becomes a dead letter with its raw bytes. Records carry the header `id`,
-    /// `FILE:POSITION`.
+    /// type) becomes a dead letter with its raw bytes. Records carry the header `id`: a fingerprint
+    /// of the file's path, `:` and their position in bytes of the decompressed text. Several
+    /// `workers` share the files.
     pub struct SourceOptions {
         /// A file; a folder, for every file in it in the order of names; a pattern with `*`, `?`
         /// and `**`; or `-`, standard input.

@@ -62,12 +62,24 @@ impl Rows {
         }
     }
 
-    /// A new stream begins.
-    pub(crate) fn reset(&mut self) {
+    /// A stream begins, at a row that stands at `position` or, `skipping`, within a line that is
+    /// to be passed over.
+    pub(crate) fn reset(&mut self, position: u64, skipping: bool) {
         self.core.reset();
-        (self.start, self.at, self.end, self.base) = (0, 0, 0, 0);
+        (self.start, self.at, self.end, self.base) = (0, 0, 0, position);
         (self.text_len, self.fields) = (0, 0);
-        (self.skipping, self.complete) = (false, false);
+        (self.skipping, self.complete) = (skipping, false);
+    }
+
+    /// Where the first row begins that `next` has not given.
+    pub(crate) fn next_position(&self) -> u64 {
+        let at = if self.complete { self.at } else { self.start };
+        self.base + at as u64
+    }
+
+    /// Whether the rest of a line is being passed over.
+    pub(crate) fn is_skipping(&self) -> bool {
+        self.skipping
     }
 
     /// Room to read into. Call it only after `next` asked for input.

@@ -4,13 +4,11 @@ use crate::config::{RowFormat, SourceOptions, delimiter};
 use crate::rows::{Next, Rows};
 use crate::typed::Typed;
 use avro_data::Schema;
-use file_io::{Got, Origin, Reader, find};
-use plugin_api::BatchLimits;
-use plugin_api::content::STDIN;
+use file_io::{Got, Id, Origin, Reader, Walk};
 use plugin_api::prelude::*;
-use std::collections::VecDeque;
+use plugin_api::{BatchLimits, ID_HEADER, content::STDIN};
+use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -19,8 +17,8 @@ pub struct CsvSource {
     options: SourceOptions,
     ctx: Context,
     limits: BatchLimits,
-    waiting: VecDeque<Origin>,
-    current: Option<(Origin, Reader)>,
+    walk: Walk,
+    current: Option<Current>,
     /// The stream has no more bytes; the parser may have rows.
     ended: bool,
     rows: Rows,
@@ -28,7 +26,23 @@ pub struct CsvSource {
     typed: Option<Typed>,
     avro: bool,
     builder: BatchBuilder,
-    id: Vec<u8>,
+}
+
+/// The file at hand.
+struct Current {
+    origin: Origin,
+    reader: Reader,
+    id: Id,
+}
+
+/// The place in a file, in a checkpoint.
+#[derive(Serialize, Deserialize)]
+struct Place {
+    position: u64,
+    /// Whether that is within a line that is passed over.
+    skipping: bool,
+    /// The file's columns; none before its header was read.
+    columns: Vec<String>,
 }
 
 /// What a step through the file at hand came to.
@@ -43,6 +57,7 @@ enum Step {
 
 impl Source for CsvSource {
     const NAME: &'static str = "csv-file";
+    const WORKERS: bool = true;
     type Options = SourceOptions;
 
     fn plan(options: &SourceOptions) -> Result<Planned, StageError> {
@@ -70,17 +85,10 @@ impl Source for CsvSource {
     }
 
     fn open(options: SourceOptions, ctx: &Context) -> Result<Self, StageError> {
-        let path = options.path.as_ref();
-        let files = find(path).map_err(|error| {
-            StageError::config("/path", format!("cannot read {}: {error}", path.display()))
-        })?;
-        let (worker, workers) = (ctx.worker() as usize, ctx.workers().max(1) as usize);
-        let mine = files.into_iter().enumerate();
-        let mine = mine.filter(|(index, _)| index % workers == worker);
         let typed = read_schema(&options)?.map(|(_, typed)| typed);
         Ok(Self {
             limits: ctx.batch_limits(),
-            waiting: mine.map(|(_, origin)| origin).collect(),
+            walk: Walk::new(&options.path, ctx)?,
             current: None,
             ended: false,
             rows: Rows::new(
@@ -91,10 +99,33 @@ impl Source for CsvSource {
             avro: typed.is_some() && options.format != Some(RowFormat::Json),
             typed,
             builder: BatchBuilder::new(),
-            id: Vec::new(),
             ctx: ctx.clone(),
             options,
         })
+    }
+
+    fn restore(&mut self, _epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        let Some(place) = self.walk.restore::<Place>(state)? else {
+            return Ok(());
+        };
+        let Some(origin) = self.walk.last().cloned() else {
+            return Ok(());
+        };
+        self.open_file(origin, place.position)?;
+        self.rows.reset(place.position, place.skipping);
+        match place.columns.is_empty() {
+            true => Ok(()),
+            false => self.begin(place.columns),
+        }
+    }
+
+    fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<Vec<u8>, StageError> {
+        let within = self.current.as_ref();
+        self.walk.save(within.map(|_| Place {
+            position: self.rows.next_position(),
+            skipping: self.rows.is_skipping(),
+            columns: self.names.clone(),
+        }))
     }
 
     fn poll(
@@ -141,24 +172,32 @@ impl Source for CsvSource {
 
 impl CsvSource {
     fn next_file(&mut self) -> Result<bool, StageError> {
-        let Some(origin) = self.waiting.pop_front() else {
+        let Some(origin) = self.walk.begin_next().cloned() else {
             return Ok(false);
         };
-        let reader = Reader::open(&origin)
-            .map_err(|error| StageError::fatal(format!("cannot read {origin}: {error}")))?;
-        self.ctx
-            .debug(format!("reading {origin} ({})", reader.compression()));
-        self.rows.reset();
-        self.ended = false;
-        self.names.clear();
-        self.id.clear();
-        self.id.extend_from_slice(origin.name().as_bytes());
-        self.id.push(b':');
-        self.current = Some((origin, reader));
+        self.open_file(origin, 0)?;
+        self.rows.reset(0, false);
         if let Some(columns) = self.options.columns.clone() {
             self.begin(columns)?;
         }
         Ok(true)
+    }
+
+    fn open_file(&mut self, origin: Origin, position: u64) -> Result<(), StageError> {
+        let reader = Reader::open_at(&origin, position)
+            .map_err(|error| StageError::fatal(format!("cannot read {origin}: {error}")))?;
+        let how = reader.compression();
+        self.ctx.debug(format!("reading {origin} ({how})"));
+        if reader.is_pipe() && position > 0 {
+            self.ctx.warn(format!(
+                "{origin} cannot be read twice: what came after the last checkpoint is lost"
+            ));
+        }
+        self.ended = false;
+        self.names.clear();
+        let id = Id::of(&origin);
+        self.current = Some(Current { origin, reader, id });
+        Ok(())
     }
 
     fn step(&mut self, deadline_ns: u64, out: &mut Out<'_, '_>) -> Result<Step, StageError> {
@@ -176,7 +215,7 @@ impl CsvSource {
             }
             Next::End => Ok(Step::Over),
             Next::Input => {
-                let Some((_, reader)) = &mut self.current else {
+                let Some(Current { reader, .. }) = &mut self.current else {
                     return Ok(Step::Over);
                 };
                 // Rows at hand are not held up by a pipe that is quiet.
@@ -222,7 +261,7 @@ impl CsvSource {
         });
         self.names = names;
         fits.map_err(|message| {
-            let origin = self.current.as_ref().map(|(origin, _)| origin.to_string());
+            let origin = self.current.as_ref().map(|file| file.origin.to_string());
             StageError::fatal(format!("{}: {message}", origin.unwrap_or_default()))
         })
     }
@@ -243,18 +282,17 @@ impl CsvSource {
             Some(typed) => self.builder.write(|out| typed.json(text, out))?,
             None => self.builder.write(|out| texts(names, text, out))?,
         };
-        let prefix = self.id.len();
-        // Writing to a `Vec` cannot fail.
-        let _ = write!(self.id, "{}", self.rows.position());
-        self.builder.header("id", Some(&self.id));
-        self.id.truncate(prefix);
+        if let Some(file) = &mut self.current {
+            let id = file.id.at(self.rows.position());
+            self.builder.header(ID_HEADER, Some(id));
+        }
         Ok(())
     }
 
     /// Says where in which file.
     fn placed(&self, reject: &Reject, position: u64) -> Reject {
-        let id = String::from_utf8_lossy(&self.id);
-        let reason = format!("{}, at {id}{position}", reject.reason);
+        let file = self.current.as_ref().map_or("", |file| file.origin.name());
+        let reason = format!("{}, at {file}:{position}", reject.reason);
         Reject::new(reason).at(reject.pointer.clone())
     }
 }

@@ -3,7 +3,7 @@
 use crate::decompress::{Compression, decoder};
 use crate::find::Origin;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -66,6 +66,41 @@ impl Reader {
             from: From::Here(stream),
             compression,
         })
+    }
+
+    /// Opens a stream and passes over what comes before `position` of its decompressed content.
+    /// A pipe cannot be read twice: it goes on where it is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); `UnexpectedEof` if it ends before that.
+    pub fn open_at(origin: &Origin, position: u64) -> io::Result<Self> {
+        let mut reader = Self::open(origin)?;
+        let (From::Here(stream), Origin::File { path, .. }) = (&mut reader.from, origin) else {
+            return Ok(reader);
+        };
+        let there = if reader.compression == Compression::None {
+            let mut file = File::open(path)?;
+            let len = file.metadata()?.len();
+            file.seek(SeekFrom::Start(position))?;
+            reader.from = From::Here(Box::new(file));
+            len
+        } else {
+            io::copy(&mut stream.take(position), &mut io::sink())?
+        };
+        if there < position {
+            let message = format!(
+                "it has only {there} bytes, and the last checkpoint is at {position}: was it cut \
+                 or replaced?"
+            );
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, message));
+        }
+        Ok(reader)
+    }
+
+    /// Whether it is a pipe, which cannot be read twice.
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        matches!(self.from, From::Thread { .. })
     }
 
     /// Reads a blocking stream by a thread of its own; at most four blocks of 64 KiB wait.

@@ -7,7 +7,7 @@ options! {
     /// quotes, replies, extended texts, emoji, a dozen languages in eight scripts, bursts of talk
     /// about a topic, and delete messages. The same options make the same stream; only its times
     /// start now unless `start_time` is set. Records carry their time and the header `id`, the
-    /// tweet's id.
+    /// tweet's id. Several `workers` share `count` and `rate`.
     pub struct Options {
         /// `tweets`, or `users`: objects of `id`, `name` and `address`, as
         /// `schemas/user.avsc` has them. Default: `tweets`.

@@ -4,15 +4,19 @@ use crate::config::{Kind, Options};
 use crate::languages::LANGUAGES;
 use crate::people::simple_user;
 use crate::rng::{Rng, mix};
-use crate::stream::Stream;
-use plugin_api::BatchLimits;
+use crate::stream::{Stream, seeded};
 use plugin_api::prelude::*;
 use plugin_api::time::Civil;
+use plugin_api::{BatchLimits, ID_HEADER};
+use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
 use std::io::Write;
 
 /// Pace of the times where records are made as fast as they are taken.
 const UNPACED: f64 = 50.0;
+
+/// Records of a segment: as many are made again, at most, to go on from a checkpoint.
+const SEGMENT: u64 = 16_384;
 
 /// Source `generate`.
 pub struct Generate {
@@ -24,19 +28,39 @@ pub struct Generate {
     count: u64,
     made: u64,
     start_us: i64,
-    /// When the first record was due, on the monotonic clock.
+    /// The segment begun last: its first record, and the clock before it.
+    segment: (u64, (i64, i64)),
+    /// When record `first` was due, on the monotonic clock: the first of this process.
     start_ns: u64,
+    first: u64,
     builder: BatchBuilder,
     id: Vec<u8>,
 }
 
 enum Makes {
     Tweets(Box<Stream>),
-    Users { rng: Rng, first: u64, step: u64 },
+    Users(Users),
+}
+
+struct Users {
+    seed: u64,
+    rng: Rng,
+    /// Ids begin at the worker's number and go on in steps of as many as there are.
+    worker: u64,
+    workers: u64,
+}
+
+/// What a checkpoint keeps.
+#[derive(Serialize, Deserialize)]
+struct State {
+    made: u64,
+    start_us: i64,
+    segment: (u64, (i64, i64)),
 }
 
 impl Source for Generate {
     const NAME: &'static str = "generate";
+    const WORKERS: bool = true;
     type Options = Options;
 
     fn plan(options: &Options) -> Result<Planned, StageError> {
@@ -53,11 +77,15 @@ impl Source for Generate {
             count / workers + u64::from(worker < count % workers)
         };
         let makes = match options.kind {
-            Kind::Users => Makes::Users {
-                rng: Rng::new(mix(options.seed ^ mix(u64::from(worker)))),
-                first: u64::from(worker) + 1,
-                step: u64::from(workers),
-            },
+            Kind::Users => {
+                let seed = options.seed ^ mix(u64::from(worker));
+                Makes::Users(Users {
+                    seed,
+                    rng: seeded(seed, 0),
+                    worker: u64::from(worker),
+                    workers: u64::from(workers),
+                })
+            }
             Kind::Tweets => {
                 let languages = options.languages.as_deref();
                 let start_ms = start_us.div_euclid(1_000);
@@ -73,11 +101,47 @@ impl Source for Generate {
             count: options.count.map_or(u64::MAX, share),
             made: 0,
             start_us,
+            segment: (0, (0, 0)),
             start_ns: ctx.monotonic_ns(),
+            first: 0,
             builder: BatchBuilder::new(),
             id: Vec::new(),
             ctx: ctx.clone(),
         })
+    }
+
+    fn restore(&mut self, _epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        let Some(state) = state.filter(|state| !state.is_empty()) else {
+            return Ok(());
+        };
+        let state: State = serde_json::from_slice(state)
+            .map_err(|error| StageError::fatal(format!("its checkpoint: {error}")))?;
+        (self.start_us, self.segment) = (state.start_us, state.segment);
+        let (begun, clock) = state.segment;
+        if let Makes::Tweets(stream) = &mut self.makes {
+            stream.set_clock(self.start_us.div_euclid(1_000), clock);
+        }
+        self.begin_segment(begun);
+        // What was made of the segment is made again, to no end but the state that it leaves.
+        self.made = begun;
+        while self.made < state.made {
+            self.record();
+            if self.builder.len() >= self.limits.max_records {
+                drop(self.builder.finish());
+            }
+        }
+        drop(self.builder.finish());
+        (self.first, self.start_ns) = (self.made, self.ctx.monotonic_ns());
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<Vec<u8>, StageError> {
+        let state = State {
+            made: self.made,
+            start_us: self.start_us,
+            segment: self.segment,
+        };
+        serde_json::to_vec(&state).map_err(|error| StageError::fatal(error.to_string()))
     }
 
     fn poll(
@@ -117,42 +181,66 @@ impl Generate {
     /// When the next record is due, on the monotonic clock.
     fn due_ns(&self) -> u64 {
         let Some(rate) = self.rate else { return 0 };
-        self.start_ns + (self.made as f64 / rate * 1e9) as u64
+        self.start_ns + ((self.made - self.first) as f64 / rate * 1e9) as u64
     }
 
     /// Records that are due by `now`, as many as a batch and `left` allow.
     fn batch(&mut self, left: usize, now: u64) -> Batch {
-        let pace = self.rate.unwrap_or(UNPACED);
         let max = self.limits.max_records.clamp(1, left);
         while self.builder.len() < max
             && self.builder.bytes() < self.limits.max_bytes
             && self.made < self.count
             && self.due_ns() <= now
         {
-            let us = self.start_us + (self.made as f64 / pace * 1e6) as i64;
-            self.made += 1;
-            match &mut self.makes {
-                Makes::Users { rng, first, step } => {
-                    let id = *first;
-                    *first += *step;
-                    write(&mut self.builder, |out| simple_user(id, rng, out));
-                    set(&mut self.id, format_args!("{id}"));
-                    self.builder.ts_us(Some(us));
-                }
-                Makes::Tweets(stream) => {
-                    let mut made = None;
-                    let ms = us.div_euclid(1_000);
-                    write(&mut self.builder, |out| made = Some(stream.next(ms, out)));
-                    if let Some(made) = made {
-                        self.builder.ts_us(Some(made.ms * 1_000));
-                        let kind = if made.delete { "delete/" } else { "" };
-                        set(&mut self.id, format_args!("{kind}{}", made.id));
-                    }
-                }
-            }
-            self.builder.header("id", Some(&self.id));
+            self.record();
         }
         self.builder.finish()
+    }
+
+    /// Makes the next record.
+    fn record(&mut self) {
+        let (begun, _) = self.segment;
+        if self.made == begun + SEGMENT {
+            self.begin_segment(self.made);
+        }
+        let pace = self.rate.unwrap_or(UNPACED);
+        let us = self.start_us + (self.made as f64 / pace * 1e6) as i64;
+        match &mut self.makes {
+            Makes::Users(users) => {
+                let id = users.worker + 1 + self.made * users.workers;
+                let rng = &mut users.rng;
+                write(&mut self.builder, |out| simple_user(id, rng, out));
+                set(&mut self.id, format_args!("{id}"));
+                self.builder.ts_us(Some(us));
+            }
+            Makes::Tweets(stream) => {
+                let mut made = None;
+                let ms = us.div_euclid(1_000);
+                write(&mut self.builder, |out| made = Some(stream.next(ms, out)));
+                if let Some(made) = made {
+                    self.builder.ts_us(Some(made.ms * 1_000));
+                    let kind = if made.delete { "delete/" } else { "" };
+                    set(&mut self.id, format_args!("{kind}{}", made.id));
+                }
+            }
+        }
+        self.builder.header(ID_HEADER, Some(&self.id));
+        self.made += 1;
+    }
+
+    fn begin_segment(&mut self, first: u64) {
+        let number = first / SEGMENT;
+        let clock = match &mut self.makes {
+            Makes::Tweets(stream) => {
+                stream.begin(number);
+                stream.clock()
+            }
+            Makes::Users(users) => {
+                users.rng = seeded(users.seed, number);
+                (0, 0)
+            }
+        };
+        self.segment = (first, clock);
     }
 }
 

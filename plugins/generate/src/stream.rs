@@ -47,7 +47,7 @@ impl Stream {
         // People are the same for all workers; what they say is not.
         let people = people::all(&mut Rng::new(mix(seed)), languages);
         Self {
-            rng: Rng::new(mix(seed ^ mix(u64::from(worker) + 1))),
+            rng: seeded(seed ^ mix(u64::from(worker) + 1), 0),
             seed,
             people,
             past: VecDeque::new(),
@@ -58,6 +58,25 @@ impl Stream {
             sequence: 0,
             text: Text::default(),
         }
+    }
+
+    /// Begins a segment: what follows depends on nothing before it but the clock, so that a stream
+    /// is gone on with by making the records of one segment again. Nobody remembers what was said
+    /// before.
+    pub(crate) fn begin(&mut self, segment: u64) {
+        self.rng = seeded(self.seed ^ mix(self.worker as u64 + 1), segment);
+        self.past.clear();
+    }
+
+    /// Time and number of the id made last.
+    pub(crate) fn clock(&self) -> (i64, i64) {
+        (self.last_ms, self.sequence)
+    }
+
+    /// Goes on as the stream that began at `start_ms` and whose clock stood there.
+    pub(crate) fn set_clock(&mut self, start_ms: i64, (last_ms, sequence): (i64, i64)) {
+        self.start_ms = start_ms;
+        (self.last_ms, self.sequence) = (last_ms, sequence);
     }
 
     /// Appends the next record, which is of about `ms`.
@@ -105,18 +124,22 @@ impl Stream {
     }
 
     fn delete(&mut self, ms: i64, out: &mut Vec<u8>) -> Made {
-        let past = &self.past[self.rng.below(self.past.len())];
+        let index = self.rng.below(self.past.len());
         let ms = ms.max(self.last_ms);
+        let past = &self.past[index];
+        let (id, author) = (past.id, past.author);
+        // Nobody speaks of it again, and it is deleted only once.
+        self.past.remove(index);
         print(
             out,
             format_args!(
                 "{{\"delete\":{{\"status\":{{\"id\":{0},\"id_str\":\"{0}\",\"user_id\":{1},\
                  \"user_id_str\":\"{1}\"}},\"timestamp_ms\":\"{ms}\"}}}}",
-                past.id, self.people[past.author].id
+                id, self.people[author].id
             ),
         );
         Made {
-            id: past.id,
+            id,
             ms,
             delete: true,
         }
@@ -218,6 +241,11 @@ impl Stream {
         // The rest drifts slowly from topic to topic.
         (self.rng.favoured(TOPICS.len()) + (burst / 5) as usize) % TOPICS.len()
     }
+}
+
+/// The random numbers of a segment.
+pub(crate) fn seeded(seed: u64, segment: u64) -> Rng {
+    Rng::new(mix(seed.wrapping_add(mix(segment))))
 }
 
 fn permalink(past: &Past, people: &[Person], rng: &mut Rng) -> Link {

@@ -1,8 +1,8 @@
 //! The source through the real boundary.
 #![allow(clippy::unwrap_used)]
 
-use plugin_api::testing::{Harness, Outcome};
-use plugin_api::{Poll, StageError};
+use plugin_api::testing::{Harness, Outcome, TestHost};
+use plugin_api::{ID_HEADER, Poll, StageError};
 use plugin_generate::ThisPlugin;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -45,6 +45,73 @@ fn the_same_options_make_the_same_stream() {
     assert_eq!(make(options(1)).values(), make(options(1)).values());
     let (one, two) = (make(options(1)).values(), make(options(2)).values());
     assert!(one.iter().zip(&two).all(|(one, two)| one != two));
+}
+
+#[test]
+fn a_stream_goes_on_from_a_checkpoint_as_if_nothing_had_been() {
+    for kind in ["tweets", "users"] {
+        let options = json!({"kind": kind, "count": 34_000});
+        let host = |hour: i64| {
+            let host = TestHost::leaked();
+            host.set_now_us(START_MS * 1_000 + hour * 3_600_000_000);
+            host
+        };
+        let open = |hour, restored: (u64, Option<&[u8]>)| {
+            Stage::open_at(host(hour), "source", "generate", &options, &[], restored).unwrap()
+        };
+        let whole = open(0, (0, None)).poll_to_end().unwrap();
+        let records = |outcome: &Outcome| {
+            let batches = outcome.batches.iter();
+            let records = batches.flat_map(|(_, batch)| {
+                let record = |r: plugin_api::Record<'_>| {
+                    (
+                        r.header(ID_HEADER).unwrap().to_vec(),
+                        r.ts_us(),
+                        r.bytes().to_vec(),
+                    )
+                };
+                batch.iter().map(record).collect::<Vec<_>>()
+            });
+            records.collect::<Vec<_>>()
+        };
+        let whole = records(&whole);
+        let ids: HashSet<_> = whole.iter().map(|(id, ..)| id).collect();
+        assert_eq!(ids.len(), whole.len(), "{kind}: an id is one record's");
+        let mut stage = open(0, (0, None));
+        let mut made = 0;
+        // Around the bounds of the segments within, and twice at one place.
+        for (hour, stop) in [1, 1, 16_383, 16_384, 16_385, 32_768, 33_000]
+            .into_iter()
+            .enumerate()
+        {
+            let outcome = stage.poll_records(stop - made).unwrap();
+            assert_eq!(records(&outcome), whole[made..stop], "{kind} {stop}");
+            made = stop;
+            let (state, _) = stage.checkpoint(1, false).unwrap();
+            stage.poll_records(10).unwrap();
+            stage = open(hour as i64, (1, Some(&state)));
+        }
+        let rest = stage.poll_to_end().unwrap();
+        assert_eq!(records(&rest), whole[made..], "{kind}");
+    }
+}
+
+#[test]
+fn workers_share_the_count_and_no_id() {
+    for kind in ["tweets", "users"] {
+        let options = json!({"kind": kind, "count": 1_001, "deletes": 0, "start_time": START});
+        let mut ids = HashSet::new();
+        for worker in 0..3 {
+            let host = TestHost::leaked();
+            let (none, place) = ((0, None), (worker, 3));
+            let mut stage =
+                Stage::open_as(host, "source", "generate", &options, &[], none, place).unwrap();
+            for (_, batch) in stage.poll_to_end().unwrap().batches {
+                ids.extend(batch.iter().map(|r| r.header(ID_HEADER).unwrap().to_vec()));
+            }
+        }
+        assert_eq!(ids.len(), 1_001, "{kind}");
+    }
 }
 
 #[test]
@@ -104,7 +171,7 @@ fn tweets_are_what_a_v11_stream_sends() {
         count(&|tweet| tweet["lang"] != "en"),
     ];
     // The stream is the same each time: 29 % retweets, 8 % quotes, 13 % replies, 10 % long.
-    assert_eq!(counts, [306, 792, 215, 347, 264, 1_203]);
+    assert_eq!(counts, [306, 792, 215, 347, 264, 1_221]);
     let known: HashSet<&Value> = tweets.iter().map(|tweet| &tweet["id"]).collect();
     assert!(
         deletes

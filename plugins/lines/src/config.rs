@@ -6,7 +6,8 @@ use plugin_api::prelude::*;
 options! {
     /// Reads lines from files, folders, pipes and standard input; each is one record. Files
     /// compressed with gzip, zstd or bzip2 are known by their content. Records carry the header
-    /// `id`, `FILE:POSITION`, the position in bytes of the decompressed text. Blank lines are
+    /// `id`: a fingerprint of the file's path, `:` and their position in bytes of the decompressed
+    /// text. Several `workers` share the files. Blank lines are
     /// counted as filtered; a line that is too long, and what a damaged file ends in, become dead
     /// letters.
     pub struct SourceOptions {
@@ -67,8 +68,9 @@ options! {
 }
 
 options! {
-    /// Writes each record as a line, to files or standard output. A file is called
-    /// `NAME.inprogress` until it is finished and never replaces another: a taken name gets `-1`.
+    /// Writes each record as a line, to files, exactly once, or standard output, at least once. A
+    /// file's name ends in `.inprogress` until it is finished and never replaces another: a taken
+    /// name gets `-1`.
     /// A record that holds a line break would read back as two: in JSON the break becomes a space,
     /// in any other format the record is rejected, as is one without a value.
     pub struct SinkOptions {

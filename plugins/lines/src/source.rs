@@ -2,12 +2,9 @@
 
 use crate::config::SourceOptions;
 use crate::split::{Splitter, Taken};
-use file_io::{Got, Origin, Reader, find};
-use plugin_api::BatchLimits;
-use plugin_api::content::STDIN;
+use file_io::{Got, Id, Origin, Reader, Walk};
 use plugin_api::prelude::*;
-use std::collections::VecDeque;
-use std::io::Write;
+use plugin_api::{BatchLimits, ID_HEADER, content::STDIN};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,15 +13,22 @@ pub struct LinesSource {
     options: SourceOptions,
     ctx: Context,
     limits: BatchLimits,
-    waiting: VecDeque<Origin>,
-    current: Option<(Origin, Reader)>,
+    walk: Walk,
+    current: Option<Current>,
     splitter: Splitter,
     builder: BatchBuilder,
-    id: Vec<u8>,
+}
+
+/// The file at hand.
+struct Current {
+    name: String,
+    reader: Reader,
+    id: Id,
 }
 
 impl Source for LinesSource {
     const NAME: &'static str = "lines";
+    const WORKERS: bool = true;
     type Options = SourceOptions;
 
     fn plan(options: &SourceOptions) -> Result<Planned, StageError> {
@@ -43,24 +47,29 @@ impl Source for LinesSource {
     }
 
     fn open(options: SourceOptions, ctx: &Context) -> Result<Self, StageError> {
-        let path = options.path.as_ref();
-        let files = find(path).map_err(|error| {
-            StageError::config("/path", format!("cannot read {}: {error}", path.display()))
-        })?;
-        let (worker, workers) = (ctx.worker() as usize, ctx.workers().max(1) as usize);
-        let mine = files.into_iter().enumerate();
-        let mine = mine.filter(|(index, _)| index % workers == worker);
         let max_line = options.max_line_bytes.bytes();
         Ok(Self {
             limits: ctx.batch_limits(),
-            waiting: mine.map(|(_, origin)| origin).collect(),
+            walk: Walk::new(&options.path, ctx)?,
             current: None,
             splitter: Splitter::new(options.delimiter, options.skip_blank, max_line),
             builder: BatchBuilder::new(),
-            id: Vec::new(),
             ctx: ctx.clone(),
             options,
         })
+    }
+
+    fn restore(&mut self, _epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        if let Some(position) = self.walk.restore(state)? {
+            let origin = self.walk.last().cloned();
+            origin.map_or(Ok(()), |origin| self.begin(&origin, position))?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<Vec<u8>, StageError> {
+        let within = self.current.as_ref();
+        self.walk.save(within.map(|_| self.splitter.position()))
     }
 
     fn poll(
@@ -88,9 +97,10 @@ impl Source for LinesSource {
                 Ok(Got::Pending) => return Ok(Poll::Idle),
                 Ok(Got::End) => {
                     let taken = self.splitter.take_last();
-                    self.current = None;
                     // At most one line, and `left` is at least 1.
-                    if self.hand_out(taken, &mut left, out) == Emit::Full {
+                    let room = self.hand_out(taken, &mut left, out);
+                    self.current = None;
+                    if room == Emit::Full {
                         return Ok(Poll::More);
                     }
                 }
@@ -106,27 +116,40 @@ impl Source for LinesSource {
 
 impl LinesSource {
     fn next_file(&mut self) -> Result<bool, StageError> {
-        let Some(origin) = self.waiting.pop_front() else {
+        let Some(origin) = self.walk.begin_next().cloned() else {
             return Ok(false);
         };
-        let reader = Reader::open(&origin)
-            .map_err(|error| StageError::fatal(format!("cannot read {origin}: {error}")))?;
-        self.ctx
-            .debug(format!("reading {origin} ({})", reader.compression()));
-        self.splitter.reset();
-        self.id.clear();
-        self.id.extend_from_slice(origin.name().as_bytes());
-        self.id.push(b':');
-        self.current = Some((origin, reader));
+        self.begin(&origin, 0)?;
         Ok(true)
     }
 
+    fn begin(&mut self, origin: &Origin, position: u64) -> Result<(), StageError> {
+        let reader = Reader::open_at(origin, position)
+            .map_err(|error| StageError::fatal(format!("cannot read {origin}: {error}")))?;
+        let how = reader.compression();
+        self.ctx.debug(format!("reading {origin} ({how})"));
+        if reader.is_pipe() && position > 0 {
+            self.ctx.warn(format!(
+                "{origin} cannot be read twice: what came after the last checkpoint is lost"
+            ));
+        }
+        self.splitter.reset(position);
+        self.current = Some(Current {
+            name: origin.name().to_owned(),
+            reader,
+            id: Id::of(origin),
+        });
+        Ok(())
+    }
+
     fn read(&mut self, deadline_ns: u64) -> std::io::Result<Got> {
-        let Some((_, reader)) = &mut self.current else {
+        let Some(current) = &mut self.current else {
             return Ok(Got::End);
         };
         let wait = deadline_ns.saturating_sub(self.ctx.monotonic_ns());
-        reader.read(self.splitter.room(), Duration::from_nanos(wait))
+        current
+            .reader
+            .read(self.splitter.room(), Duration::from_nanos(wait))
     }
 
     fn hand_out(&mut self, taken: Taken, left: &mut usize, out: &mut Out<'_, '_>) -> Emit {
@@ -158,13 +181,12 @@ impl LinesSource {
     fn batch(&mut self) -> Batch {
         let (block, ranges, position) = self.splitter.lines();
         let base = self.builder.append_bytes(block);
-        let prefix = self.id.len();
+        let mut id = self.current.as_mut().map(|current| &mut current.id);
         for &(offset, len) in ranges {
             self.builder.cut(base + offset, len);
-            if self.options.ids {
-                push_decimal(position + u64::from(offset), &mut self.id);
-                self.builder.header("id", Some(&self.id));
-                self.id.truncate(prefix);
+            if let Some(id) = id.as_mut().filter(|_| self.options.ids) {
+                let id = id.at(position + u64::from(offset));
+                self.builder.header(ID_HEADER, Some(id));
             }
         }
         self.builder.finish()
@@ -181,13 +203,7 @@ impl LinesSource {
         self.current = None;
     }
 
-    fn name(&self) -> String {
-        let name = self.id.strip_suffix(b":").unwrap_or(&self.id);
-        String::from_utf8_lossy(name).into_owned()
+    fn name(&self) -> &str {
+        self.current.as_ref().map_or("", |current| &current.name)
     }
-}
-
-fn push_decimal(number: u64, out: &mut Vec<u8>) {
-    // Writing to a `Vec` cannot fail.
-    let _ = write!(out, "{number}");
 }

@@ -61,10 +61,16 @@ impl Splitter {
         }
     }
 
-    /// Forgets everything: a new stream begins.
-    pub(crate) fn reset(&mut self) {
-        (self.start, self.end, self.searched, self.base) = (0, 0, 0, 0);
+    /// Forgets everything: a stream begins, at the start of a line that stands at `position`.
+    pub(crate) fn reset(&mut self, position: u64) {
+        (self.start, self.end, self.searched, self.base) = (0, 0, 0, position);
         self.too_long = None;
+    }
+
+    /// Where the next line begins, also one that is too long and being passed over.
+    pub(crate) fn position(&self) -> u64 {
+        let unread = self.base + self.start as u64;
+        self.too_long.as_ref().map_or(unread, |(_, from, _)| *from)
     }
 
     /// Room to read into. Call it only after `take` found nothing.

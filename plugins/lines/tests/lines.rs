@@ -52,11 +52,148 @@ fn a_folder_is_read_file_by_file_with_ids() {
     fs::write(folder.path().join("c.txt.inprogress"), "no\n").unwrap();
     let outcome = read(&json!({ "path": folder.path() }));
     assert_eq!(outcome.texts(), ["one", "two", "three", "four"]);
-    assert_eq!(ids(&outcome), ["a.txt:0", "a.txt:5", "b.gz:0", "b.gz:6"]);
+    let ids = ids(&outcome);
+    let (files, positions): (Vec<_>, Vec<_>) =
+        ids.iter().map(|id| id.split_once(':').unwrap()).unzip();
+    assert_eq!(positions, ["0", "5", "0", "6"]);
+    assert!(files[0] == files[1] && files[1] != files[2] && files[2] == files[3]);
+    assert!(files.iter().all(|file| file.len() == 12));
     assert_eq!(outcome.filtered_count(), 1);
     let outcome = read(&json!({ "path": folder.path().join("*.txt"), "ids": false }));
     assert_eq!(outcome.texts(), ["one", "two"]);
     assert_eq!(outcome.batches[0].1.record(0).headers().count(), 0);
+}
+
+/// What came of a source: texts, ids, blank lines, dead letters.
+type Account = (Vec<String>, Vec<String>, u64, Vec<(Vec<u8>, String)>);
+
+fn account(outcome: &Outcome) -> Account {
+    let rejected = outcome.rejected_raw.clone();
+    (
+        outcome.texts(),
+        ids(outcome),
+        outcome.filtered_count(),
+        rejected,
+    )
+}
+
+fn restored(options: &Value, state: &[u8], place: (u32, u32)) -> Result<Stage, StageError> {
+    let host = plugin_api::testing::TestHost::leaked();
+    Stage::open_as(
+        host,
+        "source",
+        "lines",
+        options,
+        &[],
+        (1, Some(state)),
+        place,
+    )
+}
+
+#[test]
+fn a_source_goes_on_from_each_checkpoint_as_if_nothing_had_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "x".repeat(600_000);
+    let content = format!("one\r\n\n  \ntwo\n{long}\r\nthree\n\nfour\nfive");
+    fs::write(folder.path().join("1"), &content).unwrap();
+    fs::write(folder.path().join("2.gz"), gzip(content.as_bytes())).unwrap();
+    fs::write(folder.path().join("3"), "").unwrap();
+    let zstd = zstd::encode_all(content.as_bytes(), 0).unwrap();
+    fs::write(folder.path().join("4.zst"), zstd).unwrap();
+    let options = json!({ "path": folder.path(), "max_line_bytes": 1_000 });
+    let whole = account(&read(&options));
+    assert_eq!((whole.0.len(), whole.2, whole.3.len()), (15, 9, 3));
+    let mut all = Outcome::default();
+    let mut stage = Stage::source("lines", &options).unwrap();
+    loop {
+        // A deadline of now: each read is a poll of its own.
+        let (poll, outcome) = stage.poll(1, 0).unwrap();
+        all.merge(outcome);
+        let (state, _) = stage.checkpoint(1, false).unwrap();
+        if poll == Poll::Finished {
+            break;
+        }
+        // A restart that reads nothing before the next changes nothing.
+        stage = restored(&options, &state, (0, 1)).unwrap();
+        let (again, _) = stage.checkpoint(2, false).unwrap();
+        assert_eq!(String::from_utf8(again), String::from_utf8(state.clone()));
+        // The long line takes more than one read, so here progress needs company.
+        let (_, outcome) = stage.poll(1, 1_000).unwrap();
+        all.merge(outcome);
+    }
+    assert_eq!(account(&all), whole);
+}
+
+#[test]
+fn a_file_that_shrank_or_vanished_is_named() {
+    for (name, packed) in [("x", false), ("x.gz", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let write = |text: &str| {
+            let bytes = if packed {
+                gzip(text.as_bytes())
+            } else {
+                text.into()
+            };
+            fs::write(&path, bytes).unwrap();
+        };
+        write("one\ntwo\nthree\n");
+        fs::write(folder.path().join("y"), "last\n").unwrap();
+        let options = json!({ "path": folder.path() });
+        let mut stage = Stage::source("lines", &options).unwrap();
+        stage.poll_records(2).unwrap();
+        let (state, _) = stage.checkpoint(1, false).unwrap();
+        let error = || restored(&options, &state, (0, 1)).err().unwrap().message;
+        write("one\n");
+        let message = error();
+        let wanted =
+            "it has only 4 bytes, and the last checkpoint is at 8: was it cut or replaced?";
+        assert!(
+            message.starts_with("cannot read /") && message.ends_with(wanted),
+            "{message}"
+        );
+        fs::remove_file(&path).unwrap();
+        let wanted = format!("{name} is gone, and the last checkpoint is in the middle of it");
+        assert!(error().starts_with(&wanted));
+    }
+}
+
+#[test]
+fn workers_share_the_files_also_when_others_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |names: std::ops::Range<usize>| {
+        for name in names {
+            fs::write(
+                folder.path().join(format!("{name:03}")),
+                format!("{name}\n"),
+            )
+            .unwrap();
+        }
+    };
+    write(100..140);
+    let options = json!({ "path": folder.path() });
+    let mut states = Vec::new();
+    let mut all = Vec::new();
+    for worker in 0..3 {
+        let host = plugin_api::testing::TestHost::leaked();
+        let start = (0, None);
+        let mut stage =
+            Stage::open_as(host, "source", "lines", &options, &[], start, (worker, 3)).unwrap();
+        let texts = stage.poll_records(5).unwrap().texts();
+        assert_eq!(texts.len(), 5);
+        all.extend(texts);
+        states.push(stage.checkpoint(1, false).unwrap().0);
+    }
+    write(140..150);
+    for (worker, state) in states.iter().enumerate() {
+        let mut stage = restored(&options, state, (worker as u32, 3)).unwrap();
+        all.extend(stage.poll_to_end().unwrap().texts());
+    }
+    all.sort();
+    assert_eq!(
+        all,
+        (100..150).map(|name| name.to_string()).collect::<Vec<_>>()
+    );
 }
 
 #[test]

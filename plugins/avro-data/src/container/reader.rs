@@ -304,6 +304,15 @@ impl<R: Read + Seek> Reader<R> {
     /// As [`Reader::next`]; a place that the file does not have.
     pub fn seek(&mut self, position: Position) -> Result<(), ReadError> {
         if position.block > 0 {
+            let end = self.input.seek(SeekFrom::End(0))?;
+            if end < position.block {
+                let what = format!("the file does not reach to byte {}", position.block);
+                return Err(ReadError::Torn {
+                    at: end,
+                    what,
+                    whole: false,
+                });
+            }
             self.input.seek(SeekFrom::Start(position.block))?;
             self.at = position.block;
         }
