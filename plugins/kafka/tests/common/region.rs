@@ -175,6 +175,8 @@ pub struct Region {
     pub epoch: u64,
     /// Records written in it.
     pub written: usize,
+    /// Records read behind its barrier.
+    pub behind: usize,
     /// Emitted by the source behind the last barrier.
     held: Vec<(Batch, usize)>,
     /// Where the source stands, as of its last snapshot.
@@ -210,6 +212,7 @@ impl Region {
             store: store.clone(),
             epoch,
             written: 0,
+            behind: 0,
             held: Vec::new(),
             read: 0,
         })
@@ -222,6 +225,7 @@ impl Region {
         at: &mut dyn FnMut(Step) -> bool,
     ) -> Result<bool, StageError> {
         self.epoch += 1;
+        self.behind = 0;
         let epoch = self.epoch;
         self.written = self.held.iter().map(|(b, from)| b.len() - from).sum();
         for (batch, from) in std::mem::take(&mut self.held) {
@@ -270,7 +274,9 @@ impl Region {
         if !at(Step::SinkCommitted) {
             return Ok(false);
         }
-        while !self.source.commit(epoch)? {}
+        while !self.source.commit(epoch)? {
+            self.go_on()?;
+        }
         self.store.keep_two();
         Ok(at(Step::Committed))
     }
@@ -285,8 +291,10 @@ impl Region {
 
     /// The flow goes on behind the barrier: what the source emits is offered to the sink.
     fn go_on(&mut self) -> Result<(), StageError> {
-        if self.held.is_empty() {
+        // A few will do; the next epochs want some too.
+        if self.held.is_empty() && self.behind < 20 {
             let more = self.source.poll(10)?.batches;
+            self.behind += more.iter().map(|(_, b)| b.len()).sum::<usize>();
             self.held.extend(more.into_iter().map(|(_, b)| (b, 0)));
         }
         let mut held = std::mem::take(&mut self.held);
