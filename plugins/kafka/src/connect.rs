@@ -295,12 +295,10 @@ pub(crate) fn consumer(
     Ok(config)
 }
 
-/// How long a revoked partition may wait for an epoch before it counts as lost: half of what the
-/// group waits for a member that does not answer.
-pub(crate) fn release_within(options: &SourceOptions) -> Duration {
+/// How long the group waits for a member that is not polled, or does not give up what it should.
+pub(crate) fn patience_of_group(options: &SourceOptions) -> Duration {
     let property = options.properties.get("max.poll.interval.ms");
-    let ms = property.and_then(|ms| ms.parse().ok()).unwrap_or(300_000);
-    Duration::from_millis(ms) / 2
+    Duration::from_millis(property.and_then(|ms| ms.parse().ok()).unwrap_or(300_000))
 }
 
 /// A client for the offsets of a group that it never joins.
