@@ -42,6 +42,7 @@ impl Cluster {
 
 /// Properties that would undo what this plugin promises, with what to use instead.
 const RESERVED: &[(&str, &str)] = &[
+    ("acks", "nothing: all replicas in sync acknowledge a record"),
     ("auto.offset.reset", "the option `start`"),
     ("bootstrap.servers", "the option `brokers`"),
     (
@@ -52,11 +53,16 @@ const RESERVED: &[(&str, &str)] = &[
         "enable.auto.offset.store",
         "nothing: offsets are committed with the host's epochs",
     ),
+    ("enable.idempotence", "nothing: the producer is idempotent"),
     ("enable.partition.eof", "nothing"),
     ("group.id", "the option `group`"),
     ("log.queue", "nothing"),
     ("metadata.broker.list", "the option `brokers`"),
     ("offset.store.method", "nothing"),
+    (
+        "request.required.acks",
+        "nothing: all replicas in sync acknowledge a record",
+    ),
     (
         "plugin.library.paths",
         "nothing: code is loaded by the host only",

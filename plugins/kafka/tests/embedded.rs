@@ -244,6 +244,14 @@ fn transactions_are_refused() {
         refused("sink", json!({"exactly_once": true})).pointer,
         "/exactly_once"
     );
+    let dirty = json!({
+        "brokers": "a:1", "group": "g", "exactly_once": true,
+        "properties": {"isolation.level": "read_uncommitted"},
+    });
+    assert_eq!(
+        refused("source", dirty).pointer,
+        "/properties/isolation.level"
+    );
     let named = json!({"transactional_id": "x"});
     assert_eq!(refused("sink", named).pointer, "/transactional_id");
 }

@@ -21,6 +21,8 @@ pub struct Driven {
     pub stage: StageBox,
     pub host: &'static TestHost,
     seq: u64,
+    /// Why records were rejected.
+    pub rejected: Vec<String>,
 }
 
 impl Driven {
@@ -42,6 +44,7 @@ impl Driven {
             stage,
             host,
             seq: 0,
+            rejected: Vec::new(),
         })
     }
 
@@ -67,9 +70,12 @@ impl Driven {
         self.seq += 1;
         let (seq, stage) = (self.seq, &mut self.stage);
         let mut outcome = Outcome::default();
-        OutHandle::with(&mut outcome, |o| {
+        let taken = OutHandle::with(&mut outcome, |o| {
             plain(stage.write(0, seq, batch.raw(), from, o))
-        })
+        });
+        self.rejected
+            .extend(outcome.rejected.into_iter().map(|r| r.2));
+        taken
     }
 
     /// The barrier passes; a source answers.
@@ -88,6 +94,8 @@ impl Driven {
         let mut outcome = Outcome::default();
         let stage = &mut self.stage;
         let answer = OutHandle::with(&mut outcome, |o| plain(stage.checkpoint_poll(epoch, o)))?;
+        self.rejected
+            .extend(outcome.rejected.into_iter().map(|r| r.2));
         Ok(answer.is_some())
     }
 
