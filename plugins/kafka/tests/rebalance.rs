@@ -97,11 +97,21 @@ fn what_no_epoch_releases_in_time_is_lost() {
 
 #[test]
 fn partitions_move_between_exact_regions_and_each_record_is_there_once() {
+    move_partitions(&json!({}));
+}
+
+#[test]
+fn they_move_so_with_the_newer_group_protocol_too() {
+    move_partitions(&json!({"group.protocol": "consumer"}));
+}
+
+fn move_partitions(properties: &Value) {
     const RECORDS: u32 = 6000;
     let Some(brokers) = real() else { return };
     let (source, _writer) = filled(&brokers, "move-in", RECORDS, json!({}));
     let (from, to) = (source["topic"].as_str().unwrap(), fresh("move-out"));
     let (source, sink) = exactly_once(&brokers, from, &to);
+    let source = with(source, json!({"properties": properties}));
     let done = Arc::new(AtomicBool::new(false));
     let run = |name: &'static str, lives: usize| {
         let (source, sink, to) = (source.clone(), sink.clone(), to.clone());
@@ -120,7 +130,10 @@ fn partitions_move_between_exact_regions_and_each_record_is_there_once() {
                         }
                         Ok(_) => {}
                         // What the host does: back to the last epoch.
-                        Err(e) if e.code == Code::FATAL => break,
+                        Err(e) if e.code == Code::FATAL => {
+                            println!("{name} starts again: {e}");
+                            break;
+                        }
                         Err(e) => panic!("{e}"),
                     }
                 }
