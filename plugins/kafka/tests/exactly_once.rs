@@ -80,6 +80,35 @@ fn dropped_at_each_step_each_record_is_there_once() {
     assert_eq!(wrong_counts(&committed(&brokers, &to), 4000), []);
 }
 
+#[test]
+fn what_an_aborted_epoch_has_joins_the_next() {
+    let Some(brokers) = real() else { return };
+    let from = filled(&brokers, "abort-in", 1000);
+    let to = fresh("abort-out");
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let (source, sink) = exactly_once(&brokers, &from, &to);
+    let mut region = Region::start(&to, &source, &sink, &store).unwrap();
+    flow(&mut region);
+    for step in [Step::Barrier, Step::Ready, Step::Ready, Step::Barrier] {
+        assert!(!region.epoch(60, &mut |now| now != step).unwrap());
+        assert!(region.written > 0, "an empty epoch proves nothing");
+        let aborted = region.epoch;
+        region.sink.abort(aborted).unwrap();
+        region.source.abort(aborted).unwrap();
+        // It may also reach a stage that never saw such a barrier.
+        region.sink.abort(aborted + 1).unwrap();
+    }
+    assert!(region.epoch(60, &mut |_| true).unwrap());
+    let (epoch, read) = (region.epoch, usize::try_from(region.read).unwrap());
+    assert_eq!(committed(&brokers, &to).len(), read);
+    drop(region);
+    let mut region = Region::start(&to, &source, &sink, &store).unwrap();
+    assert_eq!(region.epoch, epoch);
+    finish(&mut region, 1000);
+    assert_eq!(wrong_counts(&committed(&brokers, &to), 1000), []);
+}
+
 /// The process that is killed: goes on where the last one was, and stops for ever at `RELAY_AT`.
 #[test]
 #[ignore = "is run, and killed, by the test below"]
@@ -237,6 +266,7 @@ fn what_went_on_under_the_same_name_shuts_the_former_out() {
         }
     };
     assert_eq!(e.code, Code::FATAL);
+    assert!(e.message.contains("need a `transactional_id` each"), "{e}");
     assert!(
         e.message.contains("going back to the last checkpoint"),
         "{e}"

@@ -16,7 +16,7 @@ use rdkafka::{
 use self::{
     broker::{Questions, questions},
     repeat::refusal,
-    transaction::Transactions,
+    transaction::{Transactions, words},
 };
 use crate::{
     config::{KeyFrom, SinkOptions},
@@ -326,7 +326,7 @@ impl KafkaSink {
             return Err(self.failed(code));
         }
         if let Some((code, why)) = producer.client().fatal_error() {
-            return Err(self.failed(format!("{code}: {why}")));
+            return Err(self.failed(words(code, &why)));
         }
         match &mut self.transactions {
             Some(transactions) => transactions.hear(),

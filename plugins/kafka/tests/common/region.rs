@@ -49,12 +49,11 @@ impl Driven {
     }
 
     pub fn recover(&mut self, epochs: &[u64]) -> Result<Recovered, StageError> {
-        plain(self.stage.recover(epochs.into()))
+        patiently(|| plain(self.stage.recover(epochs.into())))
     }
 
     pub fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
-        let state = state.map(bytes).into();
-        plain(self.stage.restore(epoch, 1, state))
+        patiently(|| plain(self.stage.restore(epoch, 1, state.map(bytes).into())))
     }
 
     pub fn poll(&mut self, budget: usize) -> Result<Outcome, StageError> {
@@ -99,8 +98,23 @@ impl Driven {
         Ok(answer.is_some())
     }
 
+    pub fn abort(&mut self, epoch: u64) -> Result<(), StageError> {
+        plain(self.stage.abort(epoch))
+    }
+
     pub fn commit(&mut self, epoch: u64) -> Result<bool, StageError> {
         plain(self.stage.commit(epoch))
+    }
+}
+
+/// Repeats a call while its trouble is transient, as the host does: a broker that has just started
+/// takes its time for a first transaction.
+fn patiently<T>(mut call: impl FnMut() -> Result<T, StageError>) -> Result<T, StageError> {
+    loop {
+        match call() {
+            Err(e) if e.is_transient() => println!("{e}"),
+            other => return other,
+        }
     }
 }
 
