@@ -333,6 +333,13 @@ impl SourceOptions {
             ));
         }
         check_exactly_once(self.exactly_once, &self.cluster())?;
+        let isolation = self.properties.get("isolation.level");
+        if self.exactly_once && isolation.is_some_and(|level| level != "read_committed") {
+            return Err(StageError::config(
+                "/properties/isolation.level",
+                "exactly once reads committed records only: leave this out",
+            ));
+        }
         let start = Start::parse(&self.start).map_err(|e| StageError::config("/start", e))?;
         let planned = Planned::new(self.content_type()?);
         Ok(match self.cluster() {

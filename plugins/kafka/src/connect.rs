@@ -42,6 +42,7 @@ impl Cluster {
 
 /// Properties that would undo what this plugin promises, with what to use instead.
 const RESERVED: &[(&str, &str)] = &[
+    ("acks", "nothing: all replicas in sync acknowledge a record"),
     ("auto.offset.reset", "the option `start`"),
     ("bootstrap.servers", "the option `brokers`"),
     (
@@ -52,11 +53,16 @@ const RESERVED: &[(&str, &str)] = &[
         "enable.auto.offset.store",
         "nothing: offsets are committed with the host's epochs",
     ),
+    ("enable.idempotence", "nothing: the producer is idempotent"),
     ("enable.partition.eof", "nothing"),
     ("group.id", "the option `group`"),
     ("log.queue", "nothing"),
     ("metadata.broker.list", "the option `brokers`"),
     ("offset.store.method", "nothing"),
+    (
+        "request.required.acks",
+        "nothing: all replicas in sync acknowledge a record",
+    ),
     (
         "plugin.library.paths",
         "nothing: code is loaded by the host only",
@@ -295,12 +301,10 @@ pub(crate) fn consumer(
     Ok(config)
 }
 
-/// How long a revoked partition may wait for an epoch before it counts as lost: half of what the
-/// group waits for a member that does not answer.
-pub(crate) fn release_within(options: &SourceOptions) -> Duration {
+/// How long the group waits for a member that is not polled, or does not give up what it should.
+pub(crate) fn patience_of_group(options: &SourceOptions) -> Duration {
     let property = options.properties.get("max.poll.interval.ms");
-    let ms = property.and_then(|ms| ms.parse().ok()).unwrap_or(300_000);
-    Duration::from_millis(ms) / 2
+    Duration::from_millis(property.and_then(|ms| ms.parse().ok()).unwrap_or(300_000))
 }
 
 /// A client for the offsets of a group that it never joins.

@@ -39,6 +39,15 @@ pub(crate) enum Found {
     Unknown(String),
 }
 
+/// What a topic takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The largest record.
+    pub max_message: Option<u32>,
+    /// It is compacted.
+    pub wants_keys: bool,
+}
+
 /// What is to be there.
 #[derive(Debug, Clone)]
 pub(crate) struct Wanted {
@@ -132,19 +141,22 @@ impl Wanted {
         }
     }
 
-    /// The largest record that the topic takes, where the brokers tell.
-    pub fn max_message(&self, timeout: Duration) -> Option<u32> {
+    /// What the topic takes, as far as the brokers tell.
+    pub fn limits(&self, timeout: Duration) -> Limits {
+        self.configured(timeout).unwrap_or_default()
+    }
+
+    fn configured(&self, timeout: Duration) -> Option<Limits> {
         let admin = self.admin().ok()?;
         let options = AdminOptions::new().request_timeout(Some(timeout));
         let topic = ResourceSpecifier::Topic(&self.topic);
         let answers = block_on(admin.describe_configs([&topic], &options), timeout * 2)?.ok()?;
         let config = answers.into_iter().next()?.ok()?;
-        config
-            .get("max.message.bytes")?
-            .value
-            .as_ref()?
-            .parse()
-            .ok()
+        let value = |name: &str| config.get(name)?.value.as_deref();
+        Some(Limits {
+            max_message: value("max.message.bytes").and_then(|n| n.parse().ok()),
+            wants_keys: value("cleanup.policy").is_some_and(|p| p.contains("compact")),
+        })
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, KafkaError> {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use common::*;
+use common::{region::Driven, *};
 use plugin_api::{ContentType, abi::services::Level};
 
 #[test]
@@ -39,6 +39,25 @@ fn a_broker_that_goes_away_is_waited_for_and_rejects_nothing() {
         writer.host().log_lines().iter().filter(|l| back(l)).count(),
         1
     );
+}
+
+#[test]
+fn an_epoch_waits_for_its_records_and_not_for_those_behind_its_barrier() {
+    let topic = fresh("barrier");
+    let options = json!({"brokers": "embedded", "topic": topic});
+    let mut writer = Driven::open("sink", "test", &options).unwrap();
+    writer.restore(0, None).unwrap();
+    let mut behind = 0;
+    for epoch in 1..=20 {
+        assert_eq!(writer.write(&numbers(0..10), 0).unwrap(), 10);
+        writer.barrier(epoch, &[], false).unwrap();
+        // The flow never pauses: something is always on its way.
+        while !writer.is_ready(epoch).unwrap() {
+            behind += writer.write(&numbers(0..10), 0).unwrap();
+        }
+        behind += writer.write(&numbers(0..10), 0).unwrap();
+    }
+    assert!(behind > 0);
 }
 
 #[test]

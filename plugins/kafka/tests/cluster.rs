@@ -4,50 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use std::{
-    future::Future,
-    pin::pin,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::time::Duration;
 
 use common::*;
 use plugin_api::{BatchBuilder, Code, ContentType};
-use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
-    client::DefaultClientContext,
-};
-
-fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
-    ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .create()
-        .unwrap()
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    loop {
-        match future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::yield_now(),
-        }
-    }
-}
-
-fn create(brokers: &str, topic: &str, config: &[(&str, &str)]) {
-    let mut new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
-    for (name, value) in config {
-        new = new.set(name, value);
-    }
-    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
-    let made = wait(admin(brokers).create_topics([&new], &options)).unwrap();
-    assert!(made[0].is_ok(), "{made:?}");
-}
+use rdkafka::{Offset, TopicPartitionList, admin::AdminOptions};
 
 #[test]
 fn a_missing_topic_is_named() {

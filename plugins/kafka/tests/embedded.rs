@@ -210,3 +210,48 @@ fn it_is_announced_once_and_warns_of_another_number_of_partitions() {
         [format!("topic `{topic}` has 3 partitions already, not 2")]
     );
 }
+
+#[test]
+fn offsets_of_a_broker_that_is_gone_are_ignored() {
+    let topic = fresh("gone");
+    let mut writer = sink("embedded", &topic, json!({}));
+    deliver(&mut writer, &numbers(0..10), 1);
+    let mut first = source("embedded", &topic, "a", json!({}));
+    assert_eq!(first.poll_records(6).unwrap().texts(), texts(0..6));
+    let state = first.checkpoint(1, false).unwrap().0;
+    let restored = |group: &str, state: &[u8]| {
+        let mut source = source("embedded", &topic, group, json!({}));
+        source.restore(1, 1, Some(state)).unwrap();
+        let first = source.poll_records(1).unwrap().texts();
+        let state: Value = serde_json::from_slice(&source.checkpoint(2, false).unwrap().0).unwrap();
+        (first, state)
+    };
+    let (next, now) = restored("b", &state);
+    assert_eq!(next, ["6"], "this broker's own");
+    let mut other: Value = serde_json::from_slice(&state).unwrap();
+    assert_eq!(other["cluster"], now["cluster"]);
+    other["cluster"] = json!("another");
+    let (next, now) = restored("c", other.to_string().as_bytes());
+    assert_eq!(next, ["0"], "from `start` on");
+    assert_ne!(now["cluster"], "another");
+}
+
+#[test]
+fn transactions_are_refused() {
+    let exact = json!({"group": "g", "exactly_once": true});
+    assert_eq!(refused("source", exact).pointer, "/exactly_once");
+    assert_eq!(
+        refused("sink", json!({"exactly_once": true})).pointer,
+        "/exactly_once"
+    );
+    let dirty = json!({
+        "brokers": "a:1", "group": "g", "exactly_once": true,
+        "properties": {"isolation.level": "read_uncommitted"},
+    });
+    assert_eq!(
+        refused("source", dirty).pointer,
+        "/properties/isolation.level"
+    );
+    let named = json!({"transactional_id": "x"});
+    assert_eq!(refused("sink", named).pointer, "/transactional_id");
+}

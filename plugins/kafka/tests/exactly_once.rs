@@ -15,7 +15,7 @@ use common::{
     region::{Driven, Region, Step, Store, exactly_once},
     *,
 };
-use plugin_api::{Code, StageError, Upstream};
+use plugin_api::{BatchBuilder, Code, StageError, Upstream};
 
 fn store(folder: &Path) -> Store {
     Store(Arc::new(folder.to_path_buf()))
@@ -78,6 +78,35 @@ fn dropped_at_each_step_each_record_is_there_once() {
     let mut region = Region::start(&to, &source, &sink, &store).unwrap();
     finish(&mut region, 4000);
     assert_eq!(wrong_counts(&committed(&brokers, &to), 4000), []);
+}
+
+#[test]
+fn what_an_aborted_epoch_has_joins_the_next() {
+    let Some(brokers) = real() else { return };
+    let from = filled(&brokers, "abort-in", 1000);
+    let to = fresh("abort-out");
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let (source, sink) = exactly_once(&brokers, &from, &to);
+    let mut region = Region::start(&to, &source, &sink, &store).unwrap();
+    flow(&mut region);
+    for step in [Step::Barrier, Step::Ready, Step::Ready, Step::Barrier] {
+        assert!(!region.epoch(60, &mut |now| now != step).unwrap());
+        assert!(region.written > 0, "an empty epoch proves nothing");
+        let aborted = region.epoch;
+        region.sink.abort(aborted).unwrap();
+        region.source.abort(aborted).unwrap();
+        // It may also reach a stage that never saw such a barrier.
+        region.sink.abort(aborted + 1).unwrap();
+    }
+    assert!(region.epoch(60, &mut |_| true).unwrap());
+    let (epoch, read) = (region.epoch, usize::try_from(region.read).unwrap());
+    assert_eq!(committed(&brokers, &to).len(), read);
+    drop(region);
+    let mut region = Region::start(&to, &source, &sink, &store).unwrap();
+    assert_eq!(region.epoch, epoch);
+    finish(&mut region, 1000);
+    assert_eq!(wrong_counts(&committed(&brokers, &to), 1000), []);
 }
 
 /// The process that is killed: goes on where the last one was, and stops for ever at `RELAY_AT`.
@@ -237,6 +266,7 @@ fn what_went_on_under_the_same_name_shuts_the_former_out() {
         }
     };
     assert_eq!(e.code, Code::FATAL);
+    assert!(e.message.contains("need a `transactional_id` each"), "{e}");
     assert!(
         e.message.contains("going back to the last checkpoint"),
         "{e}"
@@ -293,4 +323,55 @@ fn a_sink_that_was_not_exact_before_goes_on_from_its_checkpoint() {
     let mut driven = Driven::open("sink", &name, &options).unwrap();
     let said = driven.recover(&[10, 9]).unwrap();
     assert_eq!((said.mine, said.epoch), (true, 9), "10 was never committed");
+}
+
+#[test]
+fn a_record_that_the_topic_would_refuse_does_not_take_its_transaction_with_it() {
+    let Some(brokers) = real() else { return };
+    let (from, to) = (fresh("refuse-in"), fresh("refuse-out"));
+    create(
+        &brokers,
+        &to,
+        &[
+            ("cleanup.policy", "compact"),
+            ("max.message.bytes", "20000"),
+        ],
+    );
+    let mut b = BatchBuilder::new();
+    for i in 0..100u32 {
+        let value = if i == 50 {
+            "x".repeat(30_000)
+        } else {
+            i.to_string()
+        };
+        b.push(Some(value.as_bytes()));
+        if i % 30 != 3 {
+            b.key(Some(i.to_string().as_bytes()));
+        }
+    }
+    let mut writer = common::sink(&brokers, &from, json!({}));
+    deliver(&mut writer, &b.finish(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let (source, sink) = exactly_once(&brokers, &from, &to);
+    let sink = with(sink, json!({"compression": "none"}));
+    let mut region = Region::start(&to, &source, &sink, &store(folder.path())).unwrap();
+    finish(&mut region, 100);
+    let mut refused: Vec<_> = region
+        .sink
+        .rejected
+        .iter()
+        .map(|reason| &**reason)
+        .collect();
+    refused.sort_unstable();
+    let large = format!("30000 bytes are more than topic `{to}` takes");
+    assert_eq!(refused[0], large);
+    assert_eq!(refused.len(), 5);
+    assert!(refused[1].starts_with(&format!("topic `{to}` refuses the record: InvalidRecord")));
+    let expected: Vec<_> = (0..100).filter(|i| i % 30 != 3 && *i != 50).collect();
+    let mut there = committed(&brokers, &to);
+    there.sort_by_key(|t| t.parse::<u32>().unwrap());
+    assert_eq!(
+        there,
+        expected.iter().map(u32::to_string).collect::<Vec<_>>()
+    );
 }

@@ -10,14 +10,14 @@ use crate::{
     background::{Background, QUESTION},
     connect,
     delivery::ProducerEvents,
-    topic::{self, Found, Patience, Wanted},
+    topic::{self, Found, Limits, Patience, Wanted},
 };
 
 /// What librdkafka takes without being told, and what a topic takes by default.
 const USUAL_MESSAGE: std::ops::RangeInclusive<u32> = 1_000_000..=1_048_588;
 
-/// The thread that looks for the topic; with it comes the largest record that it takes.
-pub(super) type Questions = Background<(), (Found, Option<u32>)>;
+/// The thread that looks for the topic; with it comes what it takes.
+pub(super) type Questions = Background<(), (Found, Limits)>;
 
 /// Starts it: asked, it looks again and again until it knows.
 pub(super) fn questions(wanted: &Wanted) -> Result<Questions, StageError> {
@@ -29,7 +29,7 @@ pub(super) fn questions(wanted: &Wanted) -> Result<Questions, StageError> {
         }
         let found = patience.settled(wanted.ensure(client.as_ref()?.client(), QUESTION))?;
         client = None;
-        Some((found, wanted.max_message(QUESTION)))
+        Some((found, wanted.limits(QUESTION)))
     })
     .map_err(|e| StageError::fatal(format!("cannot start a thread: {e}")))
 }
@@ -79,14 +79,16 @@ impl KafkaSink {
             producer.poll(Duration::ZERO)
         })? {
             self.ready = true;
-            return self.limit(wanted.max_message(QUESTION));
+            return self.limit(wanted.limits(QUESTION));
         }
         self.questions.ask(());
         Ok(())
     }
 
-    /// The topic takes records up to so many bytes.
-    fn limit(&mut self, max_message: Option<u32>) -> Result<(), StageError> {
+    /// The topic takes only such records.
+    fn limit(&mut self, limits: Limits) -> Result<(), StageError> {
+        let max_message = limits.max_message;
+        self.wants_keys = limits.wants_keys;
         if max_message.is_none_or(|n| USUAL_MESSAGE.contains(&n)) || !self.window.is_empty() {
             return Ok(());
         }
@@ -99,12 +101,12 @@ impl KafkaSink {
         if self.embedded.is_some() {
             return Ok(());
         }
-        if let Some((found, max_message)) = self.questions.answer() {
+        if let Some((found, limits)) = self.questions.answer() {
             match found {
                 Found::Partitions(_) => {
                     self.events.alive();
                     if !std::mem::replace(&mut self.ready, true) {
-                        self.limit(max_message)?;
+                        self.limit(limits)?;
                     }
                 }
                 Found::Missing => {

@@ -16,7 +16,7 @@ use rdkafka::{
 use self::{
     broker::{Questions, questions},
     repeat::refusal,
-    transaction::Transactions,
+    transaction::{Transactions, words},
 };
 use crate::{
     config::{KeyFrom, SinkOptions},
@@ -43,6 +43,7 @@ pub struct KafkaSink {
     key: KeyFrom,
     address: String,
     max_message: Option<u32>,
+    wants_keys: bool,
     max_bytes: usize,
     events: Arc<Events>,
     embedded: Option<Arc<Topic>>,
@@ -109,6 +110,7 @@ impl Sink for KafkaSink {
             options,
             address,
             max_message,
+            wants_keys: false,
             max_bytes,
             events,
             ready: embedded.is_some(),
@@ -172,7 +174,10 @@ impl Sink for KafkaSink {
             match self.send(&producer, &record, number) {
                 Ok(()) => {}
                 Err(RDKafkaErrorCode::QueueFull) => break,
-                Err(code @ RDKafkaErrorCode::MessageSizeTooLarge) => {
+                Err(
+                    code
+                    @ (RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidRecord),
+                ) => {
                     self.verdicts.insert(number, code);
                     self.window.reports.set(number, Fate::Refused);
                 }
@@ -321,7 +326,7 @@ impl KafkaSink {
             return Err(self.failed(code));
         }
         if let Some((code, why)) = producer.client().fatal_error() {
-            return Err(self.failed(format!("{code}: {why}")));
+            return Err(self.failed(words(code, &why)));
         }
         match &mut self.transactions {
             Some(transactions) => transactions.hear(),
@@ -362,6 +367,10 @@ impl KafkaSink {
             KeyFrom::None => None,
             KeyFrom::Header(name) => record.header(name),
         };
+        // A record that the broker refuses would take its whole transaction with it.
+        if self.wants_keys && message.key.is_none() && self.transactions.is_some() {
+            return Err(RDKafkaErrorCode::InvalidRecord);
+        }
         // Kafka keeps milliseconds, and has no time before 1970; 0 would mean 'now' to librdkafka.
         message.timestamp = record.ts_us().map(|us| us / 1000).filter(|ms| *ms > 0);
         let headers = record.headers();

@@ -19,7 +19,7 @@ use plugin_api::prelude::*;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     producer::Producer,
 };
 
@@ -138,9 +138,22 @@ fn settled(result: Result<(), KafkaError>) -> Option<Result<(), String>> {
         Err(KafkaError::Flush(_)) => None,
         Err(KafkaError::Transaction(e)) => {
             let again = e.is_retriable() && !e.txn_requires_abort() && !e.is_fatal();
-            (!again).then(|| Err(e.string()))
+            (!again).then(|| Err(words(e.code(), &e.string())))
         }
         Err(e) => Some(Err(e.to_string())),
+    }
+}
+
+/// What to say of an error.
+pub(super) fn words(code: RDKafkaErrorCode, text: &str) -> String {
+    match code {
+        RDKafkaErrorCode::Fenced
+        | RDKafkaErrorCode::ProducerFenced
+        | RDKafkaErrorCode::InvalidProducerEpoch => format!(
+            "{text}; another instance writes by this name, or it took longer than `transaction.timeout.ms`: \
+             hosts that run at a time need a `transactional_id` each"
+        ),
+        _ => text.to_owned(),
     }
 }
 

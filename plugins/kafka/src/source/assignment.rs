@@ -129,7 +129,9 @@ impl KafkaSource {
                 if self.positions.leave(&partitions).is_empty() {
                     return self.unassign(consumer, &partitions);
                 }
-                let until_ns = self.ctx.monotonic_ns() + self.release_within_ns;
+                // Half of what the group waits: it is not to learn from our silence.
+                let wait_ns = u64::try_from(self.patience.as_nanos() / 2).unwrap_or(u64::MAX);
+                let until_ns = self.ctx.monotonic_ns().saturating_add(wait_ns);
                 self.releasing
                     .get_or_insert_with(|| Releasing {
                         partitions: Vec::new(),
@@ -172,6 +174,26 @@ impl KafkaSource {
             ));
         }
         self.unassign(consumer, partitions)
+    }
+
+    /// Whether the group has given up on us. librdkafka does not call that a loss in the middle of
+    /// a rebalance.
+    pub(super) fn overslept(&self) -> bool {
+        self.joined && self.member.is_none() && self.polled_at.elapsed() >= self.patience
+    }
+
+    /// The group has gone on without us, with all that is ours.
+    pub(super) fn lose_all(&mut self, consumer: &Client) -> Result<(), StageError> {
+        let all: Vec<i32> = self
+            .positions
+            .assigned()
+            .into_iter()
+            .map(|(p, _)| p)
+            .collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        self.lose(consumer, &all)
     }
 
     /// An error once partitions are lost.

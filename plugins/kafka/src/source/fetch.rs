@@ -137,6 +137,11 @@ impl KafkaSource {
     }
 
     fn message_error(&mut self, error: &KafkaError) -> Result<(), StageError> {
+        if let KafkaError::MessageConsumption(RDKafkaErrorCode::PollExceeded) = error {
+            let consumer = self.client()?;
+            self.lose_all(&consumer)?;
+            return self.undiminished();
+        }
         let topic = &self.options.topic;
         match error {
             KafkaError::MessageConsumptionFatal(code) => Err(StageError::fatal(format!(

@@ -60,7 +60,9 @@ pub struct KafkaSource {
     /// Assigned, but where to begin is not known yet.
     resolving: Vec<i32>,
     releasing: Option<Releasing>,
-    release_within_ns: u64,
+    /// After so long without a poll the group goes on without us.
+    patience: Duration,
+    polled_at: Instant,
     /// Why nothing goes on but a restart.
     lost: Option<String>,
     /// The cluster that the positions are of; empty: not known yet.
@@ -140,7 +142,8 @@ impl Source for KafkaSource {
             positions: Positions::default(),
             resolving: Vec::new(),
             releasing: None,
-            release_within_ns: connect::release_within(&options).as_nanos() as u64,
+            patience: connect::patience_of_group(&options),
+            polled_at: Instant::now(),
             lost: None,
             cluster: String::new(),
             reader: options.exactly_once.then(|| Reader::enter(&consumer)),
@@ -229,7 +232,7 @@ impl Source for KafkaSource {
     fn checkpoint_poll(&mut self, epoch: u64) -> Result<(), StageError> {
         self.undiminished()?;
         // A loss may not have been heard of yet: its news waits for the next poll.
-        let lost = self.member.is_none() && self.client()?.assignment_lost();
+        let lost = self.member.is_none() && (self.client()?.assignment_lost() || self.overslept());
         if self.positions.stands(epoch) && !lost {
             return Ok(());
         }
@@ -331,6 +334,10 @@ impl KafkaSource {
             self.changed(&consumer, change)?;
         }
         self.release_in_time(&consumer)?;
+        if self.overslept() {
+            self.lose_all(&consumer)?;
+        }
+        self.polled_at = Instant::now();
         let waiting = self.questions.as_ref().map_or(0, Background::waiting);
         if self.embedded.is_none() && (self.events.is_down() || !self.ready) && waiting == 0 {
             self.ask(Question::Topic);

@@ -4,7 +4,10 @@
 pub mod region;
 
 use std::{
+    future::Future,
+    pin::pin,
     sync::atomic::{AtomicU32, Ordering},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -16,6 +19,8 @@ use plugin_api::{
 use plugin_kafka::ThisPlugin;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
 };
@@ -45,6 +50,37 @@ pub fn variable(name: &str) -> Option<String> {
         println!("skipped: {name} is not set");
     }
     value
+}
+
+pub fn admin(brokers: &str) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create()
+        .unwrap()
+}
+
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    loop {
+        match future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::yield_now(),
+        }
+    }
+}
+
+/// Makes a topic with these settings.
+pub fn create(brokers: &str, topic: &str, config: &[(&str, &str)]) {
+    let mut new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+    for (name, value) in config {
+        new = new.set(name, value);
+    }
+    let options = AdminOptions::new().operation_timeout(Some(Duration::from_secs(10)));
+    let made = wait(admin(brokers).create_topics([&new], &options)).unwrap();
+    assert!(made[0].is_ok(), "{made:?}");
 }
 
 /// The values of a topic, as a reader finds them who sees only what is committed.

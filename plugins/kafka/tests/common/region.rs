@@ -21,6 +21,8 @@ pub struct Driven {
     pub stage: StageBox,
     pub host: &'static TestHost,
     seq: u64,
+    /// Why records were rejected.
+    pub rejected: Vec<String>,
 }
 
 impl Driven {
@@ -42,16 +44,16 @@ impl Driven {
             stage,
             host,
             seq: 0,
+            rejected: Vec::new(),
         })
     }
 
     pub fn recover(&mut self, epochs: &[u64]) -> Result<Recovered, StageError> {
-        plain(self.stage.recover(epochs.into()))
+        patiently(|| plain(self.stage.recover(epochs.into())))
     }
 
     pub fn restore(&mut self, epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
-        let state = state.map(bytes).into();
-        plain(self.stage.restore(epoch, 1, state))
+        patiently(|| plain(self.stage.restore(epoch, 1, state.map(bytes).into())))
     }
 
     pub fn poll(&mut self, budget: usize) -> Result<Outcome, StageError> {
@@ -67,9 +69,12 @@ impl Driven {
         self.seq += 1;
         let (seq, stage) = (self.seq, &mut self.stage);
         let mut outcome = Outcome::default();
-        OutHandle::with(&mut outcome, |o| {
+        let taken = OutHandle::with(&mut outcome, |o| {
             plain(stage.write(0, seq, batch.raw(), from, o))
-        })
+        });
+        self.rejected
+            .extend(outcome.rejected.into_iter().map(|r| r.2));
+        taken
     }
 
     /// The barrier passes; a source answers.
@@ -88,11 +93,28 @@ impl Driven {
         let mut outcome = Outcome::default();
         let stage = &mut self.stage;
         let answer = OutHandle::with(&mut outcome, |o| plain(stage.checkpoint_poll(epoch, o)))?;
+        self.rejected
+            .extend(outcome.rejected.into_iter().map(|r| r.2));
         Ok(answer.is_some())
+    }
+
+    pub fn abort(&mut self, epoch: u64) -> Result<(), StageError> {
+        plain(self.stage.abort(epoch))
     }
 
     pub fn commit(&mut self, epoch: u64) -> Result<bool, StageError> {
         plain(self.stage.commit(epoch))
+    }
+}
+
+/// Repeats a call while its trouble is transient, as the host does: a broker that has just started
+/// takes its time for a first transaction.
+fn patiently<T>(mut call: impl FnMut() -> Result<T, StageError>) -> Result<T, StageError> {
+    loop {
+        match call() {
+            Err(e) if e.is_transient() => println!("{e}"),
+            other => return other,
+        }
     }
 }
 
@@ -175,6 +197,8 @@ pub struct Region {
     pub epoch: u64,
     /// Records written in it.
     pub written: usize,
+    /// Records read behind its barrier.
+    pub behind: usize,
     /// Emitted by the source behind the last barrier.
     held: Vec<(Batch, usize)>,
     /// Where the source stands, as of its last snapshot.
@@ -210,6 +234,7 @@ impl Region {
             store: store.clone(),
             epoch,
             written: 0,
+            behind: 0,
             held: Vec::new(),
             read: 0,
         })
@@ -222,6 +247,7 @@ impl Region {
         at: &mut dyn FnMut(Step) -> bool,
     ) -> Result<bool, StageError> {
         self.epoch += 1;
+        self.behind = 0;
         let epoch = self.epoch;
         self.written = self.held.iter().map(|(b, from)| b.len() - from).sum();
         for (batch, from) in std::mem::take(&mut self.held) {
@@ -270,7 +296,9 @@ impl Region {
         if !at(Step::SinkCommitted) {
             return Ok(false);
         }
-        while !self.source.commit(epoch)? {}
+        while !self.source.commit(epoch)? {
+            self.go_on()?;
+        }
         self.store.keep_two();
         Ok(at(Step::Committed))
     }
@@ -285,8 +313,10 @@ impl Region {
 
     /// The flow goes on behind the barrier: what the source emits is offered to the sink.
     fn go_on(&mut self) -> Result<(), StageError> {
-        if self.held.is_empty() {
+        // A few will do; the next epochs want some too.
+        if self.held.is_empty() && self.behind < 20 {
             let more = self.source.poll(10)?.batches;
+            self.behind += more.iter().map(|(_, b)| b.len()).sum::<usize>();
             self.held.extend(more.into_iter().map(|(_, b)| (b, 0)));
         }
         let mut held = std::mem::take(&mut self.held);
