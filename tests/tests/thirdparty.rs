@@ -128,6 +128,21 @@ fn an_authors_part_of_the_example_is_at_most_25_lines() {
     );
 }
 
+#[test]
+fn the_examples_own_test_passes() {
+    let target = e2e::artifacts::folder().join("thirdparty-ours");
+    let out = e2e::artifacts::cargo()
+        .args(["test", "--quiet", "--locked", "--target-dir"])
+        .arg(target)
+        .current_dir(e2e::root().join("examples/shout"))
+        .output()
+        .expect("cargo runs");
+    let said = String::from_utf8_lossy(&out.stdout);
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}{errors}");
+    assert!(said.contains("test result: ok. 1 passed"), "{said}");
+}
+
 /// It panics at a record and again when dropped; the other host of the process runs on.
 #[test]
 fn a_plugin_that_panics_does_not_end_the_host() {

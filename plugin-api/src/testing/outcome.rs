@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// A record that came out, with everything that it carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The output port.
     pub port: u32,
@@ -18,6 +18,31 @@ pub struct Seen {
     pub ts_us: Option<i64>,
     /// Headers, in order.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl std::fmt::Debug for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |bytes: &Option<Vec<u8>>| bytes.as_deref().map(shown);
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name, text(value)));
+        f.debug_struct("Seen")
+            .field("port", &self.port)
+            .field("value", &text(&self.value))
+            .field("key", &text(&self.key))
+            .field("ts_us", &self.ts_us)
+            .field("headers", &headers.collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// Bytes for a message: readable, and not too many.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 300;
+    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(MOST)]).into_owned();
+    if bytes.len() > MOST {
+        text.push_str(&format!("… ({} bytes)", bytes.len()));
+    }
+    text
 }
 
 impl Seen {

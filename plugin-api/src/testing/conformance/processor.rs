@@ -64,7 +64,15 @@ fn finish<P: Plugin>(mut all: Outcome, stage: &mut Harness<P>) -> Outcome {
 }
 
 fn same(straight: &Outcome, other: &Outcome, what: &str) {
-    assert_eq!(other.seen(), straight.seen(), "{what}: other output");
+    let (seen, wanted) = (other.seen(), straight.seen());
+    let first = seen.iter().zip(&wanted).position(|(a, b)| a != b);
+    if let Some(first) = first {
+        panic!(
+            "{what}: other output: record {first} is {:?} instead of {:?}",
+            seen[first], wanted[first]
+        );
+    }
+    assert_eq!(seen.len(), wanted.len(), "{what}: other output: records");
     assert_eq!(other.fates(), straight.fates(), "{what}: other fates");
     let reasons = |outcome: &Outcome| -> Vec<String> {
         outcome.rejected.iter().map(|r| r.2.clone()).collect()

@@ -12,7 +12,7 @@ use super::{Subject, awkward, must, planning::planned};
 use crate::{
     Batch, ContentType,
     abi::root::Plugin,
-    testing::{Harness, Outcome},
+    testing::{Harness, Outcome, outcome::shown},
 };
 
 /// Real time after which a sink that takes nothing counts as stuck.
@@ -85,7 +85,12 @@ pub fn sink<P: Plugin, W: PartialEq + std::fmt::Debug>(
         ] {
             let what = format!("epoch {at} {store:?}");
             let broken = run(&what, &mut |s| broken::<P>(s, sample, at, store));
-            assert_eq!(broken, straight, "{what}: other output");
+            assert!(
+                broken == straight,
+                "{what}: other output: {} instead of {}",
+                shown(format!("{broken:?}").as_bytes()),
+                shown(format!("{straight:?}").as_bytes())
+            );
         }
     }
     for (what, batch) in awkward::batches() {

@@ -49,7 +49,7 @@ type Stream = Vec<Item>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Item {
     Record(Seen),
-    Rejected(Vec<u8>),
+    Rejected(String),
 }
 
 fn poll<P: Plugin>(stage: &mut Harness<P>, budget: usize) -> (Poll, Outcome) {
@@ -81,7 +81,7 @@ fn read<P: Plugin>(stage: &mut Harness<P>, want: usize, budget: usize) -> Stream
         records += outcome.emitted();
         stream.extend(outcome.seen().into_iter().map(Item::Record));
         let raw = outcome.rejected_raw.into_iter();
-        stream.extend(raw.map(|(bytes, _)| Item::Rejected(bytes)));
+        stream.extend(raw.map(|(bytes, _)| Item::Rejected(bytes.escape_ascii().to_string())));
         if answer == Poll::Finished {
             break;
         }
