@@ -6,6 +6,7 @@
 //! assert_eq!(values(&out.batches), ["HELLO!"]);
 //! ```
 
+pub mod cases;
 pub mod conformance;
 mod host;
 mod outcome;

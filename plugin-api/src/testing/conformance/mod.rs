@@ -108,7 +108,7 @@ impl<'a> Subject<'a> {
 }
 
 /// Where the clock of the stages stands: 1 January 2024.
-const NOW_US: i64 = 1_704_067_200_000_000;
+pub(super) const NOW_US: i64 = 1_704_067_200_000_000;
 
 fn must<T>(call: &str, result: Result<T, StageError>) -> T {
     result.unwrap_or_else(|e| panic!("{call}: {:?}: {e}", e.code))
