@@ -95,7 +95,6 @@ fn records(folder: &Path) -> Vec<(String, Vec<Vec<u8>>)> {
 }
 
 #[test]
-#[ignore = "it restores nothing yet"]
 fn the_sink_keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a folder");
     conformance::sink::<ThisPlugin, _>(

@@ -25,7 +25,6 @@ fn the_source_keeps_the_contract() {
 }
 
 #[test]
-#[ignore = "it restores nothing yet"]
 fn the_sink_keeps_the_contract() {
     let folder = tempfile::tempdir().expect("a folder");
     conformance::sink::<ThisPlugin, _>(
