@@ -46,7 +46,7 @@ pub fn run(report: &mut Report) -> Result<(), Error> {
     let benthos = benthos()?;
     let folder = tempfile::Builder::new()
         .prefix("bench")
-        .tempdir_in(e2e::parts::dir())?;
+        .tempdir_in(needs::parts_dir())?;
     let at = |name: &str| folder.path().join(name);
     write_input(&at("in.txt"))?;
     fs::write(at("peer.yaml"), PEER)?;
@@ -74,7 +74,7 @@ pub fn run(report: &mut Report) -> Result<(), Error> {
 }
 
 fn benthos() -> Result<std::path::PathBuf, Error> {
-    let program = e2e::parts::dir().join("benthos");
+    let program = needs::parts_dir().join("benthos");
     let built = Command::new("go")
         .args(["build", "-o"])
         .arg(&program)

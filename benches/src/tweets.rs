@@ -57,7 +57,7 @@ impl Input {
             schema,
             folder,
             original_schema: data.join("stream-mining/tweet_full.avsc"),
-            python: e2e::parts::dir().join("python/bin/python"),
+            python: needs::parts_dir().join("python/bin/python"),
         })
     }
 

@@ -115,3 +115,38 @@ fn the_exported_name_is_the_one_that_the_loader_looks_for() {
         abi_stable::library::ROOT_MODULE_LOADER_NAME
     )));
 }
+
+#[test]
+fn cases_come_out_as_written_or_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join("loud").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    let run = || {
+        let run = || cases::run::<ThisPlugin>(folder.path());
+        let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        caught.map_err(|said| said.downcast_ref::<String>().unwrap().clone())
+    };
+    assert!(run().unwrap_err().starts_with("no case in"));
+    write(
+        "case.json",
+        r#"{"stage": "shout", "input": "text", "with": {"suffix": "!"}}"#,
+    );
+    write("in.bytes", "one\\x21\n\n\\xff\ntwo\n");
+    write("out.txt", "ONE!!\nTWO!\n");
+    let dead = r#"{"reason": "not UTF-8 from byte 0", "index": 2}"#;
+    write("dead.jsonl", dead);
+    run().unwrap();
+    write("out.txt", "ONE!!\n");
+    let said = run().unwrap_err();
+    assert!(
+        said.contains("loud: out, line 2: TWO!\n  instead of: nothing"),
+        "{said}"
+    );
+    write("out.txt", "ONE!!\nTWO!\n");
+    write("dead.jsonl", "");
+    let said = run().unwrap_err();
+    assert!(said.contains("loud: dead, line 1"), "{said}");
+}

@@ -1,40 +1,22 @@
-//! Where the parts lie that are not built here, and what a test does without one.
+//! Parts for what is no test of a list, which says beforehand what it needs (see the crate
+//! `needs`), such as a program that brings up a broker.
 
-use std::{
-    io::Write as _,
-    path::{Path, PathBuf},
-};
-
-/// The folder that `tests/parts.sh` fills: `PARTS_DIR`, by default `target/parts`.
-#[must_use]
-pub fn dir() -> PathBuf {
-    std::env::var_os("PARTS_DIR").map_or_else(|| crate::root().join("target/parts"), PathBuf::from)
-}
+use std::{io::Write as _, path::PathBuf};
 
 /// One of the parts, or `None` after saying so.
 #[must_use]
 pub fn part(path: &str) -> Option<PathBuf> {
-    present(&dir().join(path), "tests/parts.sh brings it")
-}
-
-/// A folder or file of the real cases that lie beside the project, or `None` after saying so.
-#[must_use]
-pub fn data(path: &str) -> Option<PathBuf> {
-    present(
-        &crate::root().join("../shared/data").join(path),
-        "real cases, not part of the project",
-    )
-}
-
-fn present(path: &Path, hint: &str) -> Option<PathBuf> {
-    if path.exists() {
-        return Some(path.to_path_buf());
+    let part = needs::part(path);
+    match part.missing() {
+        None => Some(part.path()),
+        Some(why) => {
+            skip(&why);
+            None
+        }
     }
-    skip(&format!("{} is missing ({hint})", path.display()));
-    None
 }
 
-/// Says why a test does nothing, past the test runner's capture.
+/// Says why nothing is done.
 ///
 /// # Panics
 /// Where `CI=true`: there, nothing may be skipped.

@@ -65,11 +65,22 @@ impl Process {
     /// If it cannot be started.
     #[must_use]
     pub fn start(command: &mut Command) -> Self {
+        Self::spawn(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped()),
+        )
+    }
+
+    /// Starts a command with its inputs and outputs as they were set; those that are pipes to this
+    /// process are read line by line.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn spawn(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
         let child = command
             .spawn()
             .unwrap_or_else(|e| panic!("cannot start {name}: {e}"));

@@ -8,12 +8,15 @@ use std::{
 
 use serde_json::Value;
 
-use crate::parts;
+use crate::needed;
 
-/// The environment, or `None` after saying that it is missing.
+/// The environment.
+///
+/// # Panics
+/// If it is missing.
 #[must_use]
-pub fn python() -> Option<Python> {
-    parts::part("python/bin/python").map(Python)
+pub fn python() -> Python {
+    Python(needed::python().path())
 }
 
 /// A Python interpreter that has the packages of `requirements.txt`.

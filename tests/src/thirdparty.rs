@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Mutex};
 
-use crate::{artifacts, parts};
+use crate::{artifacts, needed};
 
 /// Which compiler builds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,16 +14,16 @@ pub enum Compiler {
 }
 
 /// Builds the fixtures and the example with their own Cargo.lock: the folder that holds the
-/// libraries, or `None` after saying that the compiler is missing.
+/// libraries.
 ///
 /// # Panics
-/// If they do not build.
+/// If the compiler is missing or they do not build.
 #[must_use]
-pub fn build(compiler: Compiler, release: bool) -> Option<PathBuf> {
+pub fn build(compiler: Compiler, release: bool) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let rustc = match compiler {
         Compiler::Ours => None,
-        Compiler::Debian => Some(parts::part("rustc-web/rustc")?),
+        Compiler::Debian => Some(needed::debian_rustc().path()),
     };
     let _guard = ONE_AT_A_TIME.lock();
     let target = artifacts::folder().join(format!("thirdparty-{compiler:?}").to_lowercase());
@@ -47,5 +47,5 @@ pub fn build(compiler: Compiler, release: bool) -> Option<PathBuf> {
             "{workspace} does not build with {compiler:?}"
         );
     }
-    Some(target.join(if release { "release" } else { "debug" }))
+    target.join(if release { "release" } else { "debug" })
 }

@@ -7,11 +7,12 @@ use e2e::{
     host::{Folder, quoted},
     kafka,
     kafka::free_ports,
+    needed::{self, given},
     oracle::{Expected, assert_same_records, extract},
-    parts,
     python::{Python, python},
     summary::{Counts, Summary},
 };
+use needs::Need;
 use serde_json::Value;
 
 /// Secrets stand in a file by reference only.
@@ -74,24 +75,36 @@ struct Way<'a> {
     summary: Summary,
 }
 
+fn archive() -> Need {
+    needs::data("archive-stream/2021-01-01-10-29.json.bz2")
+}
+
+fn original() -> Need {
+    needs::data("stream-mining/tweet_full.avsc")
+}
+
+fn torn() -> Need {
+    needs::data("stream-mining/tweet_full.avro")
+}
+
 fn go<'a>(
     python: &'a Python,
     brokers: &str,
     topic: &str,
     lines: &Path,
     delimited: &str,
-) -> Option<Way<'a>> {
-    let original = parts::data("stream-mining/tweet_full.avsc")?;
+) -> Way<'a> {
+    let original = original().path();
     let expected = extract(python, &original, lines);
     let folder = Folder::new();
     let hosts = hosts(brokers, topic, lines, expected.records.len(), delimited);
     let summary = folder.account(&hosts, &[]);
-    Some(Way {
+    Way {
         python,
         expected,
         folder,
         summary,
-    })
+    }
 }
 
 impl Way<'_> {
@@ -140,18 +153,11 @@ fn on_topic(python: &Python, brokers: &str, topic: &str) -> Vec<Value> {
     python.json_lines("read_datums.py", &[schema.as_path(), &input])
 }
 
-#[test]
 fn an_archive_reaches_apache_kafka_and_a_file_whole_and_unchanged() {
-    let (Some(python), Some(brokers)) = (python(), kafka::shared()) else {
-        return;
-    };
-    let Some(lines) = parts::data("archive-stream/2021-01-01-10-29.json.bz2") else {
-        return;
-    };
+    let (python, brokers) = (python(), given(kafka::shared()));
+    let lines = archive().path();
     let topic = kafka::fresh("archive");
-    let Some(way) = go(&python, brokers, &topic, &lines, "off") else {
-        return;
-    };
+    let way = go(&python, brokers, &topic, &lines, "off");
 
     assert_eq!(
         (
@@ -172,26 +178,18 @@ fn an_archive_reaches_apache_kafka_and_a_file_whole_and_unchanged() {
     assert_same_records(&topic, &way.expected.records, "t_id");
 }
 
-#[test]
 fn an_archive_passes_through_the_embedded_broker_too() {
-    let Some(python) = python() else { return };
-    let Some(lines) = parts::data("archive-stream/2021-01-01-10-29.json.bz2") else {
-        return;
-    };
-    let Some(way) = go(&python, "embedded", "archive", &lines, "length") else {
-        return;
-    };
+    let python = python();
+    let lines = archive().path();
+    let way = go(&python, "embedded", "archive", &lines, "length");
     way.assert_counts();
     way.assert_file();
 }
 
 /// Payloads that others collected: messages, tweets that lack a required field, and lines that are
 /// no JSON, each counted where it ends.
-#[test]
 fn payloads_of_other_projects_end_where_they_should() {
-    let (Some(python), Some(brokers)) = (python(), kafka::shared()) else {
-        return;
-    };
+    let (python, brokers) = (python(), given(kafka::shared()));
     for (name, tweets, dead, messages, garbage) in [
         ("tweet-updates", 33, 0, 0, 1),
         ("egg-mode", 12, 0, 0, 0),
@@ -199,9 +197,7 @@ fn payloads_of_other_projects_end_where_they_should() {
         ("twitter4j", 3, 3, 8, 0),
         ("twitter-stream-rs", 1, 0, 1, 0),
     ] {
-        let Some(payloads) = parts::data(name) else {
-            return;
-        };
+        let payloads = needs::data(name).path();
         let scratch = Folder::new();
         let lines = scratch.path("lines.json");
         let none = python.json_lines("payloads.py", &[payloads.as_path(), &lines]);
@@ -210,9 +206,7 @@ fn payloads_of_other_projects_end_where_they_should() {
             only_dead_letters(&scratch, &lines, tweets, messages);
             continue;
         }
-        let Some(way) = go(&python, brokers, &kafka::fresh(name), &lines, "off") else {
-            return;
-        };
+        let way = go(&python, brokers, &kafka::fresh(name), &lines, "off");
         let source = way.summary.stage("producer/stream");
         assert_eq!(
             source,
@@ -249,12 +243,9 @@ fn only_dead_letters(folder: &Folder, lines: &Path, tweets: u64, messages: u64) 
 }
 
 /// The file that the original's writer left without its last sync marker.
-#[test]
 fn the_originals_torn_archive_gives_all_its_records() {
-    let Some(python) = python() else { return };
-    let Some(torn) = parts::data("stream-mining/tweet_full.avro") else {
-        return;
-    };
+    let python = python();
+    let torn = torn().path();
     let folder = Folder::new();
     let summary = folder.account(
         &format!(
@@ -296,4 +287,15 @@ fn without_dots(record: Value) -> Value {
         .into_iter()
         .map(|(name, value)| (name.replace('.', "_"), value))
         .collect()
+}
+
+needs::tests! {
+    an_archive_reaches_apache_kafka_and_a_file_whole_and_unchanged:
+        needed::python(), needed::shared_kafka(), archive(), original();
+    an_archive_passes_through_the_embedded_broker_too: needed::python(), archive(), original();
+    payloads_of_other_projects_end_where_they_should:
+        needed::python(), needed::shared_kafka(), original(), needs::data("tweet-updates"),
+        needs::data("egg-mode"), needs::data("traptor"), needs::data("twitter4j"),
+        needs::data("twitter-stream-rs");
+    the_originals_torn_archive_gives_all_its_records: needed::python(), torn();
 }

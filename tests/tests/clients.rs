@@ -3,18 +3,19 @@
 use e2e::{
     host::{Folder, PATIENCE, quoted},
     kafka::free_ports,
-    parts,
+    needed,
     process::Process,
     python::python,
 };
 
+fn archive() -> needs::Need {
+    needs::data("archive-stream/2021-01-01-10-29.json.bz2")
+}
+
 /// tweepy 3.10.0 speaks to it over HTTPS as it did to Twitter, and gets what our source gets.
-#[test]
 fn tweepy_gets_the_tweets_that_our_source_gets() {
-    let Some(python) = python() else { return };
-    let Some(archive) = parts::data("archive-stream/2021-01-01-10-29.json.bz2") else {
-        return;
-    };
+    let python = python();
+    let archive = archive().path();
     let folder = Folder::new();
     let [port] = free_ports();
     let lines = quoted(&archive);
@@ -97,4 +98,8 @@ with.path = "ours.json"
     assert_eq!(expected.len(), 38);
     assert_eq!(ours.iter().map(|(id, _)| *id).collect::<Vec<_>>(), expected);
     assert_eq!(served.stage("server/archive").emitted, 3185);
+}
+
+needs::tests! {
+    tweepy_gets_the_tweets_that_our_source_gets: needed::python(), archive();
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, path::PathBuf, process::Command, time::Duration
 use e2e::{
     host::{Folder, PATIENCE},
     kafka::{Kafka, free_ports},
+    needed::{self, given},
     process::{From, Process},
     python::{Python, python},
     summary::Summary,
@@ -24,9 +25,8 @@ fn demo(folder: &Folder, args: &[&str]) -> Command {
     demo
 }
 
-#[test]
 fn the_demo_accounts_for_every_record_and_all_its_ends_agree() {
-    let Some(python) = python() else { return };
+    let python = python();
     let folder = Folder::new();
     let mut demo = Process::start(&mut demo(&folder, &["--for", "30s"]));
     demo.wait_for("page's address", PATIENCE, |_, line| {
@@ -68,11 +68,8 @@ fn the_demo_accounts_for_every_record_and_all_its_ends_agree() {
 
 /// Where the broker outlives the host, the topic is read to its end afterwards, and what the files
 /// lack is read by the next run, which goes on where the first left off.
-#[test]
 fn the_demo_on_a_cluster_goes_on_where_it_left_off() {
-    let (Some(python), Some(kafka)) = (python(), Kafka::start()) else {
-        return;
-    };
+    let (python, kafka) = (python(), given(Kafka::start()));
     let folder = Folder::new();
     let run = |args: &[&str]| {
         let mut host = demo(&folder, args);
@@ -137,7 +134,6 @@ fn ids(records: &[Value]) -> Vec<String> {
     ids
 }
 
-#[test]
 fn the_demo_prints_what_it_runs() {
     let folder = Folder::new();
     let printed = Process::start(&mut folder.host(&["demo", "--print"])).finish(PATIENCE);
@@ -147,7 +143,6 @@ fn the_demo_prints_what_it_runs() {
     assert!(folder.files(".").is_empty(), "something was written");
 }
 
-#[test]
 fn a_signal_drains_and_is_told_by_the_exit_code() {
     for (signal, code) in [("INT", 130), ("TERM", 143)] {
         let folder = Folder::new();
@@ -171,4 +166,11 @@ fn a_signal_drains_and_is_told_by_the_exit_code() {
         );
         assert_eq!(summary.stage("h/k").consumed, summary.stage("h/s").emitted);
     }
+}
+
+needs::tests! {
+    the_demo_accounts_for_every_record_and_all_its_ends_agree: needed::python();
+    the_demo_on_a_cluster_goes_on_where_it_left_off: needed::python(), needed::kafka();
+    the_demo_prints_what_it_runs;
+    a_signal_drains_and_is_told_by_the_exit_code;
 }

@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, path::Path, process::Command, time::Duration};
 use e2e::{
     host::{Folder, PATIENCE},
     kafka::free_ports,
-    parts,
     process::Process,
 };
+use needs::Need;
 use serde_json::Value;
 
 /// A browser on the page.
@@ -71,15 +71,18 @@ impl Reader {
     }
 }
 
-#[test]
+fn playwright() -> Need {
+    needs::part("browser")
+}
+
+fn chromium() -> Need {
+    let path = std::env::var("CHROMIUM");
+    let path = path.unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+    Need::new(path, "Debian's package `chromium`")
+}
+
 fn clouds_arrive_in_order_without_a_reload_and_survive_a_restart() {
-    let Some(playwright) = parts::part("browser") else {
-        return;
-    };
-    let chromium = std::env::var("CHROMIUM").unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
-    if !Path::new(&chromium).exists() {
-        return parts::skip("Chromium is not installed (Debian's package `chromium`)");
-    }
+    let playwright = playwright().path();
     let [stream, page] = free_ports();
     let start = |folder: &Folder| {
         let mut demo = Process::start(
@@ -111,4 +114,8 @@ fn clouds_arrive_in_order_without_a_reload_and_survive_a_restart() {
     let _demo = start(&folder);
     reader.next("word that the page is back", |told| told["state"] == "live");
     reader.clouds(3);
+}
+
+needs::tests! {
+    clouds_arrive_in_order_without_a_reload_and_survive_a_restart: playwright(), chromium();
 }

@@ -2,13 +2,15 @@
 
 use std::{io::Write as _, process::Stdio, time::Duration};
 
-use e2e::{kafka::Kafka, process::Process, python::python};
+use e2e::{
+    kafka::Kafka,
+    needed::{self, given},
+    process::Process,
+    python::python,
+};
 
-#[test]
 fn a_broker_keeps_its_records_over_a_restart() {
-    let (Some(python), Some(mut kafka)) = (python(), Kafka::start()) else {
-        return;
-    };
+    let (python, mut kafka) = (python(), given(Kafka::start()));
     let brokers = kafka.brokers().to_owned();
     assert!(
         python
@@ -43,7 +45,6 @@ fn a_broker_keeps_its_records_over_a_restart() {
     );
 }
 
-#[test]
 fn a_leashed_process_ends_when_dropped() {
     let mut command = std::process::Command::new("sh");
     command.args(["-c", "echo $$; exec cat /dev/zero >/dev/null"]);
@@ -53,4 +54,9 @@ fn a_leashed_process_ends_when_dropped() {
     assert!(std::fs::exists(&alive).expect("/proc"));
     drop(process);
     assert!(!std::fs::exists(&alive).expect("/proc"));
+}
+
+needs::tests! {
+    a_broker_keeps_its_records_over_a_restart: needed::python(), needed::kafka();
+    a_leashed_process_ends_when_dropped;
 }

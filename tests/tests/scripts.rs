@@ -6,6 +6,7 @@ use std::process::Command;
 use e2e::{
     host::{Folder, PATIENCE},
     kafka::{Kafka, free_ports},
+    needed::{self, given},
     process::{Finished, Process},
     python::python,
 };
@@ -41,11 +42,8 @@ fn names(record: &Value) -> Vec<&str> {
 }
 
 /// simple_kafka_producer.py and simple_kafka_consumer.py.
-#[test]
 fn users_are_produced_and_printed_from_the_beginning_or_from_now() {
-    let (Some(python), Some(kafka)) = (python(), Kafka::start()) else {
-        return;
-    };
+    let (python, kafka) = (python(), given(Kafka::start()));
     let folder = Folder::new();
     let made = run(&mut hosts(
         &folder,
@@ -96,11 +94,8 @@ fn users_are_produced_and_printed_from_the_beginning_or_from_now() {
 }
 
 /// get_tweets_with_listener.py: author and text, in which each run of white space is one space.
-#[test]
 fn the_listener_writes_author_and_cleaned_text() {
-    let (Some(python), Some(kafka)) = (python(), Kafka::start()) else {
-        return;
-    };
+    let (python, kafka) = (python(), given(Kafka::start()));
     let folder = Folder::new();
     let ran = run(&mut hosts(
         &folder,
@@ -122,11 +117,8 @@ fn the_listener_writes_author_and_cleaned_text() {
 }
 
 /// kafka_twitter_producer.py and kafka_twitter_consumer.py: every field by its name.
-#[test]
 fn the_consumer_prints_every_field_of_each_tweet() {
-    let (Some(_), Some(kafka)) = (python(), Kafka::start()) else {
-        return;
-    };
+    let kafka = given(Kafka::start());
     let folder = Folder::new();
     let made = run(&mut hosts(
         &folder,
@@ -157,4 +149,10 @@ fn the_consumer_prints_every_field_of_each_tweet() {
         });
         assert_eq!(lines.count() as u64, tweets, "{name}");
     }
+}
+
+needs::tests! {
+    users_are_produced_and_printed_from_the_beginning_or_from_now: needed::python(), needed::kafka();
+    the_listener_writes_author_and_cleaned_text: needed::python(), needed::kafka();
+    the_consumer_prints_every_field_of_each_tweet: needed::kafka();
 }

@@ -4,6 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use e2e::{
     host::{Folder, PATIENCE},
+    needed,
     process::{Finished, Process},
     thirdparty::{Compiler, build},
 };
@@ -80,17 +81,13 @@ fn works(built: &Path) {
     assert_eq!(lines, expected);
 }
 
-#[test]
 fn plugins_of_another_workspace_and_the_readmes_example_run() {
-    let built = build(Compiler::Ours, false).expect("our compiler is there");
+    let built = build(Compiler::Ours, false);
     works(&built);
 }
 
-#[test]
 fn plugins_of_another_compiler_run() {
-    let Some(debian) = build(Compiler::Debian, false) else {
-        return;
-    };
+    let debian = build(Compiler::Debian, false);
     let host = compiler(&e2e::artifacts::host());
     for name in ["libflow.so", "libshout.so"] {
         let plugin = compiler(&debian.join(name));
@@ -115,7 +112,6 @@ fn compiler(file: &Path) -> String {
     String::from_utf8(text).expect("text")
 }
 
-#[test]
 fn an_authors_part_of_the_example_is_at_most_25_lines() {
     let example = e2e::root().join("examples/shout/src/lib.rs");
     let text = fs::read_to_string(example).expect("the example");
@@ -128,10 +124,23 @@ fn an_authors_part_of_the_example_is_at_most_25_lines() {
     );
 }
 
+fn the_examples_own_test_passes() {
+    let target = e2e::artifacts::folder().join("thirdparty-ours");
+    let out = e2e::artifacts::cargo()
+        .args(["test", "--quiet", "--locked", "--target-dir"])
+        .arg(target)
+        .current_dir(e2e::root().join("examples/shout"))
+        .output()
+        .expect("cargo runs");
+    let said = String::from_utf8_lossy(&out.stdout);
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}{errors}");
+    assert!(said.contains("test result: ok. 1 passed"), "{said}");
+}
+
 /// It panics at a record and again when dropped; the other host of the process runs on.
-#[test]
 fn a_plugin_that_panics_does_not_end_the_host() {
-    let built = build(Compiler::Ours, false).expect("our compiler is there");
+    let built = build(Compiler::Ours, false);
     let folder = with_plugins(&built, &["panics", "flow"]);
     let ran = folder.run(
         r#"
@@ -190,9 +199,8 @@ const SPOILED: [Spoiled; 5] = [
     ("writable by all", |_| (), 0o666, "writ"),
 ];
 
-#[test]
 fn what_is_no_plugin_of_ours_is_refused_before_its_code_runs() {
-    let built = build(Compiler::Ours, false).expect("our compiler is there");
+    let built = build(Compiler::Ours, false);
     for (what, spoil, mode, word) in SPOILED {
         let mut bytes = fs::read(built.join("libconstructor.so")).expect("it was built");
         spoil(&mut bytes);
@@ -208,9 +216,8 @@ fn what_is_no_plugin_of_ours_is_refused_before_its_code_runs() {
     assert!(ran, "this test looks for a mark that nothing leaves");
 }
 
-#[test]
 fn a_folder_that_others_may_write_to_is_refused() {
-    let built = build(Compiler::Ours, false).expect("our compiler is there");
+    let built = build(Compiler::Ours, false);
     let folder = with_plugins(&built, &["constructor"]);
     let mark = folder.path("mark");
     fs::set_permissions(folder.path("plugins.d"), fs::Permissions::from_mode(0o777))
@@ -285,4 +292,14 @@ fn tag(bytes: &[u8]) -> usize {
         .windows(mark.len())
         .position(|window| window == mark)
         .expect("a plugin has a tag")
+}
+
+needs::tests! {
+    plugins_of_another_workspace_and_the_readmes_example_run;
+    plugins_of_another_compiler_run: needed::debian_rustc();
+    an_authors_part_of_the_example_is_at_most_25_lines;
+    the_examples_own_test_passes;
+    a_plugin_that_panics_does_not_end_the_host;
+    what_is_no_plugin_of_ours_is_refused_before_its_code_runs;
+    a_folder_that_others_may_write_to_is_refused;
 }

@@ -222,6 +222,30 @@ fn unsafe_code_stays_where_it_belongs() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Where a file has a list of its tests, an attribute `test` would be passed over without a word.
+#[test]
+fn a_test_stands_in_the_list_where_there_is_one() {
+    let mut wrong = Vec::new();
+    let mut lists = 0;
+    for (name, text) in files("Cargo.toml") {
+        let folder = e2e::root().join(name.strip_suffix("Cargo.toml").unwrap_or_default());
+        for table in text.split("[[test]]").skip(1) {
+            if !table.contains("harness = false") {
+                continue;
+            }
+            let file = table.split('"').nth(1).unwrap_or_default();
+            let path = folder.join("tests").join(file).with_extension("rs");
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            lists += 1;
+            if text.contains("#[test]") || !text.contains("needs::tests!") {
+                wrong.push(path.display().to_string());
+            }
+        }
+    }
+    assert!(lists > 0, "no list was found");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 #[test]
 fn no_path_of_this_machine_is_written_down() {
     let root = e2e::root().canonicalize().expect("the workspace");

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     admin,
     config::{ConfigSource, Pin, reference::ProcessEnvironment},
-    diag::{Diagnostic, EXIT_CONFIG, EXIT_OK, EXIT_PLUGIN, EXIT_UNAVAILABLE, Report},
+    diag::{Diagnostic, EXIT_CLOSED, EXIT_CONFIG, EXIT_OK, EXIT_PLUGIN, EXIT_UNAVAILABLE, Report},
     engine::{self, Engine, Stop},
     loader::{self, Search},
     plan::{Plan, PluginEntry, Refused, Registry, Request},
@@ -102,6 +102,14 @@ pub fn run(options: &RunOptions, source: &ConfigSource) -> u8 {
         Ok(signalled) => signalled,
         Err(e) => return refuse(format!("signals cannot be watched: {e}"), EXIT_PLUGIN),
     };
+    if prints(&plan)
+        && let Err(e) = on_closed_stdout(engine.stop_handle(), signalled.clone())
+    {
+        return refuse(
+            format!("standard output cannot be watched: {e}"),
+            EXIT_PLUGIN,
+        );
+    }
     let lines = live.watch(view);
     let report = engine.run();
     drop(lines);
@@ -173,7 +181,9 @@ fn on_signals(stop: Stop) -> std::io::Result<Arc<AtomicU8>> {
         .spawn(move || {
             for signal in signals.forever() {
                 let exit = 128 + u8::try_from(signal).unwrap_or(0);
-                if seen.swap(exit, Ordering::SeqCst) != EXIT_OK {
+                // Ctrl-C also ends the reader of a pipe: that is not the first of two signals.
+                let before = seen.swap(exit, Ordering::SeqCst);
+                if before != EXIT_OK && before != EXIT_CLOSED {
                     std::process::exit(i32::from(exit));
                 }
                 tracing::info!("stopping; a second signal stops at once");
@@ -181,6 +191,31 @@ fn on_signals(stop: Stop) -> std::io::Result<Arc<AtomicU8>> {
             }
         })?;
     Ok(code)
+}
+
+/// A reader of standard output that has gone (`host … | head`) ends the run like a first signal,
+/// also while nothing is printed.
+fn on_closed_stdout(stop: Stop, code: Arc<AtomicU8>) -> std::io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    std::thread::Builder::new()
+        .name("stdout".into())
+        .spawn(move || {
+            let stdout = std::io::stdout();
+            // Without events that are asked for, only the other end's going is told.
+            let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+            while let Err(rustix::io::Errno::INTR) = poll(&mut watched, None) {}
+            let gone = PollFlags::ERR | PollFlags::HUP;
+            if !watched[0].revents().intersects(gone) {
+                return;
+            }
+            let first =
+                code.compare_exchange(EXIT_OK, EXIT_CLOSED, Ordering::SeqCst, Ordering::SeqCst);
+            if first.is_ok() {
+                tracing::debug!("standard output was closed by its reader; stopping");
+                stop.stop();
+            }
+        })?;
+    Ok(())
 }
 
 fn finish(options: &RunOptions, report: &engine::Report, signalled: u8) -> u8 {

@@ -25,6 +25,8 @@ pub const EXIT_UNAVAILABLE: u8 = 69;
 pub const EXIT_PLUGIN: u8 = 70;
 /// Exit code: the configuration is wrong.
 pub const EXIT_CONFIG: u8 = 78;
+/// Exit code: whoever read standard output has seen enough, as a shell shows an end by SIGPIPE.
+pub const EXIT_CLOSED: u8 = 141;
 
 /// How grave a diagnostic is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,6 +7,7 @@
 
 mod open;
 pub mod registry;
+mod store;
 mod tag;
 mod vet;
 
@@ -14,6 +15,7 @@ use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 pub use open::{Opened, plan};
@@ -85,6 +87,10 @@ pub fn search(search: &Search) -> Registry {
                 }),
             }
         }
+    }
+    // Now those of this run are in use. Without a folder there is nothing to clean.
+    if let Ok(copies) = store::folder() {
+        store::clean(&copies, SystemTime::now() - store::KEEP);
     }
     registry
 }

@@ -1,7 +1,7 @@
 //! Reads a plugin's tag from the bytes of its file, with nothing of it run.
 
 use object::{
-    Architecture, Object, ObjectKind, ObjectSegment, ObjectSymbol,
+    Architecture, Object, ObjectKind, ObjectSegment, ObjectSymbol, ReadRef,
     read::elf::{ElfFile64, FileHeader, ProgramHeader},
 };
 use plugin_api::abi::{
@@ -11,11 +11,11 @@ use plugin_api::abi::{
 
 use super::Refusal;
 
-/// The tag of a shared object.
-pub fn read(bytes: &[u8]) -> Result<Tag, Refusal> {
+/// The tag of a shared object: of its bytes, or of a file of which only what is needed is read.
+pub fn read<'d, R: ReadRef<'d>>(data: R) -> Result<Tag, Refusal> {
     let torn =
         |what: &str| Refusal::new(format!("it is no shared object that can be read: {what}"));
-    let elf = ElfFile64::<object::Endianness>::parse(bytes).map_err(|e| torn(&e.to_string()))?;
+    let elf = ElfFile64::<object::Endianness, R>::parse(data).map_err(|e| torn(&e.to_string()))?;
     if elf.kind() != ObjectKind::Dynamic {
         return Err(torn("it is an ELF file of another kind"));
     }
@@ -26,13 +26,14 @@ pub fn read(bytes: &[u8]) -> Result<Tag, Refusal> {
         ))
         .hint("build the plugin on or for this machine"));
     }
-    whole(&elf, bytes.len() as u64).ok_or_else(|| {
+    let len = data.len().map_err(|()| torn("its length is unknown"))?;
+    whole(&elf, len).ok_or_else(|| {
         torn("it is cut short")
             .hint("copy the plugin again; the file does not hold all that it announces")
     })?;
     let symbol = elf
         .dynamic_symbols()
-        .find(|s| s.name() == Ok(TAG_SYMBOL) && !s.is_undefined())
+        .find(|s| !s.is_undefined() && s.name() == Ok(TAG_SYMBOL))
         .ok_or_else(|| {
             Refusal::new("it is no plugin: it has no tag")
                 .hint("a plugin is a cdylib that calls `export_plugin!`; other libraries need a folder of their own")
@@ -55,7 +56,7 @@ pub fn read(bytes: &[u8]) -> Result<Tag, Refusal> {
 
 /// Whether every part that would be mapped lies inside the file: mapping a part beyond its end
 /// is a SIGBUS later, at any time.
-fn whole(elf: &ElfFile64<'_, object::Endianness>, len: u64) -> Option<()> {
+fn whole<'d, R: ReadRef<'d>>(elf: &ElfFile64<'d, object::Endianness, R>, len: u64) -> Option<()> {
     let (endian, header) = (elf.endian(), elf.elf_header());
     for program in elf.elf_program_headers() {
         let end = program

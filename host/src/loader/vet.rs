@@ -4,16 +4,17 @@
 //! over, truncated or reused while mapped gives the old library, or a SIGBUS.
 
 use std::{
-    fs::{self, DirBuilder, File, Metadata, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    fs::{self, File, Metadata},
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use object::ReadCache;
 use plugin_api::abi::tag::Tag;
 use sha2::{Digest, Sha256};
 
-use super::{Refusal, tag};
+use super::{Refusal, store, tag};
 
 /// Largest plugin file that is read, in bytes.
 const MAX_FILE: u64 = 512 << 20;
@@ -29,13 +30,17 @@ pub struct Copy {
 
 impl Copy {
     pub fn tag(&self) -> Result<Tag, Refusal> {
-        tag::read(&self.bytes)
+        tag::read(&*self.bytes)
     }
 }
 
-/// The tag of a file as it lies there, without any promise.
+/// The tag of a file as it lies there, without any promise. Reads headers and symbols only.
 pub fn peek(file: &Path) -> Option<Tag> {
-    tag::read(&fs::read(file).ok()?).ok()
+    // Opening a pipe would wait for its writer.
+    if !fs::metadata(file).ok()?.is_file() {
+        return None;
+    }
+    tag::read(&ReadCache::new(File::open(file).ok()?)).ok()
 }
 
 /// Checks who may write to the file and copies it.
@@ -66,9 +71,10 @@ pub fn private_copy(file: &Path) -> Result<Copy, Refusal> {
         .read_to_end(&mut bytes)
         .map_err(cannot)?;
     // The tag first: a file that is no plugin is not copied either.
-    tag::read(&bytes)?;
+    tag::read(&*bytes)?;
     let sha256 = hex(&Sha256::digest(&bytes));
-    let path = store(&sha256, &bytes)
+    let path = store::folder()
+        .and_then(|folder| store::keep(&folder, &sha256, &bytes))
         .map_err(|e| Refusal::new(format!("no private copy of it can be made: {e}")))?;
     Ok(Copy {
         path,
@@ -108,47 +114,4 @@ fn owned_and_closed(what: &str, path: &Path, meta: &Metadata) -> Result<(), Refu
         .hint(format!("`chmod g-w {shown}`")));
     }
     Ok(())
-}
-
-/// The folder of the copies: below the user's cache folder, only for the user.
-fn store_dir() -> io::Result<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|p| p.is_absolute());
-    let base = cache
-        .or_else(|| std::env::home_dir().map(|h| h.join(".cache")))
-        .ok_or_else(|| io::Error::other("neither XDG_CACHE_HOME nor HOME is set"))?;
-    let dir = base.join("stream-mining-host").join("plugins");
-    DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-    let meta = fs::symlink_metadata(&dir)?;
-    if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
-        return Err(io::Error::other(format!(
-            "{} is not this user's own folder",
-            dir.display()
-        )));
-    }
-    if meta.mode() & 0o077 != 0 {
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
-    }
-    Ok(dir)
-}
-
-fn store(sha256: &str, bytes: &[u8]) -> io::Result<PathBuf> {
-    let dir = store_dir()?;
-    let path = dir.join(format!("{sha256}.so"));
-    if fs::read(&path).is_ok_and(|there| there == bytes) {
-        return Ok(path);
-    }
-    let aside = dir.join(format!("{sha256}.{}.tmp", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o500)
-        .open(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(&aside, &path)?;
-    Ok(path)
 }

@@ -6,114 +6,28 @@
 //! assert_eq!(values(&out.batches), ["HELLO!"]);
 //! ```
 
+pub mod cases;
+pub mod conformance;
 mod host;
+mod outcome;
 
 use std::marker::PhantomData;
 
 use abi_stable::std_types::RSlice;
 
 pub use host::{LogLine, TestHost};
+pub use outcome::{Outcome, Seen};
 
 use crate::{
     Batch, BatchBuilder, BatchLimits, ContentType, Planned, StageError,
     abi::{
-        batch::RawBatch,
         root::{Plugin, bytes, create_here, plain},
-        services::{HostServices, OutApi, OutHandle},
+        services::{HostServices, OutHandle},
         stage::{StageBox, answer},
     },
     context::Start,
     stage::{Drain, Poll, Progress},
 };
-
-/// What a stage did during a call.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// Batches it emitted, with their ports.
-    pub batches: Vec<(u32, Batch)>,
-    /// Fates: batch number and how many records were consumed.
-    pub consumed: Vec<(u64, u64)>,
-    /// Fates: batch number and how many records were filtered.
-    pub filtered: Vec<(u64, u64)>,
-    /// Fates: batch number, index, reason, pointer.
-    pub rejected: Vec<(u64, u32, String, String)>,
-    /// Bytes that a source rejected: bytes, reason.
-    pub rejected_raw: Vec<(Vec<u8>, String)>,
-    room: usize,
-}
-
-impl Outcome {
-    fn with_room(room: usize) -> Self {
-        Self {
-            room,
-            ..Self::default()
-        }
-    }
-    /// Payloads of all emitted records, in order.
-    #[must_use]
-    pub fn values(&self) -> Vec<Vec<u8>> {
-        self.batches
-            .iter()
-            .flat_map(|(_, b)| b.iter().map(|r| r.bytes().to_vec()).collect::<Vec<_>>())
-            .collect()
-    }
-    /// Payloads of all emitted records as text.
-    ///
-    /// # Panics
-    /// If one is not UTF-8.
-    #[must_use]
-    pub fn texts(&self) -> Vec<String> {
-        self.values()
-            .into_iter()
-            .map(|v| String::from_utf8(v).expect("a text payload"))
-            .collect()
-    }
-    /// Number of emitted records.
-    #[must_use]
-    pub fn emitted(&self) -> usize {
-        self.batches.iter().map(|(_, b)| b.len()).sum()
-    }
-    /// Number of records consumed.
-    #[must_use]
-    pub fn consumed_count(&self) -> u64 {
-        self.consumed.iter().map(|c| c.1).sum()
-    }
-    /// Number of records filtered.
-    #[must_use]
-    pub fn filtered_count(&self) -> u64 {
-        self.filtered.iter().map(|c| c.1).sum()
-    }
-    /// Adds what a later call did.
-    pub fn merge(&mut self, later: Self) {
-        self.batches.extend(later.batches);
-        self.consumed.extend(later.consumed);
-        self.filtered.extend(later.filtered);
-        self.rejected.extend(later.rejected);
-        self.rejected_raw.extend(later.rejected_raw);
-    }
-}
-
-impl OutApi for Outcome {
-    fn emit(&mut self, port: u32, batch: RawBatch) -> bool {
-        let batch = Batch::try_from(batch).expect("a stage under test emits batches in bounds");
-        self.batches.push((port, batch));
-        self.room = self.room.saturating_sub(1);
-        self.room > 0
-    }
-    fn consumed(&mut self, seq: u64, n: u64) {
-        self.consumed.push((seq, n));
-    }
-    fn filtered(&mut self, seq: u64, n: u64) {
-        self.filtered.push((seq, n));
-    }
-    fn reject(&mut self, seq: u64, index: u32, reason: &str, pointer: &str) {
-        self.rejected
-            .push((seq, index, reason.to_owned(), pointer.to_owned()));
-    }
-    fn reject_raw(&mut self, bytes: &[u8], reason: &str, _pointer: &str) {
-        self.rejected_raw.push((bytes.to_vec(), reason.to_owned()));
-    }
-}
 
 /// A batch of these payloads.
 pub fn batch_of<T: AsRef<[u8]>>(values: impl IntoIterator<Item = T>) -> Batch {
@@ -207,6 +121,20 @@ impl<P: Plugin> Harness<P> {
         options: &serde_json::Value,
         inputs: &[ContentType],
         (epoch, state): (u64, Option<&[u8]>),
+        workers: (u32, u32),
+    ) -> Result<Self, StageError> {
+        let mut stage = Self::open_blank(host, kind, name, options, inputs, workers)?;
+        stage.restore(epoch, 1, state)?;
+        Ok(stage)
+    }
+
+    /// Plans and opens a stage; the next call must be `restore`.
+    pub(crate) fn open_blank(
+        host: &'static TestHost,
+        kind: &str,
+        name: &str,
+        options: &serde_json::Value,
+        inputs: &[ContentType],
         (worker, workers): (u32, u32),
     ) -> Result<Self, StageError> {
         let (mut stage, planned) = Self::plan(kind, name, options, inputs)?;
@@ -219,7 +147,6 @@ impl<P: Plugin> Harness<P> {
         };
         let start = serde_json::to_vec(&start).map_err(|e| StageError::fatal(e.to_string()))?;
         plain(stage.open(HostServices::new(host), bytes(&start)))?;
-        plain(stage.restore(epoch, 1, state.map(RSlice::from_slice).into()))?;
         Ok(Self {
             stage,
             host,
@@ -428,12 +355,21 @@ impl<P: Plugin> Harness<P> {
     /// Trouble of the stage.
     pub fn checkpoint(&mut self, epoch: u64, last: bool) -> Result<(Vec<u8>, Outcome), StageError> {
         let at_once = self.begin_checkpoint(epoch, last)?;
+        let (state, outcome) = self.end_checkpoint(epoch)?;
+        Ok((at_once.unwrap_or(state), outcome))
+    }
+
+    /// Polls a checkpoint that was begun until it is ready.
+    ///
+    /// # Errors
+    /// Trouble of the stage.
+    pub fn end_checkpoint(&mut self, epoch: u64) -> Result<(Vec<u8>, Outcome), StageError> {
         let mut all = Outcome::default();
         loop {
             let (state, outcome) = self.poll_checkpoint(epoch)?;
             all.merge(outcome);
             if let Some(state) = state {
-                return Ok((at_once.unwrap_or(state), all));
+                return Ok((state, all));
             }
             std::thread::yield_now();
         }
@@ -480,6 +416,15 @@ impl<P: Plugin> Harness<P> {
         self.checkpoint(u64::MAX, true)?;
         self.commit(u64::MAX)?;
         self.close()
+    }
+
+    /// Asks which of these epochs is true; `None`: the stage does not know.
+    ///
+    /// # Errors
+    /// Trouble of the stage.
+    pub fn recover(&mut self, epochs: &[u64]) -> Result<Option<u64>, StageError> {
+        let answer = plain(self.stage.recover(RSlice::from_slice(epochs)))?;
+        Ok(answer.mine.then_some(answer.epoch))
     }
 
     /// Commits an epoch, asking until it is done.

@@ -64,11 +64,8 @@ fn avro(value: Value, kind: &Value) -> Avro {
     }
 }
 
-#[test]
 fn every_tweet_gives_the_datum_of_apache_avro() {
-    let Some(lines) = common::archive() else {
-        return;
-    };
+    let lines = common::lines();
     let schema = common::shipped("tweet_full.avsc");
     let oracle = apache_avro::Schema::parse_str(schema.json()).unwrap();
     let kinds: Value = serde_json::from_str(schema.json()).unwrap();
@@ -127,11 +124,8 @@ fn every_tweet_gives_the_datum_of_apache_avro() {
     assert_eq!((tweets, others), (2830, 355));
 }
 
-#[test]
 fn the_user_and_cleaned_text_of_every_tweet() {
-    let Some(lines) = common::archive() else {
-        return;
-    };
+    let lines = common::lines();
     let schema = common::shipped("tweet.avsc");
     let mut extractor = Extractor::new(&schema).unwrap();
     let mut cleaned = 0;
@@ -167,11 +161,8 @@ fn the_user_and_cleaned_text_of_every_tweet() {
     assert!(cleaned > 0, "the stream has texts of several lines");
 }
 
-#[test]
 fn no_truncation_of_a_tweet_panics_or_passes() {
-    let Some(lines) = common::archive() else {
-        return;
-    };
+    let lines = common::lines();
     let mut extractor = Extractor::new(&common::shipped("tweet_full.avsc")).unwrap();
     let mut out = Vec::new();
     for line in lines.iter().step_by(400) {
@@ -185,4 +176,13 @@ fn no_truncation_of_a_tweet_panics_or_passes() {
         }
     }
     assert!(out.is_empty());
+}
+
+needs::tests! {
+    every_tweet_gives_the_datum_of_apache_avro:
+        common::archive();
+    the_user_and_cleaned_text_of_every_tweet:
+        common::archive();
+    no_truncation_of_a_tweet_panics_or_passes:
+        common::archive();
 }

@@ -7,14 +7,19 @@ mod common;
 use apache_avro::types::Value as Avro;
 use avro_data::container::{Codec, ReadError, Reader, Writer};
 use avro_data::{Extractor, Schema, datum};
+use needs::Need;
+
+fn original() -> Need {
+    needs::data("stream-mining/tweet_full.avro")
+}
+
+fn original_schema() -> Need {
+    needs::data("stream-mining/tweet_full.avsc")
+}
 
 /// The file that the original's writer left torn: only its last marker is missing.
-#[test]
 fn the_originals_torn_file_gives_all_its_records() {
-    let Some(path) = common::data("stream-mining/tweet_full.avro") else {
-        return;
-    };
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = original().read();
     let mut reader = Reader::new(&*bytes).unwrap();
     assert_eq!(reader.schema().fields()[1].name, "t.created_at");
     let (mut records, mut json) = (0, Vec::new());
@@ -41,12 +46,8 @@ fn the_originals_torn_file_gives_all_its_records() {
     assert!(reader.next().unwrap().is_none());
 }
 
-#[test]
 fn every_truncation_of_the_originals_file_gives_its_whole_records() {
-    let Some(path) = common::data("stream-mining/tweet_full.avro") else {
-        return;
-    };
-    let bytes = std::fs::read(path).unwrap();
+    let bytes = original().read();
     let (mut before, mut clean) = (0, 0);
     for cut in 0..=bytes.len() {
         let mut records = 0;
@@ -72,11 +73,8 @@ fn every_truncation_of_the_originals_file_gives_its_whole_records() {
     assert_eq!((before, clean), (61, 3));
 }
 
-#[test]
 fn apache_avro_reads_ours_and_ours_reads_apache_avros() {
-    let Some(lines) = common::archive() else {
-        return;
-    };
+    let lines = common::lines();
     let schema = common::shipped("tweet_full.avsc");
     let mut extractor = Extractor::new(&schema).unwrap();
     let mut datums = Vec::new();
@@ -134,11 +132,8 @@ fn apache_avro_reads_ours_and_ours_reads_apache_avros() {
     }
 }
 
-#[test]
 fn the_original_schema_parses_as_it_is() {
-    let Some(path) = common::data("stream-mining/tweet_full.avsc") else {
-        return;
-    };
+    let path = original_schema().path();
     let original = Schema::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
     let shipped = common::shipped("tweet_full.avsc");
     assert_eq!(original.fields().len(), 56);
@@ -152,4 +147,15 @@ fn the_original_schema_parses_as_it_is() {
     // Topics and files of the original go on.
     assert!(original.same_datums(&shipped));
     assert!(!original.same_datums(&common::shipped("tweet.avsc")));
+}
+
+needs::tests! {
+    the_originals_torn_file_gives_all_its_records:
+        original();
+    every_truncation_of_the_originals_file_gives_its_whole_records:
+        original();
+    apache_avro_reads_ours_and_ours_reads_apache_avros:
+        common::archive();
+    the_original_schema_parses_as_it_is:
+        original_schema();
 }

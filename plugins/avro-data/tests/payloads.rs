@@ -12,6 +12,14 @@ use serde_json::Value;
 /// What control messages lack, and tweets of 2009, whose ids hold no time.
 const LACKED: [&str; 2] = ["t_id", "t_timestamp_ms"];
 
+const FOLDERS: [&str; 5] = [
+    "tweet-updates",
+    "egg-mode",
+    "traptor",
+    "twitter4j",
+    "twitter-stream-rs",
+];
+
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     let mut entries: Vec<_> = std::fs::read_dir(folder)
         .unwrap()
@@ -30,22 +38,13 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-#[test]
 fn each_folder_gives_its_records_and_dead_letters() {
     let schema = common::shipped("tweet_full.avsc");
     let mut extractor = Extractor::new(&schema).unwrap();
     // Folder: records, not a tweet (a required field is missing), not JSON.
     let mut seen = Vec::new();
-    for folder in [
-        "tweet-updates",
-        "egg-mode",
-        "traptor",
-        "twitter4j",
-        "twitter-stream-rs",
-    ] {
-        let Some(path) = common::data(folder) else {
-            return;
-        };
+    for folder in FOLDERS {
+        let path = needs::data(folder).path();
         let mut paths = Vec::new();
         files(&path, &mut paths);
         let (mut records, mut missing, mut broken) = (0, 0, 0);
@@ -101,4 +100,9 @@ fn each_folder_gives_its_records_and_dead_letters() {
             ("twitter-stream-rs", 1, 1, 0),
         ]
     );
+}
+
+needs::tests! {
+    each_folder_gives_its_records_and_dead_letters:
+        needs::data(FOLDERS[0]), needs::data(FOLDERS[1]), needs::data(FOLDERS[2]), needs::data(FOLDERS[3]), needs::data(FOLDERS[4]);
 }

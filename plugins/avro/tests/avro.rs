@@ -3,8 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use avro_data::container::{self, Reader, Writer};
 use avro_data::{Extractor, Schema, datum};
@@ -20,22 +19,6 @@ const USER: &str = r#"{"type":"record","name":"User","fields":[
 
 fn schema(name: &str) -> String {
     format!("{}/../../schemas/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn data(path: &str) -> Option<PathBuf> {
-    let found = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data")
-        .join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "missing: {}",
-        found.display()
-    );
-    eprintln!("skipped: no ../shared/data/{path}");
-    None
 }
 
 fn user(id: i64) -> Vec<u8> {
@@ -150,51 +133,6 @@ fn json_becomes_datums_and_json_again() {
         bad.rejected[0].2,
         "not a datum of the schema at byte 1: ends too early"
     );
-}
-
-#[test]
-fn a_whole_minute_of_the_stream_into_a_file() {
-    let Some(path) = data("archive-stream/2021-01-01-10-29.json.bz2") else {
-        return;
-    };
-    let mut bytes = Vec::new();
-    bzip2::read::MultiBzDecoder::new(fs::File::open(path).unwrap())
-        .read_to_end(&mut bytes)
-        .unwrap();
-    let lines: Vec<&[u8]> = bytes
-        .split(|b| *b == b'\n')
-        .filter(|l| l.len() > 1)
-        .collect();
-    let folder = tempfile::tempdir().unwrap();
-    for codec in ["null", "deflate", "snappy", "zstd"] {
-        let path = folder.path().join(format!("{codec}.avro"));
-        let options = json!({ "path": path, "codec": codec, "schema": schema("tweet_full.avsc") });
-        let mut sink = Stage::sink("avro-file", &options, &[ContentType::json()]).unwrap();
-        let mut rejected = 0;
-        for lines in lines.chunks(1000) {
-            let out = sink.write(&batch_of(lines)).unwrap();
-            rejected += out.rejected.len();
-            assert!(
-                out.rejected
-                    .iter()
-                    .all(|r| r.2.contains("`t_id` is missing"))
-            );
-        }
-        sink.checkpoint(1, true).unwrap();
-        sink.commit(1).unwrap();
-        sink.close().unwrap();
-        assert_eq!(rejected, 355);
-        let (_, records) = read_file(&path);
-        assert_eq!(records.len(), 2830);
-        let tweets = lines
-            .iter()
-            .map(|l| serde_json::from_slice::<Value>(l).unwrap());
-        let tweets = tweets.filter(|tweet| tweet.get("delete").is_none());
-        for (record, tweet) in records.iter().zip(tweets) {
-            assert_eq!(record["t_id"], tweet["id"]);
-            assert_eq!(record["t_u_name"], tweet["user"]["name"]);
-        }
-    }
 }
 
 #[test]
@@ -398,56 +336,6 @@ fn a_poll_never_gives_more_than_its_budget() {
     let (poll, out) = source.poll(7, 1000).unwrap();
     assert_eq!((poll, out.emitted()), (Poll::More, 7));
     assert_eq!(source.poll_to_end().unwrap().emitted(), 23);
-}
-
-#[test]
-fn the_originals_torn_file_and_one_cut_in_the_middle() {
-    let Some(path) = data("stream-mining/tweet_full.avro") else {
-        return;
-    };
-    let mut source = Stage::source("avro-file", &json!({ "path": path })).unwrap();
-    let all = source.poll_to_end().unwrap();
-    assert_eq!(all.emitted(), 61);
-    assert!(all.rejected_raw.is_empty(), "nothing was lost");
-    let errors: Vec<_> = source
-        .host()
-        .log_lines()
-        .into_iter()
-        .map(|l| l.message)
-        .collect();
-    let errors: Vec<_> = errors
-        .iter()
-        .filter(|m| m.contains("torn after 27444 bytes"))
-        .collect();
-    assert_eq!(errors.len(), 1);
-    // As the shipped schema has it: dots are underscores.
-    let options = json!({ "path": path, "schema": schema("tweet_full.avsc") });
-    let mut renamed = Stage::source("avro-file", &options).unwrap();
-    let planned = renamed.planned().outputs[0].schema.clone().unwrap();
-    assert!(planned.contains("\"t_created_at\""));
-    assert_eq!(renamed.poll_to_end().unwrap().values(), all.values());
-
-    let folder = tempfile::tempdir().unwrap();
-    let bytes = fs::read(&path).unwrap();
-    fs::write(folder.path().join("a.avro"), &bytes[..20_000]).unwrap();
-    fs::write(folder.path().join("b.avro"), &bytes).unwrap();
-    let mut source = Stage::source("avro-file", &json!({ "path": folder.path() })).unwrap();
-    let out = source.poll_to_end().unwrap();
-    assert_eq!(
-        out.rejected_raw.len(),
-        1,
-        "one dead letter for what was lost"
-    );
-    assert!(
-        out.rejected_raw[0].1.contains("of which could be read"),
-        "{}",
-        out.rejected_raw[0].1
-    );
-    let whole = out.emitted() - 61;
-    assert!((39..61).contains(&whole), "{whole}");
-    let values = out.values();
-    assert_eq!(values[..whole], all.values()[..whole]);
-    assert_eq!(values[whole..], all.values()[..]);
 }
 
 #[test]

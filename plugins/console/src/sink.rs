@@ -55,19 +55,30 @@ impl Sink for Console {
             .views
             .get_mut((input.port as usize).min(last))
             .ok_or_else(|| StageError::fatal("a batch came in, but no input was planned"))?;
+        let count = input.batch.len() - from;
+        if self.stdout.is_closed() {
+            out.filtered(count as u64);
+            return Ok(count);
+        }
+        let mut rejected = 0;
         for index in from..input.batch.len() {
             let buffer = self.stdout.buffer();
             let before = buffer.len();
             if let Err(reject) = view.record(&input.batch.record(index), buffer) {
                 buffer.truncate(before);
                 out.reject(index as u32, &reject);
+                rejected += 1;
             }
         }
         match self.stdout.flush() {
             // The records are in the buffer, and the next call writes its rest: not taken again.
-            Err(error) if !error.is_transient() => Err(error),
-            _ => Ok(input.batch.len() - from),
+            Err(error) if !error.is_transient() => return Err(error),
+            _ => {}
         }
+        if self.stdout.is_closed() {
+            out.filtered((count - rejected) as u64);
+        }
+        Ok(count)
     }
 
     fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<(), StageError> {

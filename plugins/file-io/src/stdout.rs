@@ -5,10 +5,12 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
-/// Standard output with a buffer of its own.
+/// Standard output with a buffer of its own. When its reader goes (`host … | head`), that is no
+/// error: the host drains, and what would be printed meanwhile is passed over.
 pub struct Stdout {
     file: File,
     buffer: Vec<u8>,
+    closed: bool,
 }
 
 impl Stdout {
@@ -19,10 +21,21 @@ impl Stdout {
     pub fn open() -> Result<Self, StageError> {
         let file = io::stdout().as_fd().try_clone_to_owned();
         let file = file.map_err(|error| failed(&error))?;
-        Ok(Self {
-            file: File::from(file),
+        Ok(Self::over(File::from(file)))
+    }
+
+    pub(crate) fn over(file: File) -> Self {
+        Self {
+            file,
             buffer: Vec::new(),
-        })
+            closed: false,
+        }
+    }
+
+    /// Whether its reader has gone: what is printed reaches nobody, and should count as filtered.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// What the next flush writes. Append to it.
@@ -39,16 +52,20 @@ impl Stdout {
     /// Writes everything gathered; what could not be written stays.
     ///
     /// # Errors
-    /// If it is closed (fatal) or its disk is full (transient).
+    /// If its disk is full (transient), or for another reason (fatal).
     pub fn flush(&mut self) -> Result<(), StageError> {
         let mut written = 0;
         let result = loop {
+            if self.closed {
+                written = self.buffer.len();
+            }
             if written == self.buffer.len() {
                 break Ok(());
             }
             match self.file.write(&self.buffer[written..]) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.closed = true,
                 Err(error) => break Err(failed(&error)),
             }
         };
@@ -59,7 +76,6 @@ impl Stdout {
 
 fn failed(error: &io::Error) -> StageError {
     match error.kind() {
-        io::ErrorKind::BrokenPipe => StageError::fatal("standard output was closed by its reader"),
         io::ErrorKind::StorageFull | io::ErrorKind::WouldBlock => {
             StageError::transient(format!("cannot write to standard output: {error}"))
         }

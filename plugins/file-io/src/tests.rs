@@ -170,3 +170,18 @@ fn a_flush_shows_every_byte() {
         assert_eq!(&buffer, b"hello", "{codec:?}");
     }
 }
+
+#[test]
+fn a_reader_of_standard_output_that_goes_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut stdout = Stdout::over(fs::File::from(std::os::fd::OwnedFd::from(writer)));
+    stdout.buffer().extend(b"read");
+    stdout.flush().unwrap();
+    assert!(!stdout.is_closed());
+    drop(reader);
+    for _ in 0..2 {
+        stdout.buffer().extend(b"not read");
+        stdout.flush().unwrap();
+        assert!(stdout.is_closed() && stdout.buffer().is_empty());
+    }
+}

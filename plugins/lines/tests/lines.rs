@@ -507,31 +507,3 @@ fn a_file_rolls_at_midnight_without_a_record() {
         "hello\n"
     );
 }
-
-#[test]
-fn a_real_archive_is_read_whole() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/archive-stream/*.bz2");
-    if !path.parent().is_some_and(Path::exists) {
-        assert_ne!(
-            std::env::var("CI").as_deref(),
-            Ok("true"),
-            "the data must be there"
-        );
-        println!("skipped: no archive-stream");
-        return;
-    }
-    let outcome = read(&json!({ "path": path, "format": "json" }));
-    let texts = outcome.texts();
-    let tweets = texts
-        .iter()
-        .filter(|line| line.starts_with("{\"created_at\":"));
-    assert_eq!((texts.len(), tweets.count()), (3_185, 2_830));
-    assert!(
-        texts
-            .iter()
-            .all(|line| serde_json::from_str::<Value>(line).is_ok())
-    );
-    let ids: std::collections::HashSet<String> = ids(&outcome).into_iter().collect();
-    assert_eq!(ids.len(), 3_185);
-}

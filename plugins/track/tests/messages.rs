@@ -3,25 +3,21 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::Read;
-use std::path::PathBuf;
 
+use needs::Need;
 use track::{Controls, Detail, Filter, Kind, Message, Reader, Scratch};
 
-/// A file of the shared data; `None`, said aloud, where it is missing (a failure in CI).
-fn data(path: &str) -> Option<Vec<u8>> {
-    let full = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data")
-        .join(path);
-    match std::fs::read(&full) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
-            panic!("{}: {error}", full.display())
-        }
-        Err(_) => {
-            println!("skipped: {} is not there", full.display());
-            None
-        }
-    }
+fn archive() -> Need {
+    needs::data("archive-stream/2021-01-01-10-29.json.bz2")
+}
+
+fn traptor() -> Need {
+    needs::data("traptor")
+}
+
+/// A file of the real cases.
+fn data(path: &str) -> Vec<u8> {
+    needs::data(path).read()
 }
 
 fn read<T>(json: &str, look: impl FnOnce(Message<'_>) -> T) -> T {
@@ -40,11 +36,8 @@ fn tracks(track: &str, json: &str) -> bool {
     read(json, |m| filter.matches(&m, &mut Scratch::default()))
 }
 
-#[test]
 fn the_archive_is_sorted_into_tweets_and_deletes() {
-    let Some(packed) = data("archive-stream/2021-01-01-10-29.json.bz2") else {
-        return;
-    };
+    let packed = archive().read();
     let mut lines = Vec::new();
     bzip2::read::MultiBzDecoder::new(&packed[..])
         .read_to_end(&mut lines)
@@ -73,7 +66,6 @@ fn the_archive_is_sorted_into_tweets_and_deletes() {
     assert_eq!((tweets, deletes), (2830, 355));
 }
 
-#[test]
 fn control_messages_of_three_projects() {
     let mut reader = Reader::new(Detail::Envelope);
     let one = [
@@ -90,7 +82,7 @@ fn control_messages_of_three_projects() {
         ("warning", "twitter-stream-rs/falling_behind_1.json"),
     ];
     for (name, path) in one {
-        let Some(json) = data(path) else { return };
+        let json = data(path);
         let message = reader.read(&json).unwrap();
         assert_eq!(message.kind, Kind::Control, "{path}");
         assert_eq!(
@@ -114,45 +106,40 @@ fn control_messages_of_three_projects() {
         }
     }
     // Everything in one object, with a key that occurs twice, and an event.
-    let Some(json) = data("traptor/data/other_tweet_messages.json") else {
-        return;
-    };
+    let json = data("traptor/data/other_tweet_messages.json");
     let message = reader.read(&json).unwrap();
     assert_eq!(message.kind, Kind::Control);
     assert_eq!(message.controls.names().count(), 7);
 
-    let kinds = |path, reader: &mut Reader| -> Option<Vec<Kind>> {
-        let lines = data(path)?;
+    let kinds = |path, reader: &mut Reader| -> Vec<Kind> {
+        let lines = data(path);
         let lines = lines.split(|b| *b == b'\n').filter(|l| !l.is_empty());
-        Some(lines.map(|l| reader.read(l).unwrap().kind).collect())
+        lines.map(|l| reader.read(l).unwrap().kind).collect()
     };
     use Kind::{Control, Event, Tweet};
     assert_eq!(
-        kinds("twitter4j/streamingapi-testcase.jsonl", &mut reader).unwrap(),
+        kinds("twitter4j/streamingapi-testcase.jsonl", &mut reader),
         [Control, Tweet, Tweet, Control, Tweet, Control]
     );
     assert_eq!(
-        kinds("twitter4j/streamingapi-event-testcase.jsonl", &mut reader).unwrap(),
+        kinds("twitter4j/streamingapi-event-testcase.jsonl", &mut reader),
         [Event, Control, Event, Event, Event]
     );
 }
 
-#[test]
 fn rule_cases_of_traptor() {
-    let Some(tweet) = data("traptor/data/track_tweet.json") else {
-        return;
-    };
+    let tweet = data("traptor/data/track_tweet.json");
     let tweet = String::from_utf8(tweet).unwrap();
     assert!(tracks("happy", &tweet));
     assert!(tracks("dannytaughtyou_", &tweet));
     assert!(!tracks("dannytaughtyou", &tweet));
-    let no_match = data("traptor/data/no_match_tweet.json").unwrap();
+    let no_match = data("traptor/data/no_match_tweet.json");
     assert!(!tracks("happy", &String::from_utf8(no_match).unwrap()));
     let follow = Filter::from_params(None, Some("17919972"), None).unwrap();
     let locations = Filter::from_params(None, None, Some("-122.75,36.8,-121.75,37.8")).unwrap();
     let mut reader = Reader::new(Detail::Filter);
     let mut passes = |filter: &Filter, path| {
-        let json = data(path).unwrap();
+        let json = data(path);
         filter.matches(&reader.read(&json).unwrap(), &mut Scratch::default())
     };
     assert!(passes(&follow, "traptor/data/follow_tweet.json"));
@@ -161,7 +148,6 @@ fn rule_cases_of_traptor() {
     assert!(!passes(&locations, "traptor/data/track_tweet.json"));
 }
 
-#[test]
 fn the_fullest_text_counts() {
     let extended = r#"{"id":1,"text":"all abou… https://t.co/x","truncated":true,
         "entities":{"urls":[{"expanded_url":"https://twitter.com/i/web/status/1","display_url":"twitter.com/i/web/st…"}]},
@@ -183,7 +169,6 @@ fn the_fullest_text_counts() {
     assert!(!tracks("lon,never", retweet));
 }
 
-#[test]
 fn awkward_messages_are_read() {
     // The last of two keys counts, a cut emoji is U+FFFD, numbers may be text and the reverse.
     let awkward = r#" {"id":1,"text":"old","text":"cut \ud83d here","id":2,"id_str":"3",
@@ -220,7 +205,6 @@ fn awkward_messages_are_read() {
     }
 }
 
-#[test]
 fn what_is_no_json_is_refused_and_the_reader_goes_on() {
     let mut reader = Reader::new(Detail::Filter);
     let deep = "[".repeat(1 << 20);
@@ -244,11 +228,8 @@ fn what_is_no_json_is_refused_and_the_reader_goes_on() {
     );
 }
 
-#[test]
 fn damaged_messages_never_panic_and_give_text_that_is_utf_8() {
-    let Some(tweet) = data("traptor/data/extended_tweets/extended_hidden.json") else {
-        return;
-    };
+    let tweet = data("traptor/data/extended_tweets/extended_hidden.json");
     let tweet = tweet.trim_ascii();
     let mut reader = Reader::new(Detail::Filter);
     assert_eq!(reader.read(tweet).unwrap().kind, Kind::Tweet);
@@ -274,4 +255,18 @@ fn damaged_messages_never_panic_and_give_text_that_is_utf_8() {
             damaged.copy_from_slice(tweet);
         }
     }
+}
+
+needs::tests! {
+    the_archive_is_sorted_into_tweets_and_deletes:
+        archive();
+    control_messages_of_three_projects:
+        traptor(), needs::data("twitter-stream-rs"), needs::data("twitter4j");
+    rule_cases_of_traptor:
+        traptor();
+    the_fullest_text_counts;
+    awkward_messages_are_read;
+    what_is_no_json_is_refused_and_the_reader_goes_on;
+    damaged_messages_never_panic_and_give_text_that_is_utf_8:
+        traptor();
 }

@@ -6,7 +6,8 @@
 //!   or to any other old client.
 
 mod config;
-mod oauth;
+#[doc(hidden)]
+pub mod oauth;
 mod server;
 mod source;
 

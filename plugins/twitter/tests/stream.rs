@@ -5,12 +5,16 @@ mod common;
 
 use std::io::Read;
 
-use common::{Server, credentials, data, merged, read_all, sleeps, source, tweet};
+use common::{Server, credentials, merged, read_all, sleeps, source, tweet};
 use plugin_api::Poll;
 use plugin_api::testing::{Harness, Outcome, batch_of};
 use plugin_api::{ContentType, Drain};
 use plugin_twitter::ThisPlugin;
 use serde_json::{Value, json};
+
+fn archive() -> needs::Need {
+    needs::data("archive-stream/2021-01-01-10-29.json.bz2")
+}
 
 fn tweets(n: u64) -> Vec<Vec<u8>> {
     (1..=n)
@@ -28,7 +32,6 @@ fn run(server: Value, client: Value, messages: Vec<Vec<u8>>) -> (Outcome, Outcom
     (server.join(), got)
 }
 
-#[test]
 fn every_way_of_framing_brings_every_tweet() {
     let all = tweets(1_000);
     for (client, expected) in [
@@ -56,11 +59,8 @@ fn every_way_of_framing_brings_every_tweet() {
     }
 }
 
-#[test]
 fn the_archive_goes_through_whole() {
-    let Some(packed) = data("archive-stream/2021-01-01-10-29.json.bz2") else {
-        return;
-    };
+    let packed = archive().read();
     let mut text = Vec::new();
     bzip2::read::MultiBzDecoder::new(&packed[..])
         .read_to_end(&mut text)
@@ -98,7 +98,6 @@ fn the_archive_goes_through_whole() {
     assert_eq!(served.filtered_count(), 2_830 - got.emitted() as u64);
 }
 
-#[test]
 fn messages_about_the_stream_are_counted_and_said() {
     let mut messages = Vec::new();
     for path in [
@@ -112,14 +111,13 @@ fn messages_about_the_stream_are_counted_and_said() {
         "traptor/data/warning_message.json",
         "twitter-stream-rs/falling_behind_1.json",
     ] {
-        let Some(message) = data(path) else { return };
-        messages.push(message);
+        messages.push(needs::data(path).read());
     }
     for path in [
         "twitter4j/streamingapi-testcase.jsonl",
         "twitter4j/streamingapi-event-testcase.jsonl",
     ] {
-        let lines = data(path).unwrap();
+        let lines = needs::data(path).read();
         messages.extend(
             lines
                 .split(|b| *b == b'\n')
@@ -128,7 +126,7 @@ fn messages_about_the_stream_are_counted_and_said() {
         );
     }
     messages.push(b"{\"friends\":[1,2]}".to_vec());
-    messages.push(data("twitter-stream-rs/tweet_1.json").unwrap());
+    messages.push(needs::data("twitter-stream-rs/tweet_1.json").read());
     let total = messages.len() as u64;
 
     let server = Server::start(json!({}), messages);
@@ -180,7 +178,6 @@ fn messages_about_the_stream_are_counted_and_said() {
     assert_eq!(server.join().filtered_count(), 4);
 }
 
-#[test]
 fn several_clients_get_what_each_asked_for() {
     let server = Server::start(json!({"min_clients": 3}), tweets(2_000));
     let clients = [
@@ -204,7 +201,6 @@ fn several_clients_get_what_each_asked_for() {
     );
 }
 
-#[test]
 fn a_slow_client_holds_the_server_back_and_loses_nothing() {
     let server = Server::start(
         json!({"client_buffer": "4 KiB"}),
@@ -233,7 +229,6 @@ fn a_slow_client_holds_the_server_back_and_loses_nothing() {
     assert_eq!(server.join().consumed_count(), 3_000);
 }
 
-#[test]
 fn a_slow_client_may_be_passed_over_and_is_told() {
     let options = merged(
         json!({"credentials": credentials()}),
@@ -276,7 +271,6 @@ fn a_slow_client_may_be_passed_over_and_is_told() {
     );
 }
 
-#[test]
 fn a_tweet_whose_client_left_is_a_dead_letter() {
     let options = json!({"credentials": credentials()});
     let mut server =
@@ -318,7 +312,6 @@ fn a_tweet_whose_client_left_is_a_dead_letter() {
     server.close().unwrap();
 }
 
-#[test]
 fn a_run_that_ends_reads_what_was_sent() {
     let options = json!({"credentials": credentials(), "at_end": "idle"});
     let mut server =
@@ -338,7 +331,6 @@ fn a_run_that_ends_reads_what_was_sent() {
     server.close().unwrap();
 }
 
-#[test]
 fn https_with_a_certificate_made_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.pem");
@@ -359,7 +351,6 @@ fn https_with_a_certificate_made_at_start() {
     assert_eq!(server.join().consumed_count(), 300);
 }
 
-#[test]
 fn secrets_are_neither_logged_nor_in_errors() {
     let server = Server::start(json!({}), tweets(1));
     let mut wrong = credentials();
@@ -388,4 +379,19 @@ fn secrets_are_neither_logged_nor_in_errors() {
         );
     }
     server.join();
+}
+
+needs::tests! {
+    every_way_of_framing_brings_every_tweet;
+    the_archive_goes_through_whole:
+        archive();
+    messages_about_the_stream_are_counted_and_said:
+        needs::data("traptor"), needs::data("twitter4j"), needs::data("twitter-stream-rs");
+    several_clients_get_what_each_asked_for;
+    a_slow_client_holds_the_server_back_and_loses_nothing;
+    a_slow_client_may_be_passed_over_and_is_told;
+    a_tweet_whose_client_left_is_a_dead_letter;
+    a_run_that_ends_reads_what_was_sent;
+    https_with_a_certificate_made_at_start;
+    secrets_are_neither_logged_nor_in_errors;
 }

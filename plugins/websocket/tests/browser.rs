@@ -35,10 +35,9 @@ impl Drop for Browser {
 }
 
 impl Browser {
-    fn start() -> Option<Self> {
+    fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let program = std::env::var("CHROMIUM").unwrap_or_else(|_| "chromium".into());
-        let mut process = Command::new(program)
+        let mut process = Command::new(chromium().path())
             .args([
                 "--headless",
                 "--no-sandbox",
@@ -61,7 +60,7 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .ok()?;
+            .unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let url = lines
             .by_ref()
@@ -85,14 +84,14 @@ impl Browser {
             .unwrap();
         let (socket, _) = tungstenite::client(url.as_str(), stream).unwrap();
         let complaints = Vec::new();
-        Some(Self {
+        Self {
             process,
             socket,
             session: None,
             calls: 0,
             complaints,
             _profile: profile,
-        })
+        }
     }
 
     fn call(&mut self, method: &str, params: Value) -> Value {
@@ -199,13 +198,14 @@ fn serve(listen: &str) -> (Stage, String) {
     (stage, address)
 }
 
-#[test]
+fn chromium() -> needs::Need {
+    let path = std::env::var("CHROMIUM");
+    let path = path.unwrap_or_else(|_| "/usr/bin/chromium".to_owned());
+    needs::Need::new(path, "Debian's package `chromium`")
+}
+
 fn clouds_arrive_in_order_without_a_reload_and_after_a_restart_too() {
-    let Some(mut browser) = Browser::start() else {
-        assert!(std::env::var_os("CI").is_none(), "Chromium is missing");
-        println!("skipped: Chromium is missing");
-        return;
-    };
+    let mut browser = Browser::start();
     let (mut stage, address) = serve("127.0.0.1:0");
     browser.open(&format!("http://{address}/"));
     browser.until("document.querySelector('#state')?.dataset.state === 'live'");
@@ -288,4 +288,9 @@ fn clouds_arrive_in_order_without_a_reload_and_after_a_restart_too() {
     stage.write(&batch_of([r#"{"any": "record"}"#])).unwrap();
     browser.until("document.querySelector('#lines li')?.textContent === '{\"any\":\"record\"}'");
     assert_eq!(browser.complaints, [""; 0]);
+}
+
+needs::tests! {
+    clouds_arrive_in_order_without_a_reload_and_after_a_restart_too:
+        chromium();
 }

@@ -29,6 +29,8 @@ pub struct WordCloud {
     /// Monotonic time of the newest record, to know how long the stream has been quiet.
     fed_ns: u64,
     warned: (u64, u64),
+    /// As of the barrier that passed last.
+    state: Vec<u8>,
 }
 
 impl Processor for WordCloud {
@@ -74,9 +76,44 @@ impl Processor for WordCloud {
             next_ns: 0,
             fed_ns: 0,
             warned: (0, 0),
+            state: Vec::new(),
             options,
             ctx: ctx.clone(),
         })
+    }
+
+    fn restore(&mut self, _epoch: u64, state: Option<&[u8]>) -> Result<(), StageError> {
+        let Some(state) = state.filter(|state| !state.is_empty()) else {
+            return Ok(());
+        };
+        let torn = || StageError::fatal("its state of the last run does not read");
+        let (seq, rest) = state.split_first_chunk().ok_or_else(torn)?;
+        let (changed, window) = rest.split_first().ok_or_else(torn)?;
+        let bounds = self.options.check()?.bounds;
+        self.window = Window::load(bounds, window).ok_or_else(torn)?;
+        self.seq = u64::from_le_bytes(*seq);
+        self.changed = *changed != 0;
+        self.warned = (self.window.refused(), self.window.cut());
+        self.fed_ns = self.ctx.monotonic_ns();
+        // As if the last frame had just gone out: crashes in a row make no burst of frames.
+        self.next_ns = self.fed_ns + self.options.interval.nanos();
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<(), StageError> {
+        self.state.clear();
+        self.state.extend(self.seq.to_le_bytes());
+        self.state.push(u8::from(self.changed));
+        self.window.save(&mut self.state);
+        Ok(())
+    }
+
+    fn checkpoint_poll(
+        &mut self,
+        _epoch: u64,
+        _: &mut Out<'_, '_>,
+    ) -> Result<Checkpoint, StageError> {
+        Ok(Checkpoint::Ready(std::mem::take(&mut self.state)))
     }
 
     fn process(&mut self, input: Input<'_>, out: &mut Out<'_, '_>) -> Result<Progress, StageError> {

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::Path;
 
 use plugin_api::ContentType;
 use plugin_api::testing::{Harness, batch_of};
@@ -13,21 +12,13 @@ use plugin_wordcloud::text::Paths;
 use plugin_wordcloud::token::Tokenizer;
 use serde_json::{Value, json};
 
-#[test]
+fn minute() -> needs::Need {
+    needs::data("archive-stream/2021-01-01-10-29.json.bz2")
+}
+
 fn a_minute_of_tweets_is_counted_exactly_and_every_word_is_placed() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data/archive-stream/2021-01-01-10-29.json.bz2");
-    let Ok(file) = std::fs::File::open(&path) else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{} is missing",
-            path.display()
-        );
-        println!("skipped: {} is missing", path.display());
-        return;
-    };
     let mut archive = String::new();
-    bzip2::read::MultiBzDecoder::new(file)
+    bzip2::read::MultiBzDecoder::new(&*minute().read())
         .read_to_string(&mut archive)
         .unwrap();
     let lines: Vec<&str> = archive.lines().filter(|line| !line.is_empty()).collect();
@@ -83,4 +74,9 @@ fn a_minute_of_tweets_is_counted_exactly_and_every_word_is_placed() {
         .collect();
     assert_eq!(shown, wanted);
     println!("{:?}", &shown[..40]);
+}
+
+needs::tests! {
+    a_minute_of_tweets_is_counted_exactly_and_every_word_is_placed:
+        minute();
 }

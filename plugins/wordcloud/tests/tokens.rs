@@ -1,8 +1,6 @@
 //! What is counted as a word, and Twitter's own conformance cases for what is none.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
-
 use plugin_wordcloud::entities::{self, Kind};
 use plugin_wordcloud::stop;
 use plugin_wordcloud::token::{Rules, Tokenizer};
@@ -31,7 +29,6 @@ fn words(text: &str) -> Vec<String> {
     words_by(rules(), text)
 }
 
-#[test]
 fn plain_words_are_cut_folded_and_stopped() {
     assert_eq!(
         words("The quick brown Fox, and it jumps!"),
@@ -55,7 +52,6 @@ fn plain_words_are_cut_folded_and_stopped() {
     assert_eq!(words(&"a".repeat(40)), ["a".repeat(40)]);
 }
 
-#[test]
 fn links_and_mails_go_tags_stay_mentions_by_choice() {
     let text = "RT @jack: #Rust rocks https://t.co/AbC me@example.com $TSLA up example.com/path";
     assert_eq!(words(text), ["#rust", "rocks", "$tsla"]);
@@ -82,7 +78,6 @@ fn links_and_mails_go_tags_stay_mentions_by_choice() {
     );
 }
 
-#[test]
 fn words_cut_off_by_the_ellipsis_are_dropped_and_others_are_not() {
     assert_eq!(words("the storm is appro…"), ["storm"]);
     assert_eq!(words("the storm is appro… https://t.co/x"), ["storm"]);
@@ -91,14 +86,12 @@ fn words_cut_off_by_the_ellipsis_are_dropped_and_others_are_not() {
     assert_eq!(words("storm coming …"), ["storm", "coming"]);
 }
 
-#[test]
 fn scripts_without_blanks_are_cut_by_dictionary() {
     assert_eq!(words("東京都に住んでいます"), ["東京"]);
     assert_eq!(words("สวัสดีครับ"), ["สวัสดี", "ครับ"]);
     assert_eq!(words("我喜欢音乐"), ["喜欢", "音乐"]);
 }
 
-#[test]
 fn emoji_are_counted_by_choice() {
     assert_eq!(words("love 😀❤️"), ["love"]);
     assert_eq!(
@@ -113,7 +106,6 @@ fn emoji_are_counted_by_choice() {
     );
 }
 
-#[test]
 fn a_language_without_a_list_is_named() {
     assert_eq!(
         stop::collect(&["en".into(), "xx".into()], &[]).unwrap_err(),
@@ -190,19 +182,12 @@ fn scalar(value: &str) -> String {
     serde_json::from_str(&json).unwrap()
 }
 
-#[test]
+fn extract() -> needs::Need {
+    needs::data("twitter-text/extract.yml")
+}
+
 fn twitters_conformance_cases_for_mentions_hashtags_and_cashtags() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/twitter-text/extract.yml");
-    let Ok(yaml) = std::fs::read_to_string(&path) else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{} is missing",
-            path.display()
-        );
-        println!("skipped: {} is missing", path.display());
-        return;
-    };
+    let yaml = String::from_utf8(extract().read()).unwrap();
     let (mut checked, mut wrong) = (0, Vec::new());
     for case in cases(&yaml) {
         let wanted: &[Kind] = match &*case.section {
@@ -242,19 +227,8 @@ fn twitters_conformance_cases_for_mentions_hashtags_and_cashtags() {
     assert_eq!(wrong, [""; 0], "{} of {checked} differ", wrong.len());
 }
 
-#[test]
 fn no_part_of_a_link_with_a_scheme_is_taken_for_a_word() {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/twitter-text/extract.yml");
-    let Ok(yaml) = std::fs::read_to_string(&path) else {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "{} is missing",
-            path.display()
-        );
-        println!("skipped: {} is missing", path.display());
-        return;
-    };
+    let yaml = String::from_utf8(extract().read()).unwrap();
     let (mut checked, mut wrong) = (0, Vec::new());
     for case in cases(&yaml).iter().filter(|case| case.section == "urls") {
         let mut found = Vec::new();
@@ -274,4 +248,17 @@ fn no_part_of_a_link_with_a_scheme_is_taken_for_a_word() {
     }
     assert!(checked > 30, "{checked}");
     assert_eq!(wrong, [""; 0], "{} of {checked}", wrong.len());
+}
+
+needs::tests! {
+    plain_words_are_cut_folded_and_stopped;
+    links_and_mails_go_tags_stay_mentions_by_choice;
+    words_cut_off_by_the_ellipsis_are_dropped_and_others_are_not;
+    scripts_without_blanks_are_cut_by_dictionary;
+    emoji_are_counted_by_choice;
+    a_language_without_a_list_is_named;
+    twitters_conformance_cases_for_mentions_hashtags_and_cashtags:
+        extract();
+    no_part_of_a_link_with_a_scheme_is_taken_for_a_word:
+        extract();
 }

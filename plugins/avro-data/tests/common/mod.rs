@@ -2,40 +2,25 @@
 #![allow(dead_code)] // each test binary uses a part
 
 use std::io::Read;
-use std::path::PathBuf;
 
 use avro_data::Schema;
 
-/// A file or folder of the real cases; none, with a word on stderr, where they are not.
-pub fn data(path: &str) -> Option<PathBuf> {
-    let found =
-        PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "missing: {}",
-        found.display()
-    );
-    eprintln!("skipped: no ../shared/data/{path}");
-    None
+/// The archived minute of the sample stream.
+pub fn archive() -> needs::Need {
+    needs::data("archive-stream/2021-01-01-10-29.json.bz2")
 }
 
-/// The lines of the archived minute of the sample stream.
-pub fn archive() -> Option<Vec<Vec<u8>>> {
-    let file = std::fs::File::open(data("archive-stream/2021-01-01-10-29.json.bz2")?).unwrap();
+/// Its lines.
+pub fn lines() -> Vec<Vec<u8>> {
     let mut bytes = Vec::new();
-    bzip2::read::MultiBzDecoder::new(file)
+    bzip2::read::MultiBzDecoder::new(&*archive().read())
         .read_to_end(&mut bytes)
         .unwrap();
-    Some(
-        bytes
-            .split(|b| *b == b'\n')
-            .filter(|l| l.len() > 1)
-            .map(<[u8]>::to_vec)
-            .collect(),
-    )
+    bytes
+        .split(|b| *b == b'\n')
+        .filter(|l| l.len() > 1)
+        .map(<[u8]>::to_vec)
+        .collect()
 }
 
 /// A schema that ships.

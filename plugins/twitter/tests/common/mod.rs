@@ -1,30 +1,12 @@
 //! Both stages, each behind the real boundary, and the shared data.
 #![allow(clippy::unwrap_used, dead_code)]
 
-use std::path::PathBuf;
 use std::thread::JoinHandle;
 
 use plugin_api::testing::{Harness, Outcome, TestHost, batch_of};
 use plugin_api::{ContentType, Poll, StageError};
 use plugin_twitter::ThisPlugin;
 use serde_json::{Value, json};
-
-/// A file of the shared data; `None`, said aloud, where it is missing (a failure in CI).
-pub fn data(path: &str) -> Option<Vec<u8>> {
-    let full = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/data")
-        .join(path);
-    match std::fs::read(&full) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
-            panic!("{}: {error}", full.display())
-        }
-        Err(_) => {
-            println!("skipped: {} is not there", full.display());
-            None
-        }
-    }
-}
 
 pub fn credentials() -> Value {
     json!({"consumer_key": "key", "consumer_secret": "secret", "token": "token", "token_secret": "token secret"})

@@ -126,3 +126,52 @@ fn time_passes_without_records_too() {
         "held up on its way, but not late by event time"
     );
 }
+
+#[test]
+fn a_window_saved_and_loaded_goes_on_the_same() {
+    let bounds = Bounds {
+        records: Some(5),
+        ..FREE
+    };
+    let mut window = Window::new(bounds);
+    let texts = |n: usize| (0..n * 3).map(move |word| format!("w{}", word % (n + 2)));
+    for n in 0..20 {
+        for word in texts(n) {
+            window.word(&word);
+        }
+        window.end_record(n as i64);
+        let mut state = Vec::new();
+        window.save(&mut state);
+        let mut loaded = Window::load(bounds, &state).expect("what was saved");
+        assert_eq!(loaded.top(100, 1), window.top(100, 1));
+        assert_eq!(loaded.tokens(), window.tokens());
+        let mut again = Vec::new();
+        loaded.save(&mut again);
+        let twice = Window::load(bounds, &again).expect("what was saved");
+        assert_eq!(twice.top(100, 1), window.top(100, 1));
+        // They stay the same when records leave.
+        let mut other = Window::load(bounds, &again).expect("what was saved");
+        for w in [&mut loaded, &mut other] {
+            w.word("new");
+            w.end_record(100);
+        }
+        assert_eq!(loaded.top(100, 1), other.top(100, 1));
+    }
+    let mut state = Vec::new();
+    window.save(&mut state);
+    for len in 0..state.len() {
+        assert!(Window::load(bounds, &state[..len]).is_none(), "{len} bytes");
+    }
+    state.push(0);
+    assert!(Window::load(bounds, &state).is_none());
+    // A window that is smaller by now keeps the newest.
+    state.pop();
+    let smaller = Window::load(
+        Bounds {
+            records: Some(1),
+            ..bounds
+        },
+        &state,
+    );
+    assert_eq!(smaller.expect("what was saved").records(), 1);
+}

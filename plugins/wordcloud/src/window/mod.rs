@@ -5,6 +5,8 @@
 //! Records stand in the order of their time (those without one in the order of arrival), so a
 //! record that comes late is put where it belongs and leaves when it should.
 
+mod state;
+
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
@@ -297,8 +299,15 @@ impl Window {
         if let Some(&id) = self.index.find(key, |&id| texts[id as usize] == word) {
             return Some(id);
         }
-        if self.index.len() >= self.bounds.words {
-            return None;
+        (self.index.len() < self.bounds.words).then(|| self.add(word))
+    }
+
+    /// Takes in a word, known or not, beyond all bounds.
+    fn add(&mut self, word: &str) -> u32 {
+        let key = hash(word, 0);
+        let texts = &self.texts;
+        if let Some(&id) = self.index.find(key, |&id| texts[id as usize] == word) {
+            return id;
         }
         let id = match self.unused.pop() {
             Some(id) => {
@@ -316,7 +325,7 @@ impl Window {
         let texts = &self.texts;
         self.index
             .insert_unique(key, id, |&id| hash(&texts[id as usize], 0));
-        Some(id)
+        id
     }
 
     fn release(&mut self, id: u32) {
@@ -333,5 +342,4 @@ impl Window {
 }
 
 #[cfg(test)]
-#[path = "window_tests.rs"]
 mod tests;

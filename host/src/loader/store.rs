@@ -1,0 +1,165 @@
+//! The private copies of plugins, under their content's names in a folder that is only the user's.
+//!
+//! A copy stays after the run, for backtraces, debuggers and the next start. Each start removes
+//! those that no run has used for [`KEEP`]. A process locks the copies that it has open (shared,
+//! until it ends), and only what nobody has locked is removed, so a run may be older than that.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+/// How long a copy is kept after its last use.
+pub const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The folder of the copies: below the user's cache folder, only for the user.
+pub fn folder() -> io::Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute());
+    let base = cache
+        .or_else(|| std::env::home_dir().map(|h| h.join(".cache")))
+        .ok_or_else(|| io::Error::other("neither XDG_CACHE_HOME nor HOME is set"))?;
+    let dir = base.join("stream-mining-host").join("plugins");
+    DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+    let meta = fs::symlink_metadata(&dir)?;
+    if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other(format!(
+            "{} is not this user's own folder",
+            dir.display()
+        )));
+    }
+    if meta.mode() & 0o077 != 0 {
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(dir)
+}
+
+/// The copy of these bytes, made if it is not there, and in use until this process ends.
+pub fn keep(folder: &Path, sha256: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let path = folder.join(format!("{sha256}.so"));
+    if !hold(&path, bytes)? {
+        write(&path, bytes)?;
+        if !hold(&path, bytes)? {
+            let message = format!("{} changed while it was written", path.display());
+            return Err(io::Error::other(message));
+        }
+    }
+    Ok(path)
+}
+
+/// Takes a copy into use, if it is there and whole.
+fn hold(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    let mut file = match File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        opened => opened?,
+    };
+    // Where the file system knows no locks, nothing is removed either.
+    let _ = file.lock_shared();
+    let mut there = Vec::with_capacity(bytes.len());
+    file.read_to_end(&mut there)?;
+    // Another process may have removed it between its opening and the lock.
+    if there != bytes || file.metadata()?.nlink() == 0 {
+        return Ok(false);
+    }
+    file.set_modified(SystemTime::now())?;
+    // Locked for as long as the process lives, as the library is never closed either.
+    std::mem::forget(file);
+    Ok(true)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = path.with_extension(format!("{}.tmp", std::process::id()));
+    // A process of the same number may have died over it, and what it left cannot be written to.
+    let _ = fs::remove_file(&aside);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o500)
+        .open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&aside, path)
+}
+
+/// Removes what was last used before `before` and is not in use. What cannot be removed stays
+/// for the next start.
+pub fn clean(folder: &Path, before: SystemTime) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let _ = remove_unused(&entry.path(), before);
+    }
+}
+
+fn remove_unused(path: &Path, before: SystemTime) -> io::Result<()> {
+    let old = |meta: fs::Metadata| Ok::<_, io::Error>(meta.is_file() && meta.modified()? < before);
+    if !old(fs::symlink_metadata(path)?)? {
+        return Ok(());
+    }
+    let file = File::open(path)?;
+    if file.try_lock().is_ok() && old(file.metadata()?)? {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn age(path: &Path, days: u64) {
+        let then = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+        File::open(path).unwrap().set_modified(then).unwrap();
+    }
+
+    #[test]
+    fn copies_that_nobody_used_for_long_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, days) in [("old.so", 31), ("new.so", 29), ("torn.7.tmp", 31)] {
+            fs::write(folder.path().join(name), name).unwrap();
+            age(&folder.path().join(name), days);
+        }
+        clean(folder.path(), SystemTime::now() - KEEP);
+        assert_eq!(names(folder.path()), ["new.so"]);
+    }
+
+    #[test]
+    fn a_copy_in_use_stays_however_old() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = keep(folder.path(), "a", b"content").unwrap();
+        age(&path, 400);
+        clean(folder.path(), SystemTime::now() - KEEP);
+        assert_eq!(names(folder.path()), ["a.so"]);
+    }
+
+    #[test]
+    fn a_use_makes_a_copy_young_and_mends_a_torn_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.so");
+        fs::write(&path, b"content").unwrap();
+        age(&path, 400);
+        keep(folder.path(), "a", b"content").unwrap();
+        let idle = path.metadata().unwrap().modified().unwrap().elapsed();
+        assert!(idle.unwrap() < Duration::from_secs(3600));
+        fs::write(folder.path().join("b.so"), b"cont").unwrap();
+        let mended = keep(folder.path(), "b", b"content").unwrap();
+        assert_eq!(fs::read(mended).unwrap(), b"content");
+        assert_eq!(names(folder.path()), ["a.so", "b.so"]);
+    }
+}
