@@ -100,6 +100,12 @@ fn maybe(bytes: Option<&[u8]>) -> Value {
     }
 }
 
+/// Number of a region's file, if it is one.
+pub fn number(region: &str, file_name: &str) -> Option<u64> {
+    let rest = file_name.strip_prefix(region)?.strip_prefix('-')?;
+    rest.strip_suffix(".avro")?.parse().ok()
+}
+
 /// The parsed schema; the writer borrows it for as long as it lives.
 fn schema() -> io::Result<&'static Schema> {
     static PARSED: OnceLock<Schema> = OnceLock::new();
@@ -141,7 +147,7 @@ impl DeadLetters {
         let mut changed = false;
         for path in self.fs.list(&self.folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let Some(number) = self.number(&name) else {
+            let Some(number) = number(&self.region, &name) else {
                 continue;
             };
             state.next = state.next.max(number + 1);
@@ -162,11 +168,6 @@ impl DeadLetters {
         state.next = state.next.max(mark.next);
         state.count = mark.count;
         Ok(())
-    }
-
-    fn number(&self, name: &str) -> Option<u64> {
-        let rest = name.strip_prefix(&self.region)?.strip_prefix('-')?;
-        rest.strip_suffix(".avro")?.parse().ok()
     }
 
     /// The barrier of an epoch is about to be sent.

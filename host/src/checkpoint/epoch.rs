@@ -69,6 +69,8 @@ pub struct Epoch {
     pub complete: bool,
     /// When it was written, microseconds since 1970.
     pub at_us: i64,
+    /// How long it took from its barrier until then, in microseconds.
+    pub took_us: u64,
     /// The instances, by [`instance name`](crate::checkpoint::shape::instance).
     pub instances: BTreeMap<String, Snapshot>,
     /// Dead letters.
@@ -81,6 +83,8 @@ struct Head {
     last: bool,
     complete: bool,
     at_us: i64,
+    #[serde(default)]
+    took_us: u64,
     instances: BTreeMap<String, Entry>,
     letters: LettersMark,
 }
@@ -113,6 +117,7 @@ impl Epoch {
             last: self.last,
             complete: self.complete,
             at_us: self.at_us,
+            took_us: self.took_us,
             instances: self
                 .instances
                 .iter()
@@ -179,6 +184,7 @@ impl Epoch {
             last: head.last,
             complete: head.complete,
             at_us: head.at_us,
+            took_us: head.took_us,
             instances,
             letters: head.letters,
         })
@@ -206,6 +212,7 @@ mod tests {
             last: true,
             complete: true,
             at_us: 9,
+            took_us: 4,
             instances: [
                 ("a#0".into(), snapshot(b"xyz")),
                 ("b#0".into(), snapshot(b"")),

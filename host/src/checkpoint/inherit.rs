@@ -4,14 +4,16 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use plugin_api::files::FileSystem;
 
 use super::{
+    dead_letters::{DEAD_LETTERS, number},
     epoch::{Epoch, Snapshot},
+    replay,
     shape::Shape,
     store::Store,
 };
@@ -118,8 +120,9 @@ pub fn inherit(
         }
     }
     let mut plans = Vec::new();
+    let letters = fs.list(&folder.join(DEAD_LETTERS))?;
     for (shape, _, newest) in &found {
-        plans.push(newest.is_none().then(|| left.plan(shape)));
+        plans.push(newest.is_none().then(|| left.plan(shape, shapes, &letters)));
     }
     let lost = left.lost();
     let kept: Vec<String> = lost.difference(drop_state).cloned().collect();
@@ -194,6 +197,8 @@ fn listed(stages: &BTreeSet<String>) -> String {
 struct Left {
     stores: Vec<Store>,
     instances: BTreeMap<String, Snapshot>,
+    /// Where replays of dead letters stand: they hold for good.
+    replays: BTreeMap<String, Snapshot>,
     taken: BTreeSet<String>,
     number: u64,
     not_final: BTreeSet<String>,
@@ -205,7 +210,9 @@ impl Left {
             self.number = self.number.max(epoch.number);
             let done = is_final && epoch.complete;
             for (name, snapshot) in epoch.instances {
-                if !is_final {
+                if replay::stage_of(&name).is_some() {
+                    self.replays.insert(name, snapshot);
+                } else if !is_final {
                     self.not_final.insert(stage_of(&name).to_owned());
                 } else if !done {
                     self.instances.insert(name, snapshot);
@@ -223,13 +230,27 @@ impl Left {
             .count()
     }
 
-    /// The epoch from which a region of this shape starts, and what to say about it.
-    fn plan(&mut self, shape: &Shape) -> Option<(Epoch, Vec<String>)> {
+    /// The epoch from which a region of this shape starts, and what to say about it. `letters`:
+    /// files of dead letters that are there.
+    fn plan(
+        &mut self,
+        shape: &Shape,
+        shapes: &[Shape],
+        letters: &[PathBuf],
+    ) -> Option<(Epoch, Vec<String>)> {
         let mut epoch = Epoch {
             number: self.number,
             last: true,
             ..Epoch::default()
         };
+        epoch.instances = self.replays_of(shape, shapes);
+        if self.number > 0 {
+            // A graph that comes back finds letters of its own, which stay.
+            let region = shape.folder();
+            let names = letters.iter().filter_map(|path| path.file_name()?.to_str());
+            let last = names.filter_map(|name| number(&region, name)).max();
+            epoch.letters.next = last.map_or(0, |last| last + 1);
+        }
         let (mut over, mut new) = (BTreeSet::new(), BTreeSet::new());
         for (stage, plugin, workers) in shape.stages() {
             let fits = self.workers(stage) == workers as usize
@@ -251,7 +272,10 @@ impl Left {
             }
         }
         if over.is_empty() {
-            return None;
+            // It begins anew, and still knows of its letters.
+            epoch.complete = true;
+            let knows = !epoch.instances.is_empty() || epoch.letters.next > 0;
+            return knows.then(|| (epoch, Vec::new()));
         }
         let mut said = vec![format!(
             "the graph has changed: the state of {} is taken over",
@@ -261,6 +285,18 @@ impl Left {
             said.push(format!("{} start without state", listed(&new)));
         }
         Some((epoch, said))
+    }
+
+    /// Where replays stand of the letters of this region's stages, and of stages that are in none.
+    fn replays_of(&mut self, shape: &Shape, shapes: &[Shape]) -> BTreeMap<String, Snapshot> {
+        let has = |shape: &Shape, name: &str| shape.stages().any(|(s, ..)| s == name);
+        let replays = std::mem::take(&mut self.replays);
+        let (own, others) = replays.into_iter().partition(|(name, _)| {
+            let stage = replay::stage_of(name).unwrap_or_default();
+            has(shape, stage) || !shapes.iter().any(|s| has(s, stage))
+        });
+        self.replays = others;
+        own
     }
 
     /// Stages whose state nobody took over.

@@ -4,5 +4,8 @@ pub mod coordinator;
 pub mod dead_letters;
 pub mod epoch;
 pub mod inherit;
+pub mod letters;
+pub mod replay;
 pub mod shape;
+pub mod status;
 pub mod store;

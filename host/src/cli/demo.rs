@@ -41,7 +41,7 @@ pub(super) fn demo(args: &DemoArgs, run: &Run<'_>) -> u8 {
         text: HOSTS_TOML.to_owned(),
         folder,
     };
-    run(&args.options, &source)
+    run(&args.options, &source, None)
 }
 
 fn schemas(folder: &Path) -> Result<(), String> {

@@ -1,6 +1,7 @@
 //! The command line: one file a command. Data goes to stdout, everything else to stderr.
 
 pub mod demo;
+pub mod dlq;
 pub mod inspect;
 pub mod list;
 pub mod live;
@@ -8,6 +9,8 @@ pub mod output;
 pub mod prepare;
 pub mod run;
 pub mod schema;
+pub mod state;
+pub mod status;
 pub mod validate;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::checkpoint::replay::Replay;
 use crate::config::{ConfigSource, Pin};
 use crate::diag::{Diagnostic, EXIT_OK, EXIT_USAGE, Report};
 use crate::isolate;
@@ -44,6 +48,10 @@ pub enum Command {
     Run(RunArgs),
     /// Checks a hosts.toml and its stages' options without connecting to anything.
     Validate(ValidateArgs),
+    /// Shows what hosts left in their folders of state: epochs, accounts, dead letters.
+    Status(StatusArgs),
+    /// Looks at dead letters, and sends them again.
+    Dlq(DlqArgs),
     /// Lists the plugins found, and the files that were refused.
     List(ListArgs),
     /// Describes a stage or a plugin, found or in a file, with its options.
@@ -129,6 +137,96 @@ pub struct ValidateArgs {
     pub format: Format,
 }
 
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// The hosts.toml. Default: the one in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only this host; may stand several times. Default: all.
+    #[arg(short = 'n', long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// How the status is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `dlq`.
+#[derive(Debug, Args)]
+pub struct DlqArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DlqCommand,
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// Counts dead letters by host, stage and reason.
+    List(ListLettersArgs),
+    /// Shows dead letters, the oldest first.
+    Show(ShowArgs),
+    /// Runs a host in which its sources read nothing, and the stages that rejected records get them
+    /// again; each letter is sent again once, whatever happens.
+    Replay(ReplayArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub struct LettersArgs {
+    /// The hosts.toml. Default: the one in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only of this host; may stand several times. Default: of all.
+    #[arg(short = 'n', long = "host", value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Only of this stage.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+}
+
+/// Arguments of `dlq list`.
+#[derive(Debug, Args)]
+pub struct ListLettersArgs {
+    /// Which.
+    #[command(flatten)]
+    pub of: LettersArgs,
+    /// How the list is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `dlq show`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Which.
+    #[command(flatten)]
+    pub of: LettersArgs,
+    /// Only the letter of this id.
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Show at most so many.
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: u64,
+    /// How they are printed: text cuts long payloads; JSON is one whole letter a line.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+}
+
+/// Arguments of `dlq replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The hosts.toml. Default: the one in this folder.
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Only letters of this stage; may stand several times. Default: of all.
+    #[arg(long = "stage", value_name = "STAGE")]
+    pub stages: Vec<String>,
+    /// How to run.
+    #[command(flatten)]
+    pub options: RunOptions,
+}
+
 /// Where plugins are looked for.
 #[derive(Debug, Clone, Args)]
 pub struct PluginArgs {
@@ -191,15 +289,17 @@ pub trait Plugins {
     fn open(&self, file: &Path) -> Result<PluginEntry, Refused>;
 }
 
-/// Runs a configuration and answers with the exit code.
-pub type Run<'a> = dyn Fn(&RunOptions, &ConfigSource) -> u8 + 'a;
+/// Runs a configuration, or replays dead letters of it, and answers with the exit code.
+pub type Run<'a> = dyn Fn(&RunOptions, &ConfigSource, Option<&Replay>) -> u8 + 'a;
 
 /// Does what the command line says and answers with the exit code.
 pub fn dispatch(cli: Cli, plugins: &dyn Plugins, run: &Run<'_>) -> u8 {
     match cli.command {
-        None => run(&cli.run.options, &cli.run.source()),
-        Some(Command::Run(args)) => run(&args.options, &args.source()),
+        None => run(&cli.run.options, &cli.run.source(), None),
+        Some(Command::Run(args)) => run(&args.options, &args.source(), None),
         Some(Command::Validate(args)) => validate::validate(&args, plugins),
+        Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Dlq(args)) => dlq::dlq(&args, run),
         Some(Command::List(args)) => list::list(&args, plugins),
         Some(Command::Inspect(args)) => inspect::inspect(&args, plugins),
         Some(Command::Schema(args)) => schema::schema(&args, plugins),

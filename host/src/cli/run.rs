@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     admin,
+    checkpoint::replay::Replay,
     config::{ConfigSource, Pin, reference::ProcessEnvironment},
     diag::{Diagnostic, EXIT_CLOSED, EXIT_CONFIG, EXIT_OK, EXIT_PLUGIN, EXIT_UNAVAILABLE, Report},
     engine::{self, Engine, Stop},
@@ -57,8 +58,8 @@ impl Plugins for Found {
     }
 }
 
-/// Runs a configuration and answers with the exit code.
-pub fn run(options: &RunOptions, source: &ConfigSource) -> u8 {
+/// Runs a configuration, or replays dead letters of it, and answers with the exit code.
+pub fn run(options: &RunOptions, source: &ConfigSource, replay: Option<&Replay>) -> u8 {
     let prepared = prepared(options, source);
     output::show(&prepared.report);
     let Some(mut plan) = prepared.plan else {
@@ -77,6 +78,7 @@ pub fn run(options: &RunOptions, source: &ConfigSource) -> u8 {
         run_for: options.run_for,
         grace: options.grace,
         drop_state: options.drop_state.iter().cloned().collect(),
+        replay: replay.cloned(),
     };
     let engine = match Engine::new(&plan, &prepared.registry, engine_options) {
         Ok(engine) => engine,

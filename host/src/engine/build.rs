@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, mpsc::Sender};
 
-use plugin_api::{BatchLimits, StageError, context::Start};
+use plugin_api::{BatchLimits, StageError, context::Start, manifest::StageKind};
 
 use super::{
     builtin,
@@ -41,11 +41,13 @@ pub struct First {
     pub region: usize,
 }
 
-/// Builds a host.
+/// Builds a host. Of its stages the first `own` are those of hosts.toml; if there are more, dead
+/// letters are replayed, and its own sources read nothing.
 pub fn host(
     host: &HostPlan,
     letters: &dyn Fn(&str) -> Arc<DeadLetters>,
     registry: &Registry,
+    own: usize,
     first: First,
     tell: &Sender<Message>,
 ) -> Result<BuiltHost, StageError> {
@@ -55,7 +57,7 @@ pub fn host(
     let count = region_of.iter().max().map_or(0, |last| last + 1);
     let mut regions: Vec<BuiltRegion> = (0..count)
         .map(|r| {
-            let shape = shape(host, &region_of, r);
+            let shape = shape(host, own, &region_of, r);
             BuiltRegion {
                 letters: letters(&shape.folder()),
                 shape,
@@ -111,6 +113,7 @@ pub fn host(
                 tell: tell.clone(),
                 on_crash: stage.on_crash,
                 state_version: stage.state_version,
+                parked: stage.kind == StageKind::Source && s < own && own < host.stages.len(),
             };
             built.prints.push((s, print));
             id += 1;
@@ -130,8 +133,8 @@ fn shared(host: &HostPlan, stage: &StagePlan) -> Arc<StageShared> {
     ))
 }
 
-fn shape(host: &HostPlan, region_of: &[usize], region: usize) -> Shape {
-    let stages = host.stages.iter().zip(region_of);
+fn shape(host: &HostPlan, own: usize, region_of: &[usize], region: usize) -> Shape {
+    let stages = host.stages[..own].iter().zip(region_of);
     let stages = stages
         .filter(|(_, r)| **r == region)
         .map(|(s, _)| StageShape {
@@ -142,6 +145,7 @@ fn shape(host: &HostPlan, region_of: &[usize], region: usize) -> Shape {
             inputs: s
                 .inputs
                 .iter()
+                .filter(|e| e.from < own)
                 .map(|e| (host.stages[e.from].name.clone(), e.from_port, e.to_port))
                 .collect(),
         });

@@ -14,7 +14,10 @@ use plugin_api::{
     StageError,
     files::{FileSystem, Os},
 };
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
 use super::{
     Options,
@@ -28,7 +31,9 @@ use crate::{
         coordinator::InstanceId,
         dead_letters::DeadLetters,
         inherit::{self, EPOCHS, InheritError},
+        replay,
         shape::Shape,
+        status,
     },
     config::OnHang,
     plan::{Plan, Registry, StageRef},
@@ -69,9 +74,20 @@ pub fn build(
         upstream: BTreeMap::new(),
     };
     let mut unknown = options.drop_state.clone();
+    let with_letters = options
+        .replay
+        .as_ref()
+        .map(|_| replay::with_source(registry));
+    let registry = with_letters.as_ref().unwrap_or(registry);
     for (index, host) in plan.hosts.iter().enumerate() {
         let folder = plan.state_dir.join(&host.name);
-        let lock = lock(&folder, &host.name)?;
+        let lock = lock(&folder, &host.name, options.replay.is_some())?;
+        let own = host.stages.len();
+        let extended = match &options.replay {
+            Some(wanted) => Some(replay::extend(host, &folder, wanted)?),
+            None => None,
+        };
+        let host = extended.as_ref().unwrap_or(host);
         let letters = |region: &str| {
             let letters = DeadLetters::new(fs.clone(), &folder, &host.name, region);
             Arc::new(letters)
@@ -80,7 +96,7 @@ pub fn build(
             instance: all.home.len(),
             region: all.regions.len(),
         };
-        let built = build::host(host, &letters, registry, first, tell)?;
+        let built = build::host(host, &letters, registry, own, first, tell)?;
         let shapes: Vec<Shape> = built.regions.iter().map(|r| r.shape.clone()).collect();
         let own: BTreeSet<String> = options
             .drop_state
@@ -158,7 +174,7 @@ fn unusable(host: &str, e: &InheritError) -> StageError {
 }
 
 /// One process at a time: two would write over each other's epochs.
-fn lock(folder: &Path, host: &str) -> Result<File, StageError> {
+fn lock(folder: &Path, host: &str, replay: bool) -> Result<File, StageError> {
     let trouble = |e: io::Error| {
         StageError::fatal(format!(
             "the folder of state {} cannot be used: {e}",
@@ -170,16 +186,26 @@ fn lock(folder: &Path, host: &str) -> Result<File, StageError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .open(folder.join("lock"))
+        .open(folder.join(status::LOCK))
         .map_err(trouble)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StageError::unavailable(format!(
-            "host {host} runs already in another process, with its state in {}; give each process \
-             a host or a state_dir of its own",
-            folder.display()
-        ))),
-        Err(e) => Err(trouble(e.into())),
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(Errno::WOULDBLOCK) if status::is_locked(&file).map_err(trouble)? => {
+                let advice = if replay {
+                    "stop it, so that its dead letters can be replayed"
+                } else {
+                    "give each process a host or a state_dir of its own"
+                };
+                return Err(StageError::unavailable(format!(
+                    "host {host} runs already in another process, with its state in {}; {advice}",
+                    folder.display()
+                )));
+            }
+            // `host status` looked whether it runs, which takes no time.
+            Err(Errno::WOULDBLOCK) => std::thread::yield_now(),
+            Err(e) => return Err(trouble(e.into())),
+        }
     }
 }
 

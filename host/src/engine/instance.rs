@@ -101,6 +101,8 @@ pub struct Blueprint {
     pub tell: Sender<Message>,
     pub on_crash: OnCrash,
     pub state_version: u32,
+    /// A source that reads nothing in this run: its state is carried along as it is.
+    pub parked: bool,
 }
 
 /// One instance of a stage.
@@ -153,7 +155,13 @@ impl Instance {
     }
 
     fn open_and_run(&mut self) -> Result<(), Trouble> {
-        let opened = self.open();
+        let opened = match self.birth.clone().filter(|_| self.print.parked) {
+            Some(birth) => {
+                self.count_on(&birth);
+                Ok(birth)
+            }
+            None => self.open(),
+        };
         if opened.is_ok() {
             self.shared.set_phase(Phase::Running);
             self.say(Message::Opened(self.id));
@@ -244,10 +252,14 @@ impl Instance {
                 state.map_or(ROption::RNone, ROption::RSome),
             )
         })?;
+        self.count_on(birth);
+        Ok(())
+    }
+
+    fn count_on(&mut self, birth: &Birth) {
         if let Some(tally) = &birth.tally {
             self.out.restore(birth.epoch, tally);
         }
-        Ok(())
     }
 
     /// Its part of the epoch that it was to start from.

@@ -27,6 +27,8 @@ use std::{
 pub use summary::Report;
 pub use supervisor::{Engine, Stop};
 
+pub use crate::checkpoint::replay::Replay;
+
 use region::RegionShared;
 use shared::StageShared;
 
@@ -39,6 +41,8 @@ pub struct Options {
     pub grace: Duration,
     /// Stages whose state may be given up, `STAGE` or `HOST/STAGE`.
     pub drop_state: BTreeSet<String>,
+    /// Send dead letters again instead of reading from the sources.
+    pub replay: Option<Replay>,
 }
 
 /// What can be seen of a run while it goes on.

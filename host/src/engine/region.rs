@@ -24,7 +24,8 @@ use super::{
 use crate::checkpoint::{
     coordinator::{Coordinator, InstanceId, Order},
     dead_letters::DeadLetters,
-    epoch::{Epoch, LettersMark},
+    epoch::{Epoch, LettersMark, Snapshot},
+    replay,
     store::{Store, WriteError},
 };
 
@@ -77,6 +78,8 @@ struct Decided {
     content: Option<Arc<Epoch>>,
     /// The accounts go on from it.
     counts_on: bool,
+    /// What holds whether it is gone on with or not: positions of replays and of parked sources.
+    kept: BTreeMap<String, Snapshot>,
 }
 
 /// A region that runs.
@@ -325,16 +328,26 @@ impl Region {
     }
 
     fn birth(&self, print: &Blueprint, decided: &Decided) -> Birth {
-        let snapshot = decided
-            .content
-            .as_ref()
-            .and_then(|e| e.instances.get(&print.name));
+        let content = decided.content.as_ref();
+        let mut snapshot = content
+            .and_then(|e| e.instances.get(&print.name))
+            .or_else(|| decided.kept.get(&print.name))
+            .cloned();
         // What a live source has read since the process began is not read again.
         let stands = print.shared.live && self.began;
-        let counted = snapshot.filter(|_| decided.counts_on).map(|s| s.tally);
+        let mut counts_on = decided.counts_on;
+        if let Some(s) = snapshot.as_mut()
+            && replay::stage_of(&print.name).is_some()
+            && !self.began
+        {
+            // There may be more letters than when it finished, and each replay has its own account.
+            s.finished = false;
+            counts_on = false;
+        }
+        let counted = snapshot.as_ref().filter(|_| counts_on).map(|s| s.tally);
         Birth {
             epoch: decided.epoch,
-            snapshot: snapshot.cloned().map(Arc::new),
+            snapshot: snapshot.map(Arc::new),
             tally: (!stands).then(|| counted.unwrap_or_default()),
         }
     }
@@ -373,7 +386,9 @@ impl Region {
         let mut decided = Decided::default();
         if self.begins_anew(newest) {
             if let Some(n) = newest {
-                mark = self.store.read(n).map_err(trouble)?.letters;
+                let epoch = self.store.read(n).map_err(trouble)?;
+                decided.kept = self.kept(&epoch);
+                mark = epoch.letters;
                 mark.count = 0;
             }
         } else {
@@ -393,6 +408,7 @@ impl Region {
                     mark.count = 0;
                 }
                 decided.epoch = epoch.number;
+                decided.kept = self.kept(&epoch);
                 decided.content = Some(Arc::new(epoch));
             }
         }
@@ -425,6 +441,26 @@ impl Region {
         }
         self.decided = Some(decided);
         Ok(())
+    }
+
+    /// What of an epoch outlives a run that came to its end.
+    fn kept(&self, epoch: &Epoch) -> BTreeMap<String, Snapshot> {
+        let parked = |name: &str| self.prints.values().any(|p| p.parked && p.name == name);
+        let instances = epoch.instances.iter();
+        instances
+            .filter(|(name, _)| replay::stage_of(name).is_some() || parked(name))
+            .map(|(name, snapshot)| (name.clone(), snapshot.clone()))
+            .collect()
+    }
+
+    /// Adds to an epoch what no stage of this run answers for, and takes away what has no state.
+    fn complete(&self, epoch: &mut Epoch) {
+        // A parked source that never ran has none.
+        epoch.instances.retain(|_, s| !s.plugin.is_empty());
+        for (name, snapshot) in self.decided.iter().flat_map(|d| &d.kept) {
+            let entry = epoch.instances.entry(name.clone());
+            entry.or_insert_with(|| snapshot.clone());
+        }
     }
 
     /// Does what the coordinator says.
@@ -469,6 +505,8 @@ impl Region {
 
     /// Writes an epoch on a thread of its own: a slow disk holds up nobody.
     fn keep(&self, mut epoch: Epoch) {
+        self.complete(&mut epoch);
+        epoch.took_us = self.coordinator.taken_ns(monotonic_ns()) / 1_000;
         let (letters, store) = (self.letters.clone(), self.store.clone());
         let (tell, region, start) = (self.tell.clone(), self.index, self.start);
         let shared = self.shared.clone();

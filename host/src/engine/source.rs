@@ -66,9 +66,14 @@ impl Instance {
             not_before: 0,
         };
         if let Some(birth) = birth {
-            if birth.snapshot.as_ref().is_some_and(|s| s.finished) {
-                l.state = State::Done { ended: true };
-                self.say(Message::SourceDone(self.id, true));
+            let finished = birth.snapshot.as_ref().is_some_and(|s| s.finished);
+            if finished || self.print.parked {
+                l.state = State::Done { ended: finished };
+                if finished && birth.epoch == 0 {
+                    // Those that it feeds begin anew, and do not know that it has ended.
+                    self.out.end();
+                }
+                self.say(Message::SourceDone(self.id, finished));
             }
             // What its predecessor sent and nobody can read again.
             let replayed = self.out.replay(birth.epoch);
@@ -237,11 +242,12 @@ impl Instance {
         let tally = self.out.tally();
         let mut snapshot = self.snapshot(state, tally);
         snapshot.finished = l.state == State::Done { ended: true };
-        if let (None, Some(inherited)) = (&self.stage, self.inherited()) {
+        if self.stage.is_none() {
             // It never opened: what it was to start from still holds.
+            let inherited = self.inherited().map(|s| (**s).clone());
             snapshot = Snapshot {
                 tally: snapshot.tally,
-                ..(**inherited).clone()
+                ..inherited.unwrap_or_default()
             };
         }
         self.say(Message::Passed(self.id, barrier.epoch, snapshot));

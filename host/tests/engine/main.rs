@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod recovery;
+mod replay;
 mod stages;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -149,6 +150,7 @@ const LONG: Options = Options {
     run_for: None,
     grace: Duration::from_secs(60),
     drop_state: std::collections::BTreeSet::new(),
+    replay: None,
 };
 
 fn run(name: &str, stages: Vec<StagePlan>) -> Report {

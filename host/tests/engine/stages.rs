@@ -177,6 +177,8 @@ options! {
         pub panic_at: u64,
         /// Panic at this number, but only the first time.
         pub panic_once_at: u64,
+        /// Panic at a hundred, once the host's sink has committed more often than this.
+        pub panic_after_commits: Option<usize>,
         /// Never come back from this number.
         pub hang_at: u64,
     }
@@ -200,6 +202,13 @@ impl Map for Odd {
         assert_ne!(n, self.0.panic_at, "as asked");
         if n == self.0.panic_once_at && first_time(&self.1, "panics") {
             panic!("as asked, once");
+        }
+        if n.is_multiple_of(100)
+            && let Some(before) = self.0.panic_after_commits
+        {
+            let sink = seen(&format!("{}/keep", self.1.host()));
+            let commits = sink.iter().filter(|c| c.starts_with("commit "));
+            assert!(commits.count() <= before, "as asked");
         }
         if n == self.0.hang_at {
             loop {
