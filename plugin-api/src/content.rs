@@ -92,6 +92,15 @@ pub const STDIN: &str = "stdio://stdin";
 /// The meeting place of stages that write records to standard output.
 pub const STDOUT: &str = "stdio://stdout";
 
+/// A bound of what a stage holds in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// What for, in a few words.
+    pub what: String,
+    /// At most so many bytes.
+    pub bytes: u64,
+}
+
 /// Answer of `plan`: what the stage will put out, and what the host should know beforehand.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -105,6 +114,9 @@ pub struct Planned {
     pub live: bool,
     /// A sink that must be the only one of its region: all stages joined to it by edges in memory.
     pub alone: bool,
+    /// What an instance of the stage may hold in memory besides the batch in its hands, at most;
+    /// `host validate` adds it up.
+    pub memory: Vec<Memory>,
     /// Meeting places that the stage reads, such as `kafka://embedded/tweets`.
     pub reads: Vec<String>,
     /// Meeting places that the stage writes. The host drains writers before readers.
@@ -144,6 +156,13 @@ impl Planned {
     #[must_use]
     pub fn alone(mut self) -> Self {
         self.alone = true;
+        self
+    }
+    /// Says that an instance may hold so many bytes for this, at most.
+    #[must_use]
+    pub fn memory(mut self, what: impl Into<String>, bytes: u64) -> Self {
+        let what = what.into();
+        self.memory.push(Memory { what, bytes });
         self
     }
     /// Adds a warning.

@@ -55,7 +55,7 @@ pub mod upstream;
 mod verbs;
 
 pub use batch::{Batch, BatchBuilder, BatchLimits, Record};
-pub use content::{ContentType, Format, Planned};
+pub use content::{ContentType, Format, Memory, Planned};
 pub use context::Context;
 pub use error::{Code, Reject, StageError};
 pub use map::{Fate, Map, PerRecord};

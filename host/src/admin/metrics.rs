@@ -1,11 +1,16 @@
 //! Accounts and stages' own metrics in Prometheus' text format, version 0.0.4
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::atomic::Ordering::Relaxed,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use plugin_api::abi::services::MetricKind;
 
-use crate::engine::{View, account::Account};
+use crate::engine::{View, account::Account, region::RegionShared};
 
 type Field = (&'static str, &'static str, fn(&Account) -> u64);
 
@@ -24,9 +29,6 @@ const FIELDS: [Field; 6] = [
 pub fn text(view: &View) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail, here and below.
-    let head = |out: &mut String, name: &str, help: &str, kind: &str| {
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    };
     let stages: Vec<_> = view.hosts.iter().flat_map(|(_, stages)| stages).collect();
     for (field, help, get) in FIELDS {
         let name = format!("host_stage_{field}_records_total");
@@ -54,6 +56,7 @@ pub fn text(view: &View) -> String {
             s.queued()
         );
     }
+    regions(&mut out, view);
     let mut own: BTreeMap<String, (MetricKind, Vec<String>)> = BTreeMap::new();
     for s in &stages {
         for (name, metric) in s.metrics() {
@@ -82,6 +85,75 @@ pub fn text(view: &View) -> String {
         }
     }
     out
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+}
+
+/// A metric of a region: name, help, kind, and its value if it has one.
+type RegionField = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&RegionShared) -> Option<f64>,
+);
+
+const REGION_FIELDS: [RegionField; 6] = [
+    ("epoch", "Number of the last durable epoch", "gauge", |r| {
+        Some(r.epoch.load(Relaxed) as f64)
+    }),
+    (
+        "epoch_age_seconds",
+        "Time since an epoch of this run became durable",
+        "gauge",
+        |r| {
+            let at = r.at_us.load(Relaxed);
+            (at > 0).then(|| now_us().saturating_sub(at).max(0) as f64 / 1e6)
+        },
+    ),
+    (
+        "epoch_bytes",
+        "Size of the last epoch's file",
+        "gauge",
+        |r| Some(r.bytes.load(Relaxed) as f64),
+    ),
+    (
+        "epoch_duration_seconds",
+        "Time from the last epoch's barrier to its last commit",
+        "gauge",
+        |r| Some(r.took_ns.load(Relaxed) as f64 / 1e9),
+    ),
+    (
+        "restarts_total",
+        "How often the region was started again after a crash",
+        "counter",
+        |r| Some(r.restarts.load(Relaxed) as f64),
+    ),
+    (
+        "restarting",
+        "Whether the region is being started again",
+        "gauge",
+        |r| Some(f64::from(u8::from(r.restarting.load(Relaxed)))),
+    ),
+];
+
+fn regions(out: &mut String, view: &View) {
+    for (field, help, kind, get) in REGION_FIELDS {
+        let name = format!("host_region_{field}");
+        head(out, &name, help, kind);
+        for r in &view.regions {
+            if let Some(value) = get(r) {
+                let (host, region) = (escape(&r.host), escape(&r.name));
+                let _ = writeln!(out, "{name}{{host=\"{host}\",region=\"{region}\"}} {value}");
+            }
+        }
+    }
+}
+
+fn now_us() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }
 
 fn labels(host: &str, stage: &str) -> String {

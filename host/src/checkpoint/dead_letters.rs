@@ -16,6 +16,7 @@ use apache_avro::{Codec, Schema, Writer, types::Value};
 use plugin_api::files::{FileHandle, FileSystem};
 
 use super::{epoch::LettersMark, store::WriteError};
+use crate::plan::memory::WAITING_LETTERS;
 
 /// Folder of a host's dead letters within its folder of state.
 pub const DEAD_LETTERS: &str = "dead-letters";
@@ -24,8 +25,6 @@ pub const DEAD_LETTERS: &str = "dead-letters";
 const ROLL_BYTES: u64 = 64 << 20;
 /// Bytes gathered before they are handed to the operating system.
 const BUFFER: usize = 64 << 10;
-/// Most bytes that wait for a disk that takes none.
-const MAX_WAITING: usize = 64 << 20;
 
 /// Schema of the files.
 pub const SCHEMA: &str = r#"{
@@ -211,7 +210,7 @@ impl DeadLetters {
         open.writer.append_value(value).map_err(io::Error::other)?;
         match open.spill(BUFFER) {
             // It shows when the epoch cannot be kept, which waits for room.
-            Err(_) if open.writer.get_ref().len() < MAX_WAITING => Ok(()),
+            Err(_) if open.writer.get_ref().len() < WAITING_LETTERS => Ok(()),
             spilt => spilt,
         }
     }

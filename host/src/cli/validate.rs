@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use serde_json::{Value as Json, json};
 
 use super::prepare::{Prepared, prepare};
+use super::state::size;
 use super::{Format, Plugins, ValidateArgs, output};
 use crate::config::ConfigSource;
 use crate::config::reference::ProcessEnvironment;
 use crate::diag;
-use crate::plan::{HostPlan, Request, StagePlan};
+use crate::plan::{HostPlan, Request, StagePlan, memory};
 
 pub(super) fn validate(args: &ValidateArgs, plugins: &dyn Plugins) -> u8 {
     let source = ConfigSource::File(args.config.clone().unwrap_or_else(super::default_config));
@@ -77,8 +78,36 @@ pub fn as_text(prepared: &Prepared) -> Option<String> {
             }
             let _ = writeln!(text, "{}", line.trim_end());
         }
+        memory_text(&mut text, host);
     }
     Some(text)
+}
+
+/// What a host may take of memory, part by part.
+fn memory_text(text: &mut String, host: &HostPlan) {
+    let parts = memory::parts(host);
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "  memory: at most {}", size(memory::sum(&parts)));
+    for part in &parts {
+        let of = part
+            .stage
+            .as_deref()
+            .map_or_else(String::new, |s| format!("{s}, "));
+        let each = match part.times {
+            1 => size(part.bytes),
+            n => format!("{n} × {}", size(part.bytes)),
+        };
+        let _ = writeln!(text, "    {of}{}: {each}", part.what);
+    }
+}
+
+fn memory_json(host: &HostPlan) -> Json {
+    let parts = memory::parts(host);
+    let listed: Vec<Json> = parts
+        .iter()
+        .map(|p| json!({"stage": p.stage, "what": p.what, "times": p.times, "bytes": p.bytes}))
+        .collect();
+    json!({"bytes": memory::sum(&parts), "parts": listed})
 }
 
 /// The report and the graph for programs.
@@ -100,7 +129,7 @@ pub fn as_json(prepared: &Prepared) -> Json {
                     })
                 })
                 .collect();
-            json!({"name": host.name, "stages": stages})
+            json!({"name": host.name, "stages": stages, "memory": memory_json(host)})
         })
         .collect();
     value["hosts"] = Json::Array(hosts);

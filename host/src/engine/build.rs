@@ -17,7 +17,7 @@ use crate::{
         dead_letters::DeadLetters,
         shape::{self, Shape, StageShape},
     },
-    plan::{HostPlan, Registry, StagePlan, regions::regions},
+    plan::{HostPlan, Registry, StagePlan, disk::DISK_OUT, regions::regions},
 };
 
 /// A region of a host, ready to be started.
@@ -53,6 +53,7 @@ pub fn host(
 ) -> Result<BuiltHost, StageError> {
     let stages: Vec<Arc<StageShared>> = host.stages.iter().map(|s| shared(host, s)).collect();
     let (routes, lanes) = edges(host, &stages);
+    let replaying = own < host.stages.len();
     let region_of = regions(host);
     let count = region_of.iter().max().map_or(0, |last| last + 1);
     let mut regions: Vec<BuiltRegion> = (0..count)
@@ -113,13 +114,17 @@ pub fn host(
                 tell: tell.clone(),
                 on_crash: stage.on_crash,
                 state_version: stage.state_version,
-                parked: stage.kind == StageKind::Source && s < own && own < host.stages.len(),
+                parked: replaying && s < own && reads_from_outside(stage),
             };
             built.prints.push((s, print));
             id += 1;
         }
     }
     Ok(BuiltHost { stages, regions })
+}
+
+fn reads_from_outside(stage: &StagePlan) -> bool {
+    stage.kind == StageKind::Source && stage.plugin != DISK_OUT
 }
 
 fn shared(host: &HostPlan, stage: &StagePlan) -> Arc<StageShared> {

@@ -1,17 +1,19 @@
-//! The stages that the host brings itself: the two ends of a disk buffer.
+//! The stages that the host brings itself: the two ends of a disk buffer, and what sends dead
+//! letters again.
 
-use std::sync::Arc;
+use std::{marker::PhantomData, sync::Arc};
 
 use plugin_api::{
     ContentType, Planned, StageError,
     abi::{
-        root::{create_here, plain},
+        root::{Plugin, create_here, plain},
         stage::StageBox,
     },
     manifest::StageKind,
 };
 
 use crate::{
+    checkpoint::replay::{self, ReplayPlugin},
     loader::{self, registry::Planner},
     plan::{
         Registry, StagePlan,
@@ -20,9 +22,9 @@ use crate::{
     spool,
 };
 
-struct BuiltIn;
+struct BuiltIn<P>(PhantomData<fn() -> P>);
 
-impl Planner for BuiltIn {
+impl<P: Plugin> Planner for BuiltIn<P> {
     fn plan(
         &self,
         kind: StageKind,
@@ -34,7 +36,7 @@ impl Planner for BuiltIn {
     }
 
     fn create(&self, kind: StageKind, stage: &str) -> Result<StageBox, StageError> {
-        plain(create_here::<spool::BuiltIn>(kind.as_str(), stage))
+        plain(create_here::<P>(kind.as_str(), stage))
     }
 }
 
@@ -43,8 +45,10 @@ impl Planner for BuiltIn {
 /// # Errors
 /// No plugin has it.
 pub fn planner(stage: &StagePlan, registry: &Registry) -> Result<Arc<dyn Planner>, StageError> {
-    if [DISK_IN, DISK_OUT].contains(&stage.plugin.as_str()) {
-        return Ok(Arc::new(BuiltIn));
+    match stage.plugin.as_str() {
+        DISK_IN | DISK_OUT => return Ok(Arc::new(BuiltIn::<spool::BuiltIn>(PhantomData))),
+        replay::NAME => return Ok(Arc::new(BuiltIn::<ReplayPlugin>(PhantomData))),
+        _ => {}
     }
     let (entry, _) = registry.stage(stage.kind, &stage.plugin).ok_or_else(|| {
         StageError::fatal(format!("no plugin has {} `{}`", stage.kind, stage.plugin))

@@ -74,17 +74,12 @@ pub fn build(
         upstream: BTreeMap::new(),
     };
     let mut unknown = options.drop_state.clone();
-    let with_letters = options
-        .replay
-        .as_ref()
-        .map(|_| replay::with_source(registry));
-    let registry = with_letters.as_ref().unwrap_or(registry);
     for (index, host) in plan.hosts.iter().enumerate() {
         let folder = plan.state_dir.join(&host.name);
         let lock = lock(&folder, &host.name, options.replay.is_some())?;
         let own = host.stages.len();
         let extended = match &options.replay {
-            Some(wanted) => Some(replay::extend(host, &folder, wanted)?),
+            Some(wanted) => Some(replay::extend(host, index, &folder, wanted)?),
             None => None,
         };
         let host = extended.as_ref().unwrap_or(host);

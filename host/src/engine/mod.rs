@@ -20,7 +20,10 @@ pub mod supervisor;
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,31 @@ pub struct View {
     pub hosts: Vec<(String, Vec<Arc<StageShared>>)>,
     /// Regions of all hosts.
     pub regions: Vec<Arc<RegionShared>>,
-    /// Whether every host is as it should be.
+    /// Whether no host and no region was given up.
     pub healthy: Arc<AtomicBool>,
+}
+
+impl View {
+    /// Whether everything is as it should be, in a word.
+    pub fn health(&self) -> Health {
+        let restarting = |r: &Arc<RegionShared>| r.restarting.load(Ordering::Relaxed);
+        if !self.healthy.load(Ordering::SeqCst) {
+            Health::Failed
+        } else if self.regions.iter().any(restarting) {
+            Health::Restarting
+        } else {
+            Health::Ok
+        }
+    }
+}
+
+/// How a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    Ok,
+    /// A region has crashed and is being started again.
+    Restarting,
+    /// A host or a region was given up.
+    Failed,
 }

@@ -25,6 +25,7 @@ use crate::{
         epoch::Tally,
     },
     config::{OnError, Ordering},
+    plan::memory::IN_HAND,
 };
 
 /// One edge, at its sender: to all instances of a stage.
@@ -46,8 +47,6 @@ pub const STOPPED: Code = Code(1_000);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Torn;
 
-/// Bytes that a call may emit before it is told that it is enough.
-const EMIT_BYTES: usize = 4 << 20;
 /// Batches that a call may emit before it is told that it is enough.
 const EMIT_BATCHES: usize = 16;
 /// Bytes that a call may emit in all: one that goes on after it was told is stopped.
@@ -341,7 +340,7 @@ impl OutApi for Outbox {
         add(&counters.emitted, n);
         self.emitted_records += n;
         self.emitted.push((port, batch));
-        self.emitted_bytes < EMIT_BYTES && self.emitted.len() < EMIT_BATCHES
+        self.emitted_bytes < IN_HAND && self.emitted.len() < EMIT_BATCHES
     }
 
     fn consumed(&mut self, seq: u64, n: u64) {

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
         mpsc::Sender,
     },
     time::Duration,
@@ -53,6 +53,8 @@ pub struct RegionShared {
     pub took_ns: AtomicU64,
     /// How often the region was started again.
     pub restarts: AtomicU64,
+    /// It has crashed and is not whole again yet.
+    pub restarting: AtomicBool,
 }
 
 /// What a region does.
@@ -281,6 +283,7 @@ impl Region {
         if self.sources_started() && self.all_open() && !self.whole {
             self.whole = true;
             self.began = true;
+            self.shared.restarting.store(false, Relaxed);
             self.survivors.clear();
             let epoch = self.decided.as_ref().map_or(0, |d| d.epoch);
             let known = self.found.map_or(0, |f| f.0);
@@ -643,6 +646,7 @@ impl Region {
             }
         }
         self.shared.restarts.fetch_add(1, Relaxed);
+        self.shared.restarting.store(true, Relaxed);
         self.wait_if_torn();
     }
 

@@ -5,8 +5,7 @@ use std::collections::VecDeque;
 
 use plugin_api::Batch;
 
-/// Most bytes that are kept before the source waits for an epoch.
-const MAX_BYTES: usize = 64 << 20;
+use crate::plan::memory::RETAINED;
 
 /// What was sent.
 #[derive(Debug, Clone)]
@@ -51,7 +50,7 @@ impl Retained {
 
     /// Whether there is room for more.
     pub fn is_full(&self) -> bool {
-        self.bytes >= MAX_BYTES
+        self.bytes >= RETAINED
     }
 
     /// Everything, to be sent again in order. It belongs to the epoch that comes next.
@@ -107,7 +106,7 @@ mod tests {
         r.barrier(4);
         r.forget(4);
         assert!(lengths(&r.again(4)).is_empty() && r.bytes == 0);
-        r.keep(batch(MAX_BYTES));
+        r.keep(batch(RETAINED));
         assert!(r.is_full());
     }
 }

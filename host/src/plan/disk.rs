@@ -83,6 +83,7 @@ fn ends(
         on_error: OnError::DeadLetter,
         on_crash: OnCrash::Restart,
         state_version: 1,
+        memory: Vec::new(),
         isolate: None,
         live: false,
         alone: false,

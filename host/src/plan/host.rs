@@ -119,6 +119,7 @@ impl Planning<'_> {
                         on_crash: stage.on_crash,
                         isolate: stage.isolate.as_ref().map(|i| i.value),
                         state_version: manifest.state_version,
+                        memory: planned.memory,
                         live: planned.live,
                         alone: planned.alone,
                         reads: planned.reads,

@@ -8,6 +8,7 @@ pub mod disk;
 mod host;
 mod hosts_schema;
 pub mod meeting;
+pub mod memory;
 pub mod options;
 pub mod regions;
 pub mod registry;
@@ -17,7 +18,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use plugin_api::ContentType;
+use plugin_api::{ContentType, Memory};
 
 pub use hosts_schema::hosts_schema;
 pub use registry::{Double, Planner, PluginEntry, Refused, Registry};
@@ -108,6 +109,8 @@ pub struct StagePlan {
     pub isolate: Option<Isolate>,
     /// Version of the state that its checkpoints hold.
     pub state_version: u32,
+    /// What an instance may hold in memory, as the stage says.
+    pub memory: Vec<Memory>,
     /// What it reads cannot be read again.
     pub live: bool,
     /// It must be the only sink of its region.

@@ -96,6 +96,7 @@ fn stage(kind: StageKind, plugin: &str, name: &str, options: Value, from: &[usiz
         on_crash: OnCrash::Restart,
         isolate: None,
         state_version: 1,
+        memory: vec![],
         live: false,
         alone: false,
         reads: vec![],

@@ -59,7 +59,9 @@ impl Source for AvroSource {
             let message = "container files are not read from standard input: name a file";
             return Err(StageError::config("/path", message));
         }
-        Ok(Planned::new(ContentType::avro(wanted(options)?.json())))
+        let content = ContentType::avro(wanted(options)?.json());
+        // As it is in the file, and decompressed.
+        Ok(Planned::new(content).memory("the largest block", 2 * options.max_block_bytes.0))
     }
 
     fn open(options: SourceOptions, ctx: &Context) -> Result<Self, StageError> {

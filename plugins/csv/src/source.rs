@@ -76,9 +76,10 @@ impl Source for CsvSource {
                 return Err(StageError::config("/format", "avro needs a `schema`"));
             }
             _ => ContentType::json(),
-        });
+        })
+        .memory("the longest row", options.max_row_bytes.0);
         Ok(if options.path.as_ref() == Path::new("-") {
-            planned.reads(STDIN)
+            planned.reads(STDIN).live()
         } else {
             planned
         })

@@ -38,9 +38,10 @@ impl Source for LinesSource {
                 "the longest line must be between 1 B and 1 GiB",
             ));
         }
-        let planned = Planned::new(options.format.content_type());
+        let planned = Planned::new(options.format.content_type())
+            .memory("the longest line", options.max_line_bytes.0);
         Ok(if options.path.as_ref() == Path::new("-") {
-            planned.reads(STDIN)
+            planned.reads(STDIN).live()
         } else {
             planned
         })

@@ -59,6 +59,8 @@ fn ping() -> Span {
     Span::secs(20)
 }
 
+/// Bytes that a reader takes, idle or not: its buffers are bounded, and records are shared.
+pub const READER_BYTES: u64 = 12 << 10;
 /// Most bytes that the kept records take, whatever their number.
 pub const HISTORY_BYTES: usize = 8 << 20;
 

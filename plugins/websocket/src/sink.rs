@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use plugin_api::prelude::*;
 
-use crate::config::{HISTORY_BYTES, Options};
+use crate::config::{HISTORY_BYTES, Options, READER_BYTES};
 use crate::hub::Hub;
 use crate::page;
 use crate::server::{Server, Setup};
@@ -39,7 +39,9 @@ impl Sink for WebSocket {
                 ));
             }
         }
-        let planned = Planned::sink();
+        let planned = Planned::sink()
+            .memory("records kept for readers", HISTORY_BYTES as u64)
+            .memory("readers", options.max_clients as u64 * READER_BYTES);
         Ok(if address.ip().is_loopback() {
             planned
         } else {

@@ -13,6 +13,14 @@ use crate::window::{Added, Window};
 /// not empty a window of time.
 const AHEAD_US: i64 = 60_000_000;
 
+/// Bytes of a character, at most.
+const CHARACTER_BYTES: u64 = 4;
+/// Bytes of a known word besides its characters: its text's header, its count, its place in the
+/// index.
+const WORD_BYTES: u64 = 40;
+/// Bytes of a word of the window, at most: a record of one word takes a link and an entry.
+const TOKEN_BYTES: u64 = 76;
+
 /// The processor `wordcloud`.
 pub struct WordCloud {
     options: Options,
@@ -42,10 +50,17 @@ impl Processor for WordCloud {
         for input in inputs {
             Reader::new(input, &options.text)?;
         }
-        Ok(Planned::new(ContentType::new(match options.output {
+        let content = ContentType::new(match options.output {
             Output::Json => Format::Json,
             Output::Svg => Format::Svg,
-        })))
+        });
+        let word = options.max_length as u64 * CHARACTER_BYTES + WORD_BYTES;
+        Ok(Planned::new(content)
+            .memory("different words", u64::from(options.max_words) * word)
+            .memory(
+                "words of the window",
+                u64::from(options.max_tokens) * TOKEN_BYTES,
+            ))
     }
 
     fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {

@@ -8,29 +8,25 @@ mod source;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::{Path, PathBuf},
-    sync::Arc,
+    path::Path,
 };
 
-use plugin_api::{
-    ContentType, Planned, StageError,
-    abi::{
-        root::{Plugin, create_here, plain},
-        stage::StageBox,
-    },
-    manifest::{Manifest, StageKind},
-};
+use plugin_api::{StageError, abi::root::Plugin, manifest::StageKind};
 use serde::{Deserialize, Serialize};
 
-use self::source::{Options, Portion, ReplayPlugin};
+pub use self::source::ReplayPlugin;
+use self::source::{Options, Portion};
 use super::letters::{self, LetterFile, Letters, Newest};
 use crate::{
     config::{Buffer, OnCrash, OnError, Ordering},
-    plan::{self, EdgePlan, HostPlan, Planner, PluginEntry, Registry, StagePlan},
+    plan::{
+        self, EdgePlan, HostPlan, StagePlan, StageRef,
+        disk::{DISK_IN, DISK_OUT},
+    },
 };
 
 /// Name of the source, and what its stages' names begin with.
-const NAME: &str = "dead-letters";
+pub const NAME: &str = "dead-letters";
 
 /// What is to be sent again.
 #[derive(Debug, Clone, Default)]
@@ -77,42 +73,6 @@ pub fn done(epochs: &[Newest]) -> Result<BTreeMap<String, Done>, StageError> {
     Ok(done)
 }
 
-/// The registry with the source that sends letters again.
-pub fn with_source(registry: &Registry) -> Registry {
-    let manifest = Manifest::of::<ReplayPlugin>();
-    let mut registry = registry.clone();
-    registry.plugins.push(Arc::new(PluginEntry {
-        name: ReplayPlugin::NAME.into(),
-        version: manifest.version,
-        license: String::new(),
-        description: String::new(),
-        file: PathBuf::new(),
-        sha256: String::new(),
-        bundled: true,
-        stages: manifest.stages,
-        planner: Arc::new(Here),
-    }));
-    registry
-}
-
-/// Makes the source, which is in no file.
-struct Here;
-
-impl Planner for Here {
-    fn plan(
-        &self,
-        _: StageKind,
-        _: &str,
-        _: &[u8],
-        inputs: &[ContentType],
-    ) -> Result<Planned, StageError> {
-        Ok(Planned::outputs(inputs.to_vec()))
-    }
-    fn create(&self, kind: StageKind, stage: &str) -> Result<StageBox, StageError> {
-        plain(create_here::<ReplayPlugin>(kind.as_str(), stage))
-    }
-}
-
 /// Letters of one stage that are not done with.
 #[derive(Debug, Default)]
 struct Waiting {
@@ -123,12 +83,17 @@ struct Waiting {
     formats: BTreeSet<(u32, String)>,
 }
 
-/// A host with a source for each stage whose letters are sent again; its own sources stand first,
-/// where they were.
+/// A host (number `index` of the plan) with a source for each stage whose letters are sent again;
+/// its own stages stand first, where they were.
 ///
 /// # Errors
 /// What was left cannot be used, or does not fit the stages.
-pub fn extend(host: &HostPlan, folder: &Path, replay: &Replay) -> Result<HostPlan, StageError> {
+pub fn extend(
+    host: &HostPlan,
+    index: usize,
+    folder: &Path,
+    replay: &Replay,
+) -> Result<HostPlan, StageError> {
     if let Some(unknown) = replay
         .stages
         .iter()
@@ -139,8 +104,9 @@ pub fn extend(host: &HostPlan, folder: &Path, replay: &Replay) -> Result<HostPla
     }
     let (files, waiting) = waiting(folder, replay)?;
     let mut extended = host.clone();
+    follow_writers(&mut extended, index);
     for (stage, waiting) in waiting {
-        let Some(index) = host.stages.iter().position(|s| s.name == stage) else {
+        let Some(at) = host.stages.iter().position(|s| s.name == stage) else {
             let n = waiting.letters + waiting.skipped;
             tracing::warn!(
                 host = host.name,
@@ -157,14 +123,14 @@ pub fn extend(host: &HostPlan, folder: &Path, replay: &Replay) -> Result<HostPla
             );
         }
         if waiting.letters > 0 {
-            fits(&host.stages[index], &waiting)?;
+            fits(&host.stages[at], &waiting)?;
             tracing::info!(
                 host = host.name,
                 stage,
                 "{} dead letters are sent again",
                 waiting.letters
             );
-            add(&mut extended, index, &files);
+            add(&mut extended, at, &files);
         }
     }
     if extended.stages.len() == host.stages.len() {
@@ -172,6 +138,23 @@ pub fn extend(host: &HostPlan, folder: &Path, replay: &Replay) -> Result<HostPla
         return Err(StageError::config("", NOTHING));
     }
     Ok(extended)
+}
+
+/// What reads a buffer on disk ends when what writes it has: without an end of the sources, nothing
+/// else would tell it.
+fn follow_writers(host: &mut HostPlan, index: usize) {
+    let writers: BTreeMap<String, usize> = (0..)
+        .zip(&host.stages)
+        .filter(|(_, s)| s.plugin == DISK_IN)
+        .map(|(at, s)| (s.name.replacen('>', ">>", 1), at))
+        .collect();
+    for reader in host.stages.iter_mut().filter(|s| s.plugin == DISK_OUT) {
+        let writer = writers.get(&reader.name);
+        reader.upstream.extend(writer.map(|stage| StageRef {
+            host: index,
+            stage: *stage,
+        }));
+    }
 }
 
 /// What a replay says that has nothing to do.
@@ -288,6 +271,9 @@ fn add(host: &mut HostPlan, index: usize, files: &[LetterFile]) {
         on_error: OnError::DeadLetter,
         on_crash: OnCrash::Restart,
         state_version: 1,
+        memory: Vec::new(),
+        isolate: None,
+        alone: false,
         live: false,
         reads: Vec::new(),
         writes: Vec::new(),

@@ -193,7 +193,8 @@ pub(crate) fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned,
             _ => {}
         }
     }
-    let mut planned = Planned::sink();
+    let clients = u64::from(options.max_clients) * options.client_buffer.0;
+    let mut planned = Planned::sink().memory("what waits for clients", clients);
     if address.port() != 0 {
         planned = planned.writes(meeting_place(&address.ip().to_string(), address.port()));
     }

@@ -126,7 +126,11 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
             "stall_timeout must be longer than nothing; Twitter's rule is 90s",
         ));
     }
-    let mut planned = Planned::new(ContentType::json());
+    // A message may wait whole, half read and inflated.
+    let reading = 2 * options.max_message_bytes.0;
+    let mut planned = Planned::new(ContentType::json())
+        .live()
+        .memory("messages read ahead", super::PARCEL_BYTES as u64 + reading);
     let host = url.host_str().unwrap_or_default();
     if is_twitter(host) {
         planned = planned.warn(format!(

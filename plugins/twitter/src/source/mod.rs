@@ -26,7 +26,7 @@ use listener::{Listener, Shared};
 /// Parcels that wait for the engine; with the bytes below, what an overtaken stage holds.
 const PARCELS: usize = 64;
 /// Bytes of parcels that wait for the engine.
-const PARCEL_BYTES: usize = 4 << 20;
+pub(crate) const PARCEL_BYTES: usize = 4 << 20;
 /// How long `close` waits for the reading thread. Asleep in a back-off, it is left behind: it
 /// wakes, sees that nobody is there, and ends.
 const CLOSE_WAIT: Duration = Duration::from_secs(2);
