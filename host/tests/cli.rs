@@ -100,3 +100,31 @@ fn what_is_not_there_cannot_be_inspected() {
     assert_eq!(output.status.code(), Some(70));
     assert!(texts(&output).1.starts_with("error: cli.rs was refused: "));
 }
+
+#[test]
+fn hosts_that_left_nothing_have_a_status_and_no_dead_letters() {
+    let file = "wrong/unused_output.toml";
+    let (stdout, stderr) = texts(&host(&["status", "-c", file]));
+    assert!(stdout.contains("has left no state"), "{stdout}{stderr}");
+    let output = host(&["dlq", "list", "-c", file]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(texts(&output).0, "no dead letters\n");
+    let output = host(&["dlq", "show", "-c", file, "no-such-id"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_replay_is_of_one_host_without_a_limit() {
+    let file = "wrong/unused_output.toml";
+    for (args, said) in [
+        (&[][..], "name it with -n HOST"),
+        (&["-n", "a", "-n", "b"], "name it with -n HOST"),
+        (&["-n", "a", "--limit", "3"], "has no --limit"),
+        (&["-n", "nobody"], "has no host `nobody`"),
+    ] {
+        let output = host(&[&["dlq", "replay", "-c", file], args].concat());
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let (_, stderr) = texts(&output);
+        assert!(stderr.contains(said), "{stderr}");
+    }
+}

@@ -4,7 +4,7 @@ mod common;
 
 use host::config::{OnError, WhenFull};
 use host::diag::Severity;
-use host::plan::{Plan, StageRef};
+use host::plan::{Plan, StageRef, memory};
 use plugin_api::Format;
 
 fn good(text: &str, hosts: &[&str]) -> Plan {
@@ -195,4 +195,52 @@ with = { brokers = "embedded", topic = "x" }
     let plan = good(text, &[]);
     assert_eq!(plan.drain_order, [vec![0, 1]]);
     assert!(plan.hosts.iter().all(|h| h.stages[0].upstream.is_empty()));
+}
+
+const WIDE: &str = r#"
+version = 1
+[hosts.a.sources.made]
+plugin = "generate"
+[hosts.a.sources.live]
+plugin = "twitter"
+with.credentials = { consumer_key = "env:KEY", consumer_secret = "env:KEY" }
+[hosts.a.processors.split]
+plugin = "route"
+inputs = ["made", "live"]
+workers = 2
+with.contains = "rust"
+[hosts.a.sinks.print]
+plugin = "console"
+inputs = ["split.matched"]
+workers = 3
+buffer.max_bytes = "1 MiB"
+"#;
+
+#[test]
+fn memory_multiplies_workers_and_fan_in() {
+    let plan = good(WIDE, &[]);
+    let parts = memory::parts(&plan.hosts[0]);
+    let of = |stage: &str| -> Vec<(&str, u64, u64)> {
+        let own = parts.iter().filter(|p| p.stage.as_deref() == Some(stage));
+        own.map(|p| (p.what.as_str(), p.times, p.bytes >> 20))
+            .collect()
+    };
+    assert_eq!(of("made"), [("batches in hand", 1, 4)]);
+    assert_eq!(
+        of("live"),
+        [
+            ("batches in hand", 1, 4),
+            ("kept until an epoch holds it", 1, 64),
+            ("messages read ahead", 1, 6)
+        ]
+    );
+    // Both sources into each of two instances; each of those into each of three.
+    assert_eq!(
+        of("split"),
+        [("edges into it", 4, 8), ("batches in hand", 2, 4)]
+    );
+    assert_eq!(of("print"), [("edges into it", 6, 1)]);
+    let letters = 64;
+    let sum = 4 + (4 + 64 + 6) + (32 + 8) + 6 + letters;
+    assert_eq!(memory::sum(&parts), sum << 20);
 }

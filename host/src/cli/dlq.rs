@@ -340,6 +340,10 @@ fn send_again(args: &ReplayArgs, run: &Run<'_>) -> u8 {
         let message = "a replay is of one host: name it with -n HOST";
         return state::refuse(Diagnostic::error(message).exit(EXIT_USAGE));
     };
+    if args.options.limit.is_some() {
+        let message = "a replay has no --limit: it sends all letters, or those of --stage STAGE";
+        return state::refuse(Diagnostic::error(message).exit(EXIT_USAGE));
+    }
     let hosts = match state::hosts(args.config.as_ref(), &args.options.hosts) {
         Ok(hosts) => hosts,
         Err(exit) => return exit,

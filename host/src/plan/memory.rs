@@ -58,6 +58,9 @@ pub fn parts(host: &HostPlan) -> Vec<Part> {
         if stage.live {
             add("kept until an epoch holds it", workers, RETAINED as u64);
         }
+        if let Some(bytes) = stage.isolate.and_then(|i| i.memory) {
+            add("processes of its own", workers, bytes);
+        }
         for Memory { what, bytes } in &stage.memory {
             add(what, workers, *bytes);
         }

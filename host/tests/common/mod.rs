@@ -133,7 +133,9 @@ pub fn registry() -> Registry {
                     "/track/3",
                     "a phrase too many: at most 3",
                 )),
-                _ => Ok(Planned::new(ContentType::json())),
+                _ => Ok(Planned::new(ContentType::json())
+                    .live()
+                    .memory("messages read ahead", 6 << 20)),
             },
         ),
         (
