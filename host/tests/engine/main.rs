@@ -10,7 +10,7 @@ mod stages;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use host::{
-    config::{Buffer, OnCrash, OnError, OnHang, Ordering, StageKind},
+    config::{Buffer, BufferKind, OnCrash, OnError, OnHang, Ordering, StageKind},
     engine::{Engine, Options, Report, account::Account},
     plan::{self, EdgePlan, HostPlan, Plan, Planner, PluginEntry, Registry, StagePlan, StageRef},
 };

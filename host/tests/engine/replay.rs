@@ -138,3 +138,30 @@ fn a_changed_graph_knows_what_was_replayed() {
     let files = std::fs::read_dir(dir.path().join("graph/dead-letters")).unwrap();
     assert_eq!(files.count(), 4);
 }
+
+#[test]
+fn letters_go_on_through_a_buffer_on_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let cut = |reject: u64| {
+        let mut host = HostPlan {
+            name: "spooled".into(),
+            checkpoint_interval: SOON,
+            call_timeout: Duration::from_secs(60),
+            on_hang: OnHang::Stop,
+            stages: stages(reject),
+        };
+        host.stages[1].outputs = vec![ContentType::text()];
+        host.stages[2].buffer.kind = BufferKind::Disk;
+        plan::disk::cut(&mut host, &dir.path().join("spooled/buffers"));
+        host.stages
+    };
+    run_in(dir.path(), "spooled", cut(500), LONG);
+    assert_eq!(held()["spooled/keep"].len(), 1_996);
+    let report = run_in(dir.path(), "spooled", cut(0), again());
+    assert_eq!(report.exit(), 0);
+    assert_eq!(account(&report, "spooled/odd>keep").consumed, 4);
+    assert_eq!(held()["spooled/keep"], multiples(500));
+    let report = run_in(dir.path(), "spooled", cut(500), LONG);
+    assert_eq!(report.exit(), 0);
+    assert_eq!(held()["spooled/keep"].len(), 1_996);
+}

@@ -102,9 +102,15 @@ pub fn extend(
         let message = format!("--stage {unknown}: host {} has no such stage", host.name);
         return Err(StageError::config("", message));
     }
-    let (files, waiting) = waiting(folder, replay)?;
+    let Found {
+        files,
+        waiting,
+        complete,
+    } = find(folder, replay)?;
     let mut extended = host.clone();
-    follow_writers(&mut extended, index);
+    if !complete {
+        follow_writers(&mut extended, index);
+    }
     for (stage, waiting) in waiting {
         let Some(at) = host.stages.iter().position(|s| s.name == stage) else {
             let n = waiting.letters + waiting.skipped;
@@ -140,8 +146,8 @@ pub fn extend(
     Ok(extended)
 }
 
-/// What reads a buffer on disk ends when what writes it has: without an end of the sources, nothing
-/// else would tell it.
+/// What reads a buffer on disk ends when what writes it has: without an end of the sources, which
+/// the buffer would pass on, nothing else tells it.
 fn follow_writers(host: &mut HostPlan, index: usize) {
     let writers: BTreeMap<String, usize> = (0..)
         .zip(&host.stages)
@@ -165,15 +171,20 @@ pub const NOTHING: &str = "there is no dead letter that has not been sent again 
 /// # Errors
 /// What was left cannot be used.
 pub fn is_waiting(folder: &Path, replay: &Replay) -> Result<bool, StageError> {
-    let (_, waiting) = waiting(folder, replay)?;
-    Ok(waiting.values().any(|w| w.letters > 0))
+    let found = find(folder, replay)?;
+    Ok(found.waiting.values().any(|w| w.letters > 0))
 }
 
-/// All files, and the letters in them that are not done with, by stage.
-fn waiting(
-    folder: &Path,
-    replay: &Replay,
-) -> Result<(Vec<LetterFile>, BTreeMap<String, Waiting>), StageError> {
+/// What a host left, as far as a replay depends on it.
+struct Found {
+    files: Vec<LetterFile>,
+    /// Letters that are not done with, by stage.
+    waiting: BTreeMap<String, Waiting>,
+    /// Whether the last run came to its end in all regions.
+    complete: bool,
+}
+
+fn find(folder: &Path, replay: &Replay) -> Result<Found, StageError> {
     let trouble = |e: std::io::Error| {
         let folder = folder.display();
         StageError::fatal(format!("dead letters in {folder} cannot be used: {e}"))
@@ -216,7 +227,11 @@ fn waiting(
             }
         }
     }
-    Ok((files, waiting))
+    Ok(Found {
+        files,
+        waiting,
+        complete: epochs.iter().all(|e| e.is_final && e.epoch.complete),
+    })
 }
 
 /// Whether a stage can take its letters again.
