@@ -99,7 +99,6 @@ pub type LaneName = String;
 /// An instance.
 pub struct Instance {
     pub id: InstanceId,
-    pub name: String,
     pub plugin: &'static str,
     pub kind: StageKind,
     pub worker: usize,
@@ -140,7 +139,6 @@ impl Instance {
         let worker = start.worker as usize;
         Self {
             id,
-            name: shape::instance(&start.stage, worker),
             plugin,
             kind: shared.kind,
             worker,
@@ -170,6 +168,11 @@ impl Instance {
     pub fn in_hand(&self) -> u64 {
         let hand = self.hand.as_ref();
         hand.map_or(0, |(_, batch, from)| (batch.len() - from) as u64)
+    }
+
+    /// Whether it has been restored and is not closed.
+    pub fn is_running(&self) -> bool {
+        matches!(self.doing, Doing::Run | Doing::Handle(_))
     }
 
     /// Whether it is closed.

@@ -155,7 +155,7 @@ impl Process {
             return false;
         };
         let did = instance.step(&mut |message| said.push_back((region, message)));
-        if did {
+        if did && instance.is_running() && !world::with(|w| w.disk.is_dead()) {
             let shared = &self.wired.shared[print.stage];
             let account = shared.counters[print.worker].account();
             let settled =
