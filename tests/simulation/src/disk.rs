@@ -159,6 +159,13 @@ impl Disk {
         self.lock().fail_sync = true;
     }
 
+    /// Nothing goes wrong any more.
+    pub fn calm(&self) {
+        let mut state = self.lock();
+        state.steps_left = None;
+        (state.room, state.fail_sync) = (None, false);
+    }
+
     /// Fsyncs that wait.
     pub fn jobs(&self) -> usize {
         self.lock().jobs.len()
@@ -174,9 +181,9 @@ impl Disk {
     pub fn crash(&self, power: bool) {
         let jobs = take(&mut self.lock().jobs);
         drop(jobs);
+        self.calm();
         let state = &mut *self.lock();
-        (state.dead, state.steps_left) = (false, None);
-        (state.room, state.fail_sync) = (None, false);
+        state.dead = false;
         if power {
             state.lose_power();
             return;

@@ -219,7 +219,7 @@ impl Instance {
         match result {
             Ok(did) => did,
             // The same thing again later: what it is doing stays.
-            Err(Trouble::Stage(e)) if e.is_transient() => true,
+            Err(Trouble::Stage(e)) if e.is_transient() => false,
             Err(Trouble::Stage(e)) => {
                 say(Message::Failed(self.id, e.to_string()));
                 self.doing = Doing::Closed;

@@ -26,6 +26,15 @@ mod world;
 
 use mistake::Mistake;
 
+/// Says what happens, if the environment asks for it: for whoever looks into one run.
+fn trace(what: impl FnOnce() -> String) {
+    static WANTED: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::env::var_os("SIMULATION_TRACE").is_some());
+    if *WANTED {
+        eprintln!("{}", what());
+    }
+}
+
 /// Whether a region that is torn down waits for the thread that writes its epoch.
 const WAITS_FOR_STORE: bool = true;
 

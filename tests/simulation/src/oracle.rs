@@ -111,6 +111,12 @@ impl Known {
         }
     }
 
+    /// The true epoch of a region, unless it ended a run whose accounts are told.
+    fn untold(&self, region: usize) -> Option<&Epoch> {
+        let epoch = self.truth.get(&region)?;
+        (!self.told.contains_key(&(region, epoch.number))).then_some(epoch)
+    }
+
     fn told(&self, region: usize, which: impl Fn(&str) -> bool) -> Tally {
         let runs = self.told.iter().filter(|((r, _), _)| *r == region);
         let tallies = runs.flat_map(|(_, tallies)| tallies);
@@ -174,7 +180,7 @@ impl Known {
         let all: usize = letters.len();
         let mut told = 0;
         for region in 0..graph.regions() {
-            let last = self.truth.get(&region).map(|e| e.letters.count);
+            let last = self.untold(region).map(|e| e.letters.count);
             told += self.told(region, |_| true).dead_lettered + last.unwrap_or(0);
         }
         if told != all as u64 {
@@ -271,7 +277,8 @@ impl Known {
             let told = self.told(region, |n| {
                 n.rsplit_once('#').is_some_and(|(stage, _)| same_stage(name, stage))
             });
-            let tally = add([told, sum(last, name)]);
+            let rest = self.untold(region).map_or_else(Tally::default, |e| sum(e, name));
+            let tally = add([told, rest]);
             if tally.consumed != delivered {
                 world::broken(|| format!("{name} counts {} delivered, {delivered} are", tally.consumed));
             }

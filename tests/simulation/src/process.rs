@@ -126,17 +126,19 @@ impl Process {
         regions.filter(|r| r.life == Life::GivenUp).count()
     }
 
-    /// One step of somebody.
+    /// One step of somebody who has something to do, or time passes.
     pub fn step(&mut self, rng: &mut Rng) {
         self.just_kept = false;
         let count = self.wired.prints.len();
-        let did = match rng.usize(0..count + 6) {
-            who if who < count => self.step_instance(who),
-            who if who < count + 3 => self.supervise(),
-            who if who == count + 3 => self.keep(rng),
-            who if who == count + 4 => self.run_job(rng),
-            _ => false,
-        };
+        let actors = count + 3;
+        let first = rng.usize(0..actors);
+        let did = rng.u8(0..16) > 0
+            && (first..first + actors).any(|who| match who % actors {
+                id if id < count => self.step_instance(id),
+                who if who == count => self.supervise(),
+                who if who == count + 1 => self.keep(rng),
+                _ => self.run_job(rng),
+            });
         if !did {
             let ns = match rng.u8(0..16) {
                 0 => 1_000_000_000,

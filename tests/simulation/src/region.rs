@@ -69,6 +69,7 @@ pub struct Region {
     pub life: Life,
     next_class: usize,
     opened: u64,
+    alive: u64,
     sources_left: u64,
     ended: u64,
     drained: u64,
@@ -80,6 +81,8 @@ pub struct Region {
     coordinator: Coordinator,
     store: Store,
     pub found: Option<(u64, bool)>,
+    /// The epoch that the process started from; 0: none.
+    begun_from: u64,
     pub letters: Arc<DeadLetters>,
     restarts: u32,
     /// Restarts since the process began.
@@ -115,6 +118,7 @@ impl Region {
             names.insert(print.id, print.name.clone());
             instances.insert(print.id, None);
         }
+        let alive = instances.keys().map(|id| bit(*id)).sum();
         let found = match store.numbers()?.first() {
             Some(n) => Some((*n, store.is_final(*n)? && store.read(*n)?.complete)),
             None => None,
@@ -124,13 +128,14 @@ impl Region {
             index,
             folder,
             wired: wired.clone(),
-            instances,
             coordinator: Coordinator::new(classes.clone(), names, interval_ns, now),
             sources_left: classes[SOURCES].iter().map(|id| bit(*id)).sum(),
             classes,
+            instances,
             life: Life::Running,
             next_class: 0,
             opened: 0,
+            alive,
             ended: 0,
             drained: 0,
             survivors: 0,
@@ -140,6 +145,7 @@ impl Region {
             began: false,
             store,
             found,
+            begun_from: 0,
             letters,
             restarts: 0,
             all_restarts: 0,
@@ -165,9 +171,7 @@ impl Region {
 
     /// Whether nothing of it is left to be done.
     pub fn is_over(&self) -> bool {
-        let closed = |i: &Option<Instance>| i.as_ref().is_some_and(Instance::is_closed);
-        self.life == Life::GivenUp
-            || (self.life == Life::Running && self.whole && self.instances.values().all(closed))
+        self.life == Life::GivenUp || (self.life == Life::Running && self.alive == 0)
     }
 
     fn all_open(&self) -> bool {
@@ -277,7 +281,10 @@ impl Region {
             }
             if let Some(epoch) = self.store.restore(known).map_err(words)? {
                 mark = epoch.letters.clone();
-                decided.counts_on = !(epoch.last && self.found.map(|f| f.0) == Some(epoch.number));
+                if !self.began {
+                    self.begun_from = epoch.number;
+                }
+                decided.counts_on = !(epoch.last && self.begun_from == epoch.number);
                 if !decided.counts_on {
                     mark.count = 0;
                 }
@@ -293,6 +300,7 @@ impl Region {
         }
         self.letters.restore(&mark).map_err(words)?;
         self.count_against_limits(&decided);
+        crate::trace(|| format!("region {} decides on {} (said {said:?}, found {:?}, last {:?}, counts on {}, began {})", self.index, decided.epoch, self.found, decided.content.as_ref().map(|c| c.last), decided.counts_on, self.began));
         let start = oracle::Start {
             fresh: !self.began,
             counts_on: decided.counts_on,
@@ -321,6 +329,7 @@ impl Region {
 
     fn obey(&mut self, order: Option<Order>) {
         let Some(order) = order else { return };
+        crate::trace(|| format!("{order:?}").chars().take(90).collect());
         match order {
             Order::Begin(to, barrier) => {
                 self.in_flight = Some(barrier);
@@ -433,6 +442,7 @@ impl Region {
             }
             Message::Closed(id) => {
                 self.sources_left &= !bit(id);
+                self.alive &= !bit(id);
                 None
             }
             _ => None,
@@ -475,6 +485,7 @@ impl Region {
             return self.give_up();
         }
         self.all_restarts += 1;
+        crate::trace(|| format!("region {} fails: {failed:?}: {why}", self.index));
         self.tear_down(failed);
     }
 
@@ -496,8 +507,7 @@ impl Region {
         for (id, instance) in &mut self.instances {
             let print = &self.wired.prints[*id];
             let shared = &self.wired.shared[print.stage];
-            let alive = instance.as_ref().is_some_and(|i| !i.is_closed());
-            if alive
+            if instance.as_ref().is_some_and(|i| !i.is_closed())
                 && shared.live
                 && Some(print.stage) != broken
                 && self.opened & bit(*id) != 0
@@ -549,6 +559,7 @@ impl Region {
                 continue;
             }
             self.opened &= !bit(*id);
+            self.alive |= bit(*id);
             self.ended &= !bit(*id);
             if self.classes[SOURCES].contains(id) {
                 self.sources_left |= bit(*id);

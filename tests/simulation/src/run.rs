@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Steps after which a process that nobody disturbs should have come to its end.
-const MOST_STEPS: u64 = 60_000;
+const MOST_STEPS: u64 = 20_000;
 
 /// How the next processes run.
 struct Driver {
@@ -84,7 +84,10 @@ impl Driver {
                 break;
             }
         }
-        world::with(|w| w.rough = false);
+        world::with(|w| {
+            w.rough = false;
+            w.disk.calm();
+        });
         if !self.is_broken() {
             self.last_process();
         }
@@ -114,9 +117,9 @@ impl Driver {
                 return false;
             }
         };
-        let mut steps = match self.rng.u8(0..3) {
-            0 => self.rng.u64(1..60),
-            _ => self.rng.u64(60..600),
+        let mut steps = match self.rng.u8(0..4) {
+            0 => self.rng.u64(1..30),
+            _ => self.rng.u64(30..300),
         };
         let stop_at = (self.rng.u8(0..3) == 0).then(|| self.rng.u64(0..steps));
         let mut clean = false;
@@ -126,6 +129,7 @@ impl Driver {
             process.step(&mut self.rng);
             if Some(steps) == stop_at {
                 process.stop();
+                crate::trace(|| "signal".to_owned());
             }
             self.disturb(&mut process, &disk);
             if process.is_over() {
@@ -136,8 +140,9 @@ impl Driver {
         self.outcome.restarts += process.restarts();
         self.outcome.given_up += process.given_up() as u64;
         drop(process);
-        if !clean {
-            self.crash(&disk);
+        match clean {
+            true => disk.calm(),
+            false => self.crash(&disk),
         }
         false
     }
@@ -147,6 +152,7 @@ impl Driver {
         self.outcome.crashes += 1;
         self.outcome.power += u64::from(power);
         disk.crash(power);
+        crate::trace(|| format!("crash, power {power}"));
         oracle::ask(|k| k.nothing_unfinished(&self.graph));
     }
 
@@ -154,12 +160,12 @@ impl Driver {
         if process.just_kept && self.rng.u8(0..4) == 0 {
             disk.kill_after(self.rng.u32(0..6));
         }
-        match self.rng.u16(0..2_000) {
-            0..12 => process.crash_stage(&mut self.rng),
-            12..24 => disk.fail_sync(),
-            24..34 => disk.set_room(Some(self.rng.usize(0..400))),
-            34..134 => disk.set_room(None),
-            134 => process.give_up_one(&mut self.rng),
+        match self.rng.u16(0..8_000) {
+            0..40 => process.crash_stage(&mut self.rng),
+            40..60 => disk.fail_sync(),
+            60..80 => disk.set_room(Some(self.rng.usize(0..400))),
+            100..500 => disk.set_room(None),
+            500 => process.give_up_one(&mut self.rng),
             _ => {}
         }
     }
