@@ -92,16 +92,20 @@ pub fn inherit(
     let at = |name: &str| folder.join(EPOCHS).join(name);
     let open = |name: &str| Store::open(fs.clone(), at(name));
     let mut left = Left::default();
-    let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
-    for name in folders.iter().filter(|name| !wanted.contains(*name)) {
-        left.take(open(name)?)?;
-    }
     let mut found = Vec::new();
     let mut dropped = BTreeSet::new();
     for shape in shapes {
         let store = open(&shape.folder())?;
         let newest = newest(&store)?;
+        if let Some((epoch, _)) = &newest {
+            let stages = epoch.instances.keys().map(|i| stage_of(i).to_owned());
+            left.present.extend(stages.map(|s| (s, epoch.number)));
+        }
         found.push((shape, store, newest));
+    }
+    let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
+    for name in folders.iter().filter(|name| !wanted.contains(*name)) {
+        left.take(open(name)?)?;
     }
     // What regions that are as they were are told to forget.
     let mut forget = Vec::new();
@@ -197,6 +201,8 @@ struct Left {
     taken: BTreeSet<String>,
     number: u64,
     not_final: BTreeSet<String>,
+    /// Stages that the regions of now have in an epoch of this number.
+    present: BTreeMap<String, u64>,
 }
 
 impl Left {
@@ -205,7 +211,10 @@ impl Left {
             self.number = self.number.max(epoch.number);
             let done = is_final && epoch.complete;
             for (name, snapshot) in epoch.instances {
-                if !is_final {
+                let present = self.present.get(stage_of(&name));
+                if present.is_some_and(|number| *number >= epoch.number) {
+                    // It was taken over by a start that did not come to clear what was left.
+                } else if !is_final {
                     self.not_final.insert(stage_of(&name).to_owned());
                 } else if !done {
                     self.instances.insert(name, snapshot);
@@ -370,6 +379,21 @@ mod tests {
         // Once more: it is the region's own now.
         let again = disk.start(&now, &before, &[]).unwrap().unwrap();
         assert_eq!(again, epoch);
+    }
+
+    #[test]
+    fn a_start_that_was_interrupted_is_made_again() {
+        let disk = Disk(MemoryFiles::default());
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC, ("new", StageKind::Sink, "lines", 1)]);
+        disk.leave(&before, 5, true, false);
+        let epoch = disk.start(&now, &before, &["old"]).unwrap();
+        // What was left is there again, whole or in part: its removal did not reach the disk.
+        for (number, is_final) in [(5, true), (5, false), (4, false)] {
+            disk.leave(&before, number, is_final, false);
+            assert_eq!(disk.start(&now, &before, &["old"]).unwrap(), epoch);
+            assert_eq!(disk.start(&now, &before, &[]).unwrap(), epoch);
+        }
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl Content {
 
     fn sync(&mut self) {
         if self.dropped.is_empty() && self.now.starts_with(&self.synced) {
-            self.synced.extend_from_slice(&self.now[self.synced.len()..]);
+            self.synced
+                .extend_from_slice(&self.now[self.synced.len()..]);
         } else {
             self.synced = self.clean();
         }

@@ -244,9 +244,9 @@ impl Instance {
         plain(stage.open(HostServices::new(&SERVICES), bytes(start.as_bytes())))?;
         let epochs = self.epochs.clone();
         let said = match self.kind {
-            StageKind::Sink => plain(
-                stage.recover(abi_stable::std_types::RSlice::from_slice(&epochs)),
-            )?,
+            StageKind::Sink => {
+                plain(stage.recover(abi_stable::std_types::RSlice::from_slice(&epochs)))?
+            }
             _ => plugin_api::abi::stage::Recovered {
                 mine: false,
                 epoch: 0,
@@ -279,11 +279,7 @@ impl Instance {
         if birth.epoch > 0 || !world::mistaken(Mistake::RestoreNotCalledAtZero) {
             self.call(|s, _| {
                 let state = snapshot.as_ref().map(|s| RSlice::from_slice(&s.state));
-                s.restore(
-                    birth.epoch,
-                    1,
-                    state.map_or(ROption::RNone, ROption::RSome),
-                )
+                s.restore(birth.epoch, 1, state.map_or(ROption::RNone, ROption::RSome))
             })?;
         }
         if let Some(tally) = &birth.tally {
@@ -311,11 +307,7 @@ impl Instance {
         Ok(())
     }
 
-    fn handle(
-        &mut self,
-        pending: Pending,
-        say: &mut dyn FnMut(Message),
-    ) -> Result<bool, Trouble> {
+    fn handle(&mut self, pending: Pending, say: &mut dyn FnMut(Message)) -> Result<bool, Trouble> {
         match pending {
             Pending::Commit(epoch) => {
                 if !self.call(|s, _| s.commit(epoch))? {

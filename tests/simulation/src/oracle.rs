@@ -9,8 +9,9 @@ use host::checkpoint::{
 
 use crate::{
     graph::{Graph, OUT, Role},
-    records, world,
+    records,
     wiring::Wired,
+    world,
 };
 
 /// What a run knows that a host cannot know.
@@ -54,10 +55,12 @@ impl Known {
         if start.fresh {
             let live = wired.graph.stages.iter().filter(|s| s.role == Role::Live);
             for stage in live.filter(|s| s.region == region) {
-                let snapshot = epoch.and_then(|e| e.instances.get(&shape::instance(&stage.name, 0)));
+                let snapshot =
+                    epoch.and_then(|e| e.instances.get(&shape::instance(&stage.name, 0)));
                 let from = snapshot.map_or(0, |s| number_of(&s.state));
                 let read = world::with(|w| w.live.get(&stage.name).copied().unwrap_or(0));
-                self.lost.extend((from..read).map(|n| (stage.name.clone(), n)));
+                self.lost
+                    .extend((from..read).map(|n| (stage.name.clone(), n)));
             }
         }
         match epoch {
@@ -89,7 +92,10 @@ impl Known {
             if sent != own.received {
                 world::broken(|| {
                     let (name, number) = (&stage.name, epoch.number);
-                    format!("epoch {number}: {name} received {} of {sent} records", own.received)
+                    format!(
+                        "epoch {number}: {name} received {} of {sent} records",
+                        own.received
+                    )
                 });
             }
             for worker in (0..stage.workers as usize).filter(|_| stage.role == Role::Map) {
@@ -125,7 +131,11 @@ impl Known {
 
     /// An epoch is kept.
     pub fn is_true(&mut self, region: usize, epoch: &Epoch) {
-        let letters: u64 = epoch.instances.values().map(|s| s.tally.dead_lettered).sum();
+        let letters: u64 = epoch
+            .instances
+            .values()
+            .map(|s| s.tally.dead_lettered)
+            .sum();
         if letters != epoch.letters.count {
             world::broken(|| {
                 let (number, count) = (epoch.number, epoch.letters.count);
@@ -150,7 +160,8 @@ impl Known {
                 _ => BTreeSet::new(),
             };
             let sinks = graph.stages.iter().filter(|s| {
-                s.region == stage.region && matches!(s.role, Role::Files | Role::Late | Role::Transaction)
+                s.region == stage.region
+                    && matches!(s.role, Role::Files | Role::Late | Role::Transaction)
             });
             for id in sinks.flat_map(|sink| delivered(&sink.name, sink.role)) {
                 let outside = match stage.role {
@@ -159,7 +170,9 @@ impl Known {
                 };
                 if outside {
                     let region = stage.region;
-                    world::broken(|| format!("{id} is out, but its epoch in region {region} is not true"));
+                    world::broken(|| {
+                        format!("{id} is out, but its epoch in region {region} is not true")
+                    });
                 }
             }
         }
@@ -235,14 +248,21 @@ impl Known {
             }
         }
         if let Some(map) = has(Role::Map) {
-            let (unfit, fit): (Vec<_>, Vec<_>) = flow.into_iter().partition(|id| records::is_unfit(id));
+            let (unfit, fit): (Vec<_>, Vec<_>) =
+                flow.into_iter().partition(|id| records::is_unfit(id));
             for id in unfit {
                 *wanted_letters.entry((map.name.clone(), id)).or_default() += 1;
             }
-            flow = fit.into_iter().filter(|id| !records::is_filtered(id)).collect();
+            flow = fit
+                .into_iter()
+                .filter(|id| !records::is_filtered(id))
+                .collect();
         }
         if has(Role::Split).is_some() {
-            flow = flow.iter().flat_map(|id| [format!("{id}/0"), format!("{id}/1")]).collect();
+            flow = flow
+                .iter()
+                .flat_map(|id| [format!("{id}/0"), format!("{id}/1")])
+                .collect();
         }
         if has(Role::Window).is_some() {
             flow.push("end0".into());
@@ -251,8 +271,12 @@ impl Known {
         let own = |(stage, _): &&(String, String)| stages().any(|s| same_stage(&s.name, stage));
         let mut found_letters: BTreeMap<(String, String), i64> = BTreeMap::new();
         for (stage, id) in letters.iter().filter(own) {
-            let base = stages().find(|s| same_stage(&s.name, stage)).map(|s| s.name.clone());
-            *found_letters.entry((base.unwrap_or_default(), id.clone())).or_default() += 1;
+            let base = stages()
+                .find(|s| same_stage(&s.name, stage))
+                .map(|s| s.name.clone());
+            *found_letters
+                .entry((base.unwrap_or_default(), id.clone()))
+                .or_default() += 1;
         }
         let mut next = Vec::new();
         for sink in stages().filter(|s| s.role.kind() == plugin_api::manifest::StageKind::Sink) {
@@ -275,12 +299,20 @@ impl Known {
             let got = count(out.iter().flat_map(|id| id.split(',')));
             let name = &sink.name;
             let told = self.told(region, |n| {
-                n.rsplit_once('#').is_some_and(|(stage, _)| same_stage(name, stage))
+                n.rsplit_once('#')
+                    .is_some_and(|(stage, _)| same_stage(name, stage))
             });
-            let rest = self.untold(region).map_or_else(Tally::default, |e| sum(e, name));
+            let rest = self
+                .untold(region)
+                .map_or_else(Tally::default, |e| sum(e, name));
             let tally = add([told, rest]);
             if tally.consumed != delivered {
-                world::broken(|| format!("{name} counts {} delivered, {delivered} are", tally.consumed));
+                world::broken(|| {
+                    format!(
+                        "{name} counts {} delivered, {delivered} are",
+                        tally.consumed
+                    )
+                });
             }
             let mut missing = 0;
             for (id, n) in &expected {
@@ -295,12 +327,15 @@ impl Known {
             }
             let whole = has(Role::Window).is_none();
             if whole && missing != i64::try_from(tally.dropped).unwrap_or(0) {
-                world::broken(|| format!("{missing} are missing at {name}, {} counted", tally.dropped));
+                world::broken(|| {
+                    format!("{missing} are missing at {name}, {} counted", tally.dropped)
+                });
             }
         }
         if found_letters != wanted_letters {
             let differs = found_letters.iter().chain(&wanted_letters);
-            let mut differs = differs.filter(|(k, _)| found_letters.get(*k) != wanted_letters.get(*k));
+            let mut differs =
+                differs.filter(|(k, _)| found_letters.get(*k) != wanted_letters.get(*k));
             let first = differs.next().map(|(k, _)| k.clone()).unwrap_or_default();
             world::broken(|| {
                 let (got, want) = (found_letters.get(&first), wanted_letters.get(&first));
@@ -332,9 +367,10 @@ fn add(tallies: impl IntoIterator<Item = Tally>) -> Tally {
 }
 
 fn sum(epoch: &Epoch, stage: &str) -> Tally {
-    let own = epoch.instances.iter().filter(|(name, _)| {
-        name.rsplit_once('#').is_some_and(|(s, _)| s == stage)
-    });
+    let own = epoch
+        .instances
+        .iter()
+        .filter(|(name, _)| name.rsplit_once('#').is_some_and(|(s, _)| s == stage));
     add(own.map(|(_, s)| s.tally))
 }
 
@@ -354,18 +390,26 @@ fn count<'a>(ids: impl Iterator<Item = &'a str>) -> BTreeMap<String, i64> {
 /// Ids at a sink, with joined ones apart.
 fn delivered(name: &str, role: Role) -> Vec<String> {
     let whole = delivered_whole(name, role);
-    whole.iter().flat_map(|id| id.split(',')).map(str::to_owned).collect()
+    whole
+        .iter()
+        .flat_map(|id| id.split(','))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Records at a sink.
 fn delivered_whole(name: &str, role: Role) -> Vec<String> {
     match role {
-        Role::Transaction => {
-            world::with(|w| w.brokers.get(name).map_or_else(Vec::new, |b| b.records.clone()))
-        }
+        Role::Transaction => world::with(|w| {
+            w.brokers
+                .get(name)
+                .map_or_else(Vec::new, |b| b.records.clone())
+        }),
         Role::Late => world::with(|w| {
             let own = w.late.iter().filter(|(instance, _)| {
-                instance.rsplit_once('#').is_some_and(|(stage, _)| stage == name)
+                instance
+                    .rsplit_once('#')
+                    .is_some_and(|(stage, _)| stage == name)
             });
             own.flat_map(|(_, list)| list.clone()).collect()
         }),
@@ -378,7 +422,9 @@ fn delivered_whole(name: &str, role: Role) -> Vec<String> {
                     continue;
                 }
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                let body = text.strip_prefix("head\n").and_then(|t| t.strip_suffix("tail\n"));
+                let body = text
+                    .strip_prefix("head\n")
+                    .and_then(|t| t.strip_suffix("tail\n"));
                 match body {
                     Some(body) => lines.extend(body.lines().map(str::to_owned)),
                     None => world::broken(|| format!("{file} is finished and holds {text:?}")),

@@ -62,7 +62,9 @@ impl Process {
             let letters = Arc::new(DeadLetters::new(fs.clone(), home, HOST, &folder));
             let interval = graph.interval_ns;
             let store = inherited.store;
-            regions.push(Region::new(index, folder, &wired, store, letters, interval)?);
+            regions.push(Region::new(
+                index, folder, &wired, store, letters, interval,
+            )?);
         }
         let complete = regions.iter().all(|r| r.found.is_some_and(|f| f.1));
         if complete {
@@ -102,7 +104,9 @@ impl Process {
     pub fn crash_stage(&mut self, rng: &mut Rng) {
         let id = rng.usize(0..self.wired.prints.len());
         let region = &mut self.regions[self.wired.prints[id].region];
-        let alive = region.instances[&id].as_ref().is_some_and(|i| !i.is_closed());
+        let alive = region.instances[&id]
+            .as_ref()
+            .is_some_and(|i| !i.is_closed());
         if alive && region.life == Life::Running && region.began {
             region.instances.insert(id, None);
             region.fail(Some(id), CRASH);

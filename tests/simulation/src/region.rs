@@ -247,7 +247,9 @@ impl Region {
 
     fn recovered(&mut self, id: InstanceId, said: Option<u64>) -> Result<(), String> {
         self.recovered.insert(id, said);
-        let all = self.classes[0].iter().all(|id| self.recovered.contains_key(id));
+        let all = self.classes[0]
+            .iter()
+            .all(|id| self.recovered.contains_key(id));
         if self.life != Life::Running || self.decided.is_some() || !all {
             return Ok(());
         }
@@ -277,7 +279,9 @@ impl Region {
         } else {
             let known = said.filter(|n| *n == 0 || numbers.contains(n));
             if let (Some(said), None, false) = (said, known, numbers.is_empty()) {
-                return Err(format!("a sink says that epoch {said} is true: {numbers:?}"));
+                return Err(format!(
+                    "a sink says that epoch {said} is true: {numbers:?}"
+                ));
             }
             if let Some(epoch) = self.store.restore(known).map_err(words)? {
                 mark = epoch.letters.clone();
@@ -300,7 +304,17 @@ impl Region {
         }
         self.letters.restore(&mark).map_err(words)?;
         self.count_against_limits(&decided);
-        crate::trace(|| format!("region {} decides on {} (said {said:?}, found {:?}, last {:?}, counts on {}, began {})", self.index, decided.epoch, self.found, decided.content.as_ref().map(|c| c.last), decided.counts_on, self.began));
+        crate::trace(|| {
+            format!(
+                "region {} decides on {} (said {said:?}, found {:?}, last {:?}, counts on {}, began {})",
+                self.index,
+                decided.epoch,
+                self.found,
+                decided.content.as_ref().map(|c| c.last),
+                decided.counts_on,
+                self.began
+            )
+        });
         let start = oracle::Start {
             fresh: !self.began,
             counts_on: decided.counts_on,
@@ -461,7 +475,9 @@ impl Region {
         if now.saturating_sub(self.started_ns) > STABLE_NS {
             self.restarts = 0;
         }
-        let complete = self.classes[SOURCES].iter().all(|id| self.ended & bit(*id) != 0);
+        let complete = self.classes[SOURCES]
+            .iter()
+            .all(|id| self.ended & bit(*id) != 0);
         let end = (self.sources_left == 0).then_some(complete);
         let order = self.coordinator.advance(now, end);
         self.obey(order);

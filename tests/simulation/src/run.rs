@@ -193,7 +193,9 @@ impl Driver {
     fn start(&mut self) -> Result<Option<Process>, ()> {
         let begun = self.change.take();
         let change = begun.is_none() && world::with(|w| w.rough) && self.rng.u8(0..4) == 0;
-        let drawn = change.then(|| self.graph.changed(self.changes + 1)).flatten();
+        let drawn = change
+            .then(|| self.graph.changed(self.changes + 1))
+            .flatten();
         let again = begun.is_some();
         if let Some((changed, old)) = begun.or(drawn) {
             let before = self.left_behind();
@@ -242,6 +244,7 @@ impl Driver {
 
     fn start_as(&mut self, graph: &Graph, drop_state: &BTreeSet<String>) -> Result<Started, ()> {
         world::with(|w| w.graph = graph.clone());
+        crate::trace(|| format!("start of {}, drop {drop_state:?}", graph.shape(0).folder()));
         match Process::start(graph, drop_state) {
             Ok(Ok(process)) => Ok(Started::Yes(Some(process))),
             Ok(Err(_)) => Ok(Started::Yes(None)),
@@ -252,7 +255,10 @@ impl Driver {
                 }
                 Err(())
             }
-            Err(_) => Ok(Started::Refused),
+            Err(e) => {
+                crate::trace(|| format!("refused: {e}"));
+                Ok(Started::Refused)
+            }
         }
     }
 }

@@ -49,7 +49,9 @@ impl Wired {
             .map(|s| {
                 let live = s.role == Role::Live;
                 let kind = s.role.kind();
-                Arc::new(StageShared::new(HOST, &s.name, kind, s.workers, s.limit, live))
+                Arc::new(StageShared::new(
+                    HOST, &s.name, kind, s.workers, s.limit, live,
+                ))
             })
             .collect();
         let mut prints: Vec<Print> = Vec::new();

@@ -118,8 +118,7 @@ impl Processor for Window {
     fn process(&mut self, input: Input<'_>, out: &mut Out<'_, '_>) -> Result<Progress, StageError> {
         let mut builder = BatchBuilder::new();
         for record in input.batch.iter() {
-            self.held
-                .push(record.text().unwrap_or_default().to_owned());
+            self.held.push(record.text().unwrap_or_default().to_owned());
             if self.held.len() == WIDTH {
                 self.join(&mut builder);
             }

@@ -8,12 +8,7 @@ use plugin_api::{
 };
 
 use super::{NoOptions, list_state, state_list};
-use crate::{
-    graph::OUT,
-    mistake::Mistake,
-    records::is_refused,
-    world,
-};
+use crate::{graph::OUT, mistake::Mistake, records::is_refused, world};
 
 /// First and last line of a finished file.
 pub const HEAD: &[u8] = b"head\n";
