@@ -143,7 +143,6 @@ impl DeadLetters {
             life: state.life + 1,
             ..State::default()
         };
-        let mut changed = false;
         for path in self.fs.list(&self.folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let Some(number) = self.number(&name) else {
@@ -156,13 +155,14 @@ impl DeadLetters {
                 }
                 _ if number >= mark.next => {
                     self.fs.remove(&path)?;
-                    changed = true;
                 }
                 _ => {}
             }
         }
-        if changed {
-            self.fs.sync_folder(&self.folder)?;
+        // Also for what an earlier process removed that died before it came to this.
+        match self.fs.sync_folder(&self.folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
         }
         state.next = state.next.max(mark.next);
         state.count = mark.count;

@@ -11,7 +11,8 @@ use std::{
 use plugin_api::files::FileSystem;
 
 use super::{
-    epoch::{Epoch, Snapshot},
+    dead_letters::DeadLetters,
+    epoch::{Epoch, LettersMark, Snapshot},
     shape::Shape,
     store::Store,
 };
@@ -105,7 +106,7 @@ pub fn inherit(
     }
     let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
     for name in folders.iter().filter(|name| !wanted.contains(*name)) {
-        left.take(open(name)?)?;
+        left.take(name, open(name)?)?;
     }
     // What regions that are as they were are told to forget.
     let mut forget = Vec::new();
@@ -162,6 +163,11 @@ pub fn inherit(
         }
         all.push(Inherited { store, notes });
     }
+    // A run that came behind the epoch taken over may have left letters of records that are read
+    // again.
+    for (region, mark) in &left.marks {
+        DeadLetters::new(fs.clone(), folder, "", region).restore(mark)?;
+    }
     // Only now is what was taken over on the disk under its new name.
     for store in left.stores {
         store.clear()?;
@@ -197,6 +203,8 @@ fn listed(stages: &BTreeSet<String>) -> String {
 #[derive(Default)]
 struct Left {
     stores: Vec<Store>,
+    /// Where the dead letters of which region stood.
+    marks: Vec<(String, LettersMark)>,
     instances: BTreeMap<String, Snapshot>,
     taken: BTreeSet<String>,
     number: u64,
@@ -206,8 +214,9 @@ struct Left {
 }
 
 impl Left {
-    fn take(&mut self, store: Store) -> io::Result<()> {
+    fn take(&mut self, region: &str, store: Store) -> io::Result<()> {
         if let Some((epoch, is_final)) = newest(&store)? {
+            self.marks.push((region.to_owned(), epoch.letters));
             self.number = self.number.max(epoch.number);
             let done = is_final && epoch.complete;
             for (name, snapshot) in epoch.instances {
@@ -379,6 +388,23 @@ mod tests {
         // Once more: it is the region's own now.
         let again = disk.start(&now, &before, &[]).unwrap().unwrap();
         assert_eq!(again, epoch);
+    }
+
+    #[test]
+    fn letters_behind_the_epoch_taken_over_go() {
+        let disk = Disk(MemoryFiles::default());
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC, ("new", StageKind::Sink, "lines", 1)]);
+        disk.leave(&before, 5, true, false);
+        let folder = before.folder();
+        for (region, stays) in [(folder.as_str(), false), ("other", true)] {
+            let path = format!("h/dead-letters/{region}-000000.avro");
+            let path = Path::new(&path);
+            FileSystem::create_new(&disk.0, path).unwrap();
+            disk.start(&now, &before, &["old"]).unwrap();
+            assert_eq!(disk.0.names().contains(&path.to_owned()), stays);
+            disk.leave(&before, 5, true, false);
+        }
     }
 
     #[test]

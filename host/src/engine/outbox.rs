@@ -212,10 +212,12 @@ impl Outbox {
     }
 
     /// Sends what is in no epoch up to `epoch` once more, to receivers that start again from it.
-    pub fn replay(&mut self, epoch: u64) -> Result<(), Torn> {
+    /// Whether the source's end was part of it.
+    pub fn replay(&mut self, epoch: u64) -> Result<bool, Torn> {
         self.attach();
         self.epoch = epoch;
         let again = self.retained().again(epoch);
+        let ended = matches!(again.last(), Some(Kept::End));
         for kept in again {
             match kept {
                 Kept::Batch(port, batch) => self.send(port, batch)?,
@@ -224,7 +226,7 @@ impl Outbox {
                 Kept::Rejected(raw, why, pointer) => self.raw_letter(&raw, &why, &pointer),
             }
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Sends the end to every edge.

@@ -294,7 +294,10 @@ impl Instance {
                 self.done = Some(true);
                 say(Message::SourceDone(self.id, true));
             }
-            self.out.replay(birth.epoch)?;
+            if self.out.replay(birth.epoch)? && self.done.is_none() {
+                self.done = Some(true);
+                say(Message::SourceDone(self.id, true));
+            }
         } else {
             self.tick()?;
         }

@@ -32,8 +32,8 @@ const MOST_STEPS: u64 = 20_000;
 struct Driver {
     rng: Rng,
     graph: Graph,
-    /// A change of the graph that a crash has interrupted, and the stage that it drops.
-    change: Option<(Graph, String)>,
+    /// A change of the graph that a crash has interrupted.
+    change: Option<Change>,
     changes: usize,
     mistake: Option<Mistake>,
     outcome: Outcome,
@@ -92,6 +92,9 @@ impl Driver {
             self.last_process();
         }
         if !self.is_broken() {
+            // What is over outlives a loss of power.
+            let disk = world::with(|w| w.disk.clone());
+            disk.crash(true);
             oracle::ask(|k| {
                 k.nothing_unfinished(&self.graph);
                 k.at_the_end(&self.graph);
@@ -193,12 +196,14 @@ impl Driver {
     fn start(&mut self) -> Result<Option<Process>, ()> {
         let begun = self.change.take();
         let change = begun.is_none() && world::with(|w| w.rough) && self.rng.u8(0..4) == 0;
-        let drawn = change
-            .then(|| self.graph.changed(self.changes + 1))
-            .flatten();
+        let drawn = change.then(|| self.draw_change()).flatten();
         let again = begun.is_some();
-        if let Some((changed, old)) = begun.or(drawn) {
-            let before = self.left_behind();
+        if let Some(Change {
+            graph: changed,
+            old,
+            before,
+        }) = begun.or(drawn)
+        {
             let mut started = self.start_as(&changed, &BTreeSet::from([old.clone()]));
             if let (true, Ok(Started::Refused)) = (again, &started) {
                 started = self.start_as(&changed, &BTreeSet::new());
@@ -215,7 +220,11 @@ impl Driver {
                 }
                 Ok(Started::Refused) => {}
                 Err(()) => {
-                    self.change = Some((changed, old));
+                    self.change = Some(Change {
+                        graph: changed,
+                        old,
+                        before,
+                    });
                     return Err(());
                 }
             }
@@ -228,6 +237,15 @@ impl Driver {
                 Err(())
             }
         }
+    }
+
+    fn draw_change(&self) -> Option<Change> {
+        let (graph, old) = self.graph.changed(self.changes + 1)?;
+        Some(Change {
+            graph,
+            old,
+            before: self.left_behind(),
+        })
     }
 
     /// The newest epoch of the first region before its graph changes.
@@ -261,6 +279,15 @@ impl Driver {
             }
         }
     }
+}
+
+/// Another graph than before.
+struct Change {
+    graph: Graph,
+    /// The stage that is not there any more.
+    old: String,
+    /// The epoch from which it starts, if it may.
+    before: Option<Epoch>,
 }
 
 enum Started {
