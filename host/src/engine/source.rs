@@ -76,8 +76,12 @@ impl Instance {
                 self.say(Message::SourceDone(self.id, finished));
             }
             // What its predecessor sent and nobody can read again.
-            let replayed = self.out.replay(birth.epoch);
-            self.survive(replayed.map_err(Trouble::from), &mut l)?;
+            let replayed = self.out.replay(birth.epoch).map_err(Trouble::from);
+            if self.survive(replayed, &mut l)? == Some(true) && l.state == State::Polling {
+                // Its predecessor had come to the end already, which was sent just now.
+                l.state = State::Done { ended: true };
+                self.say(Message::SourceDone(self.id, true));
+            }
         }
         loop {
             let until = match l.state {
