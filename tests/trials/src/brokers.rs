@@ -1,7 +1,6 @@
 //! Brokers that go away and come back, and two hosts that share a topic's partitions.
 
 use std::{
-    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
@@ -12,7 +11,7 @@ use crate::{
     flow::{self, Tweets},
     frame::{Job, Run, Trial},
     ledger::Ledger,
-    topic::{Topic, seen},
+    topic::{Tail, Topic},
 };
 
 pub const TRIAL: Trial = Trial {
@@ -98,10 +97,10 @@ impl Brokers {
 
         let folders = ["out/a", "out/b"].map(|name| run.folder.path(name));
         let deadline = Instant::now() + PATIENCE;
+        let mut tail = Tail::of(folders.to_vec());
         let mut members = [&mut stays, &mut comes];
         loop {
-            let came: BTreeSet<_> = folders.iter().flat_map(|folder| seen(folder)).collect();
-            if came.is_superset(ids) {
+            if tail.ids().is_superset(ids) {
                 break;
             }
             for member in &mut members {
@@ -112,7 +111,7 @@ impl Brokers {
             if Instant::now() > deadline {
                 return Err(format!(
                     "{} of {} records came; {}",
-                    came.len(),
+                    tail.ids().len(),
                     ids.len(),
                     members.map(|member| member.said()).join("\n")
                 ));
@@ -126,7 +125,7 @@ impl Brokers {
 
 fn stop(mut host: Process) -> Result<(), String> {
     host.signal("INT");
-    flow::ended_well(&host.finish(PATIENCE))
+    flow::stopped_well(&host.finish(PATIENCE))
 }
 
 fn feed(brokers: &str, topic: &str, tweets: &Tweets) -> String {

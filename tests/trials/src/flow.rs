@@ -128,7 +128,16 @@ pub fn start(folder: &Folder, config: &str) -> Process {
 
 /// An error that shows what the host said, unless it ended with exit code 0.
 pub fn ended_well(finished: &Finished) -> Result<(), String> {
-    if finished.code == Some(0) {
+    ended_with(finished, 0)
+}
+
+/// The same for one that was told to stop by SIGINT.
+pub fn stopped_well(finished: &Finished) -> Result<(), String> {
+    ended_with(finished, 130)
+}
+
+fn ended_with(finished: &Finished, code: i32) -> Result<(), String> {
+    if finished.code == Some(code) {
         return Ok(());
     }
     let lines: Vec<_> = finished.stderr.lines().collect();

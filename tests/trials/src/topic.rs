@@ -1,8 +1,10 @@
 //! Tweets onto a topic and off it again, while something happens to the brokers.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    collections::{BTreeSet, HashMap},
+    fs::{self, File},
+    io::{Read as _, Seek as _, SeekFrom},
+    os::unix::fs::MetadataExt as _,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -66,12 +68,13 @@ with.path = "out/lines/t.jsonl"
     /// is there: every id, and none that nobody sent. Onto a topic records come at least once.
     pub fn complete(mut self, ids: &BTreeSet<String>) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
-        while seen(&self.out).intersection(ids).count() < ids.len() {
+        let mut tail = Tail::of(vec![self.out.clone()]);
+        while !tail.ids().is_superset(ids) {
             if self.host.ends(Duration::from_millis(100)) {
                 return Err(format!("the host ended too early; {}", self.host.said()));
             }
             if Instant::now() > deadline {
-                let seen = seen(&self.out).len();
+                let seen = tail.ids().len();
                 self.host.signal("INT");
                 let _ = self.host.ends(PATIENCE);
                 return Err(format!(
@@ -83,7 +86,7 @@ with.path = "out/lines/t.jsonl"
         }
         self.host.signal("INT");
         let finished = self.host.finish(PATIENCE);
-        flow::ended_well(&finished)?;
+        flow::stopped_well(&finished)?;
         balanced(&finished.stdout)?;
         let path = self.out.join("t.jsonl");
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -107,14 +110,46 @@ pub fn balanced(stdout: &[String]) -> Result<Summary, String> {
     Ok(summary)
 }
 
-/// The ids in files that are still being written.
-pub fn seen(folder: &std::path::Path) -> BTreeSet<String> {
-    let mut ids = BTreeSet::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        // It may just have been renamed: the next look sees it.
-        let text = fs::read_to_string(entry.path()).unwrap_or_default();
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        ids.extend(ledger::of_lines(whole).unwrap_or_default());
+/// Ids in files while they are written, each byte read once.
+pub struct Tail {
+    folders: Vec<PathBuf>,
+    /// How far each file was read, by its inode: names change.
+    read: HashMap<u64, u64>,
+    ids: BTreeSet<String>,
+}
+
+impl Tail {
+    pub fn of(folders: Vec<PathBuf>) -> Self {
+        Self {
+            folders,
+            read: HashMap::new(),
+            ids: BTreeSet::new(),
+        }
     }
-    ids
+
+    /// The ids of all whole lines so far.
+    pub fn ids(&mut self) -> &BTreeSet<String> {
+        for folder in &self.folders {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                // It may just have been renamed: the next look sees it.
+                let Ok(mut file) = File::open(entry.path()) else {
+                    continue;
+                };
+                let Ok(inode) = file.metadata().map(|data| data.ino()) else {
+                    continue;
+                };
+                let from = self.read.entry(inode).or_default();
+                let mut text = Vec::new();
+                if file.seek(SeekFrom::Start(*from)).is_ok() && file.read_to_end(&mut text).is_ok()
+                {
+                    let whole = memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1);
+                    let lines = String::from_utf8_lossy(&text[..whole]);
+                    self.ids
+                        .extend(ledger::of_lines(&lines).unwrap_or_default());
+                    *from += whole as u64;
+                }
+            }
+        }
+        &self.ids
+    }
 }

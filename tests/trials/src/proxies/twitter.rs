@@ -1,7 +1,10 @@
 //! A stream as Twitter's API v1.1 had it. It cannot be asked again for what was under way, so a
 //! fault may lose that; what had reached us, and all that follows the fault, must be there once.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fs,
+};
 
 use e2e::{host::PATIENCE, kafka::free_ports};
 
@@ -29,7 +32,8 @@ pub fn run(tweets: &Tweets, run: &mut Run) -> Result<(), String> {
     let proxy = Proxy::open();
     proxy.aim(port);
     run.folder.write("server.toml", &server(port, tweets));
-    run.folder.write("client.toml", &client(proxy.port()));
+    run.folder
+        .write("client.toml", &client(proxy.port(), fault));
     let server = flow::start(&run.folder, "server.toml");
     let client = flow::start(&run.folder, "client.toml");
     misbehave(run, &proxy, fault);
@@ -64,7 +68,11 @@ pub fn run(tweets: &Tweets, run: &mut Run) -> Result<(), String> {
         // A reset throws away what had reached this machine and was not read yet.
         let lost: Vec<_> = whole.difference(&once).collect();
         if fault != Fault::Reset && !lost.is_empty() {
-            return Err(format!("{} reached us and are lost: {lost:?}", lost.len()));
+            let some = &lost[..lost.len().min(3)];
+            return Err(format!(
+                "{} reached us and are lost: {some:?}, …",
+                lost.len()
+            ));
         }
         let last = ids.last().ok_or("no ids")?;
         if !once.contains(last) {
@@ -86,14 +94,14 @@ pub fn run(tweets: &Tweets, run: &mut Run) -> Result<(), String> {
 
 /// Ids of the tweets of which every byte was passed on to the client.
 fn reached(passed: &[u8], tweets: &Tweets) -> Result<BTreeSet<String>, String> {
-    let mut ids = BTreeSet::new();
-    let mut from = 0;
-    for line in tweets.lines().lines() {
-        let end = format!("{line}\r\n");
-        if let Some(at) = memchr::memmem::find(&passed[from..], end.as_bytes()) {
-            from += at;
-            ids.extend(ledger::of_lines(&format!("{line}\n"))?);
-        }
+    let known: HashSet<_> = tweets.lines().lines().collect();
+    // Lines of the stream end as those around each chunk do.
+    let passed = String::from_utf8_lossy(passed);
+    let whole = passed.split("\r\n").filter(|line| known.contains(line));
+    let lines: String = whole.flat_map(|line| [line, "\n"]).collect();
+    let ids: BTreeSet<_> = ledger::of_lines(&lines)?.into_iter().collect();
+    if ids.is_empty() {
+        return Err("no tweet is recognised in what was passed on".to_owned());
     }
     Ok(ids)
 }
@@ -113,7 +121,9 @@ with = {{ listen = "127.0.0.1:{port}", credentials = {CREDENTIALS} }}
     )
 }
 
-fn client(port: u16) -> String {
+fn client(port: u16, fault: Fault) -> String {
+    // A byte a second takes some seconds for what is around a message and is none.
+    let stall = if fault == Fault::Trickle { 10 } else { 2 };
     format!(
         r#"
 version = 1
@@ -122,7 +132,7 @@ plugin = "twitter"
 with.url = "http://127.0.0.1:{port}"
 with.endpoint = "sample"
 with.on_close = "finish"
-with.stall_timeout = "1s"
+with.stall_timeout = "{stall}s"
 with.credentials = {CREDENTIALS}
 [hosts.client.sinks.lines]
 plugin = "lines"
