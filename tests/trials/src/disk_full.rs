@@ -2,15 +2,11 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use e2e::{
-    host::{Folder, PATIENCE},
-    parts,
-    process::Process,
-};
+use e2e::{host::Folder, parts, process::Process};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::{
-    flow::{self, Outputs, Tweets},
+    flow::{self, Outputs, PATIENCE, Tweets},
     frame::{Job, Run, Trial},
 };
 

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::host::PATIENCE;
-
 use crate::{
-    flow::{self, Outputs, Tweets},
+    flow::{self, Outputs, PATIENCE, Tweets},
     frame::{Job, Run, Trial},
     kill,
 };

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use e2e::{host::PATIENCE, kafka};
+use e2e::kafka;
 
 use crate::{
-    flow::{self, Outputs, Tweets},
+    flow::{self, Outputs, PATIENCE, Tweets},
     frame::{Job, Run, Trial},
     kill,
 };
