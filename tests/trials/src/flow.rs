@@ -3,6 +3,8 @@
 use std::{
     collections::BTreeSet,
     fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -149,6 +151,44 @@ fn ended_with(finished: &Finished, code: i32) -> Result<(), String> {
         "the host ended with {:?}:\n    {last}",
         finished.code
     ))
+}
+
+/// Runs hosts.toml to its end, unless it had come there: a run that is complete would begin anew.
+pub fn complete(folder: &Folder) -> Result<(), String> {
+    if is_complete(&folder.path("state"))? {
+        return Ok(());
+    }
+    ended_well(&start(folder, "hosts.toml").finish(PATIENCE))
+}
+
+/// Whether a host in this folder of state has come to its end: the newest epoch of each of its
+/// regions is marked as final. (Nothing here stops a host by a signal, which leaves that mark too.)
+pub fn is_complete(state: &Path) -> Result<bool, String> {
+    let list = |folder: &Path| -> Result<Vec<PathBuf>, String> {
+        match fs::read_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+            entries => entries
+                .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+                .map_err(|e| format!("{}: {e}", folder.display())),
+        }
+    };
+    let mut regions = Vec::new();
+    for host in list(state)? {
+        regions.extend(list(&host.join("epochs"))?);
+    }
+    for region in &regions {
+        let files = list(region)?;
+        let with = |ending: &str| {
+            let names = files
+                .iter()
+                .filter(|f| f.extension() == Some(ending.as_ref()));
+            names.filter_map(|f| f.file_stem()).max()
+        };
+        if with("epoch").is_none() || with("final") != with("epoch") {
+            return Ok(false);
+        }
+    }
+    Ok(!regions.is_empty())
 }
 
 /// How long a host that nothing disturbs takes from start to end with one record.

@@ -74,8 +74,7 @@ impl Job for IoFaults {
         outputs
             .look()
             .map_err(|why| format!("{place}: before the clean run: {why}"))?;
-        let clean = flow::start(&run.folder, "hosts.toml").finish(PATIENCE);
-        flow::ended_well(&clean).map_err(|why| format!("{place}: the clean run: {why}"))?;
+        flow::complete(&run.folder).map_err(|why| format!("{place}: the clean run: {why}"))?;
         outputs
             .close(self.tweets.ids())
             .map_err(|why| format!("{place}: after the clean run: {why}"))?;

@@ -108,12 +108,15 @@ pub fn again_and_again(
         if ended.code.is_some() {
             flow::ended_well(&ended)
                 .map_err(|why| format!("started after {kills} kills, {why}"))?;
-            // One run, even if nothing was left to be killed.
-            return Ok(kills.max(1));
+            break;
         }
         kills += 1;
+        if flow::is_complete(&run.folder.path("state"))? {
+            break;
+        }
     }
-    Ok(kills)
+    // One run, even if nothing was left to be killed.
+    Ok(kills.max(1))
 }
 
 /// Kills a host at that moment, unless it ends before; `watch` began before the host did.

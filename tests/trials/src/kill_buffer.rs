@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    flow::{self, Outputs, PATIENCE, Tweets},
+    flow::{self, Outputs, Tweets},
     frame::{Job, Run, Trial},
     kill,
 };
@@ -47,8 +47,7 @@ impl Job for KillBuffer {
         let mut outputs = Outputs::in_folders(&run.folder, &["out/before", "out/behind"]);
         let watched = ["state/flow", "out/before", "out/behind"];
         let kills = kill::again_and_again(run, KILLS, self.start_up, &watched, &mut outputs)?;
-        let last = flow::start(&run.folder, "hosts.toml");
-        flow::ended_well(&last.finish(PATIENCE))?;
+        flow::complete(&run.folder)?;
         outputs
             .close(tweets.ids())
             .map_err(|why| format!("after {kills} kills and a whole run: {why}"))?;

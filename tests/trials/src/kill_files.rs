@@ -51,8 +51,7 @@ impl Job for KillFiles {
         let watched = ["state/archive", "out/avro", "out/csv", "out/lines"];
         let kills = kill::again_and_again(run, KILLS, self.start_up, &watched, &mut outputs)?;
         flow::ended_well(&feed.finish(PATIENCE))?;
-        let last = flow::start(&run.folder, "hosts.toml");
-        flow::ended_well(&last.finish(PATIENCE))?;
+        flow::complete(&run.folder)?;
         outputs
             .close(tweets.ids())
             .map_err(|why| format!("after {kills} kills and a whole run: {why}"))?;
