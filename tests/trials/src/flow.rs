@@ -11,6 +11,7 @@ use std::{
 use e2e::{
     host::Folder,
     process::{Finished, Process},
+    summary::Summary,
 };
 
 use crate::ledger::{self, Ledger};
@@ -154,11 +155,25 @@ fn ended_with(finished: &Finished, code: i32) -> Result<(), String> {
 }
 
 /// Runs hosts.toml to its end, unless it had come there: a run that is complete would begin anew.
-pub fn complete(folder: &Folder) -> Result<(), String> {
+/// Accounts go on over all restarts, so each of these stages must have had all `count` records.
+pub fn complete(folder: &Folder, stages: &[&str], count: u64) -> Result<(), String> {
     if is_complete(&folder.path("state"))? {
         return Ok(());
     }
-    ended_well(&start(folder, "hosts.toml").finish(PATIENCE))
+    let ended = start(folder, "hosts.toml").finish(PATIENCE);
+    ended_well(&ended)?;
+    let summary = Summary::read(&ended.stdout);
+    summary.assert_balanced();
+    for stage in stages {
+        let counts = summary.stage(stage);
+        if counts.received != count {
+            return Err(format!(
+                "the accounts say that {stage} received {} of {count}; {counts:?}",
+                counts.received
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a host in this folder of state has come to its end: the newest epoch of each of its

@@ -74,7 +74,12 @@ impl Job for IoFaults {
         outputs
             .look()
             .map_err(|why| format!("{place}: before the clean run: {why}"))?;
-        flow::complete(&run.folder).map_err(|why| format!("{place}: the clean run: {why}"))?;
+        let stages: &[&str] = match SHAPES[shape] {
+            Shape::Files => &["flow/tweets", "flow/avro", "flow/csv", "flow/lines"],
+            Shape::Buffer => &["flow/tweets", "flow/behind"],
+        };
+        flow::complete(&run.folder, stages, self.tweets.count())
+            .map_err(|why| format!("{place}: the clean run: {why}"))?;
         outputs
             .close(self.tweets.ids())
             .map_err(|why| format!("{place}: after the clean run: {why}"))?;

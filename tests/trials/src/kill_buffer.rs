@@ -47,7 +47,8 @@ impl Job for KillBuffer {
         let mut outputs = Outputs::in_folders(&run.folder, &["out/before", "out/behind"]);
         let watched = ["state/flow", "out/before", "out/behind"];
         let kills = kill::again_and_again(run, KILLS, self.start_up, &watched, &mut outputs)?;
-        flow::complete(&run.folder)?;
+        let stages = ["flow/tweets", "flow/before", "flow/behind"];
+        flow::complete(&run.folder, &stages, tweets.count())?;
         outputs
             .close(tweets.ids())
             .map_err(|why| format!("after {kills} kills and a whole run: {why}"))?;

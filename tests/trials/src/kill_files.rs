@@ -51,7 +51,13 @@ impl Job for KillFiles {
         let watched = ["state/archive", "out/avro", "out/csv", "out/lines"];
         let kills = kill::again_and_again(run, KILLS, self.start_up, &watched, &mut outputs)?;
         flow::ended_well(&feed.finish(PATIENCE))?;
-        flow::complete(&run.folder)?;
+        let stages = [
+            "archive/topic",
+            "archive/avro",
+            "archive/csv",
+            "archive/lines",
+        ];
+        flow::complete(&run.folder, &stages, tweets.count())?;
         outputs
             .close(tweets.ids())
             .map_err(|why| format!("after {kills} kills and a whole run: {why}"))?;
