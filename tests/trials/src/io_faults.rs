@@ -41,7 +41,7 @@ enum Shape {
     Buffer,
 }
 
-const SHAPES: [Shape; 1] = [Shape::Files];
+const SHAPES: [Shape; 2] = [Shape::Files, Shape::Buffer];
 
 struct IoFaults {
     injector: Injector,
