@@ -47,6 +47,12 @@ impl Folder {
         path
     }
 
+    /// Leaves it on the disk, to be looked at: its path.
+    #[must_use]
+    pub fn keep(self) -> PathBuf {
+        self.0.keep()
+    }
+
     /// The finished files of a folder in it, by name.
     #[must_use]
     pub fn files(&self, folder: &str) -> Vec<PathBuf> {

@@ -5,27 +5,22 @@ use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Command,
     sync::OnceLock,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
-use crate::{
-    parts,
-    process::{From, Process},
-};
+use crate::{node::Node, parts};
 
 /// A broker that is this process's own, gone when dropped.
 pub struct Kafka {
-    jars: PathBuf,
+    node: Node,
     folder: tempfile::TempDir,
     brokers: String,
     secure: String,
-    node: Option<Process>,
 }
 
 /// The name and the password that the listener with passwords knows.
-const USER: (&str, &str) = ("e2e", "e2e-secret");
+pub(crate) const USER: (&str, &str) = ("e2e", "e2e-secret");
 
 impl Kafka {
     /// A started broker, or `None` after saying that its jars or Java are missing.
@@ -44,7 +39,7 @@ impl Kafka {
         loop {
             let mut kafka = Self::formatted(jars.clone());
             let scratch = kafka.folder.path().to_path_buf();
-            let Err(why) = kafka.launch(forget_data.then_some(&*scratch)) else {
+            let Err(why) = kafka.node.launch(forget_data.then_some(&*scratch)) else {
                 return Some(kafka);
             };
             tries += 1;
@@ -56,34 +51,13 @@ impl Kafka {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ports = free_ports();
         certificates(folder.path());
-        let settings = settings(folder.path(), ports);
-        fs::write(folder.path().join("server.properties"), settings).expect("settings");
-        let kafka = Self {
-            jars,
+        let node = Node::formatted(jars, folder.path(), &settings(folder.path(), ports));
+        Self {
+            node,
             brokers: format!("127.0.0.1:{}", ports[0]),
             secure: secure(folder.path(), ports).to_string(),
             folder,
-            node: None,
-        };
-        let format = kafka
-            .java()
-            .args([
-                "kafka.tools.StorageTool",
-                "format",
-                "-t",
-                "ZTJlLXRlc3RzLWNsdXN0ZQ",
-                "-c",
-            ])
-            .arg(kafka.settings())
-            .args(["256", "512"].map(scram))
-            .output()
-            .expect("java runs");
-        let said = String::from_utf8_lossy(&format.stderr);
-        assert!(
-            format.status.success(),
-            "Kafka's storage was not formatted: {said}"
-        );
-        kafka
+        }
     }
 
     /// `host:port` for clients.
@@ -101,7 +75,7 @@ impl Kafka {
 
     /// Ends the broker at once; its data stays.
     pub fn stop(&mut self) {
-        self.node = None;
+        self.node.stop();
     }
 
     /// Starts it again, on the same port with the same data, and waits until it serves.
@@ -109,33 +83,7 @@ impl Kafka {
     /// # Panics
     /// If it does not start within a minute.
     pub fn resume(&mut self) {
-        self.launch(None).unwrap_or_else(|why| panic!("{why}"));
-    }
-
-    fn launch(&mut self, scratch: Option<&Path>) -> Result<(), String> {
-        let mut java = self.java();
-        java.arg("kafka.Kafka").arg(self.settings());
-        let mut node = Process::start_leashed(&java, scratch);
-        let serves = |_: From, line: &str| line.ends_with("Kafka Server started").then_some(());
-        node.try_wait_for(Duration::from_secs(60), serves)
-            .ok_or_else(|| format!("the broker does not serve: {}", node.said()))?;
-        self.node = Some(node);
-        Ok(())
-    }
-
-    fn settings(&self) -> PathBuf {
-        self.folder.path().join("server.properties")
-    }
-
-    fn java(&self) -> Command {
-        let log = crate::root().join("tests/kafka/log4j2.properties");
-        let mut java = Command::new("java");
-        // A broker that lives for a minute: a small heap, quick to start.
-        java.args(["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .arg(format!("-Dlog4j2.configurationFile={}", log.display()))
-            .arg("-cp")
-            .arg(self.jars.join("*"));
-        java
+        self.node.launch(None).unwrap_or_else(|why| panic!("{why}"));
     }
 }
 
@@ -155,11 +103,6 @@ pub fn shared() -> Option<&'static str> {
         Some(brokers)
     });
     shared.as_deref()
-}
-
-fn scram(bits: &str) -> String {
-    let (name, password) = USER;
-    format!("--add-scram=SCRAM-SHA-{bits}=[name={name},password={password}]")
 }
 
 fn settings(folder: &Path, ports: [u16; 4]) -> String {

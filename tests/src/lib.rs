@@ -5,9 +5,11 @@
 //! ignored, except where `CI=true`, where it fails: see the crate `needs`.
 
 pub mod artifacts;
+pub mod cluster;
 pub mod host;
 pub mod kafka;
 pub mod needed;
+mod node;
 pub mod oracle;
 pub mod parts;
 pub mod process;

@@ -207,7 +207,7 @@ impl Process {
         if !self.ends(within) {
             // What it says when it is asked to stop tells where it stood.
             kill(self.pid, "INT");
-            self.ends(Duration::from_secs(40));
+            let _ = self.ends(Duration::from_secs(40));
             panic!("{} did not end by itself; {}", self.name, self.said());
         }
         let code = self.exit.and_then(|status| status.code());
@@ -228,8 +228,15 @@ impl Process {
         }
     }
 
+    /// What it has said so far, both outputs together.
+    pub fn lines(&mut self) -> impl Iterator<Item = &str> {
+        while self.exit.is_none() && self.next(Instant::now()) {}
+        self.lines.iter().map(|(_, line)| line.as_str())
+    }
+
     /// Waits for the end; false if it did not come in time.
-    fn ends(&mut self, within: Duration) -> bool {
+    #[must_use]
+    pub fn ends(&mut self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         while self.exit.is_none() {
             if !self.next(deadline) {

@@ -1,0 +1,76 @@
+//! Proof by breaking it: the host as it was built, killed, starved and cut off, over and over.
+//!
+//! `cargo run --release -p trials -- NAME [--runs N] [--seed S]`, `-- NAME --long`, `-- list`. Each
+//! violation says how to repeat it; the last line is `NAME: N runs, V violations`, and the exit code
+//! is 1 if there were any. A trial whose parts are missing says so and ends with `skipped`: exit
+//! code 0, but 1 where `CI=true`. `HOST_FOLDER` names a host that is built already.
+
+mod brokers;
+mod disk_full;
+mod fault;
+mod flow;
+mod frame;
+mod io_faults;
+mod kill;
+mod kill_buffer;
+mod kill_files;
+mod ledger;
+mod proxies;
+mod slow_sink;
+mod tcp;
+mod topic;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use frame::Trial;
+
+const TRIALS: &[Trial] = &[
+    kill_files::TRIAL,
+    kill_buffer::TRIAL,
+    io_faults::TRIAL,
+    disk_full::TRIAL,
+    proxies::TRIAL,
+    brokers::TRIAL,
+    slow_sink::TRIAL,
+];
+
+/// Breaks the host and counts what was lost or doubled.
+#[derive(Parser)]
+struct Args {
+    /// Which trial; `list` names them all.
+    name: String,
+    /// How many runs; the trial's number for CI where it is left out.
+    #[arg(long, conflicts_with = "long")]
+    runs: Option<u64>,
+    /// Of the first run; each further one counts one up. Another each time where it is left out.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The long number of runs.
+    #[arg(long)]
+    long: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.name == "list" {
+        for trial in TRIALS {
+            let long = trial
+                .long
+                .map_or_else(|| "all".to_owned(), |runs| runs.to_string());
+            println!(
+                "{:<12} CI {:>4}, long {long:>5}  {}",
+                trial.name, trial.ci, trial.about
+            );
+        }
+        return ExitCode::SUCCESS;
+    }
+    let Some(trial) = TRIALS.iter().find(|trial| trial.name == args.name) else {
+        eprintln!(
+            "error: no trial is called `{}`\nhint: `list` names them all",
+            args.name
+        );
+        return ExitCode::from(2);
+    };
+    frame::go(trial, args.runs, args.seed, args.long)
+}
