@@ -289,7 +289,7 @@ mod tests {
                 payload: record.value(),
                 record: Some(record),
             };
-            letters.write(0, &letter).unwrap();
+            letters.write(letters.life(), 0, &letter).unwrap();
         }
         letters.checkpoint().unwrap()
     }

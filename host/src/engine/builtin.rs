@@ -58,3 +58,17 @@ pub fn planner(stage: &StagePlan, registry: &Registry) -> Result<Arc<dyn Planner
         |limits| crate::isolate::planner(entry, limits),
     ))
 }
+
+/// The disk buffer that a stage writes, held open for as long as the host runs: its reader may come
+/// to the end only after its writer has gone.
+///
+/// # Errors
+/// The buffer cannot be used.
+pub fn held(stage: &StagePlan) -> Result<Option<spool::Spool>, StageError> {
+    if stage.plugin != DISK_IN {
+        return Ok(None);
+    }
+    let options: spool::InOptions = serde_json::from_slice(&stage.options.0)
+        .map_err(|e| StageError::fatal(format!("options of {}: {e}", stage.name)))?;
+    spool::Spool::open(&options.path).map(Some)
+}

@@ -22,6 +22,7 @@ use rustix::{
 use super::{
     Options,
     build::{self, First},
+    builtin,
     region::Region,
     shared::StageShared,
     supervisor::Message,
@@ -37,6 +38,7 @@ use crate::{
     },
     config::OnHang,
     plan::{Plan, Registry, StageRef},
+    spool::Spool,
 };
 
 /// A host that runs.
@@ -49,6 +51,7 @@ pub struct HostRun {
     pub on_hang: OnHang,
     /// Held for as long as it runs.
     _lock: File,
+    _buffers: Vec<Spool>,
 }
 
 /// All hosts of a plan.
@@ -77,6 +80,11 @@ pub fn build(
     for (index, host) in plan.hosts.iter().enumerate() {
         let folder = plan.state_dir.join(&host.name);
         let lock = lock(&folder, &host.name, options.replay.is_some())?;
+        let buffers = host
+            .stages
+            .iter()
+            .filter_map(|s| builtin::held(s).transpose());
+        let buffers = buffers.collect::<Result<_, _>>()?;
         let own = host.stages.len();
         let extended = match &options.replay {
             Some(wanted) => Some(replay::extend(host, index, &folder, wanted)?),
@@ -140,6 +148,7 @@ pub fn build(
             call_timeout: host.call_timeout,
             on_hang: host.on_hang,
             _lock: lock,
+            _buffers: buffers,
         });
     }
     if let Some(stage) = unknown.first() {
