@@ -111,6 +111,8 @@ pub struct Region {
     /// The newest epoch when the process began, and whether it was that of a complete run of the
     /// whole host.
     found: Option<(u64, bool)>,
+    /// The epoch that this process started from; 0: none.
+    begun_from: u64,
     pub letters: Arc<DeadLetters>,
     pub shared: Arc<RegionShared>,
     restarts: u32,
@@ -119,6 +121,8 @@ pub struct Region {
     started_ns: u64,
     /// Counts starts, so that what an earlier one asked for is known to be stale.
     start: u64,
+    /// A thread writes an epoch. Until it is done nobody can say which one is true.
+    keeping: bool,
     tell: Sender<Message>,
 }
 
@@ -176,12 +180,14 @@ impl Region {
             began: false,
             store,
             found,
+            begun_from: 0,
             letters: built.letters,
             shared: Arc::new(shared),
             restarts: 0,
             poison_found: false,
             started_ns: monotonic_ns(),
             start: 0,
+            keeping: false,
             tell,
         })
     }
@@ -388,7 +394,10 @@ impl Region {
             if let Some(epoch) = self.store.restore(known).map_err(trouble)? {
                 mark = epoch.letters.clone();
                 // The account of a run that ended is told; the next one has its own.
-                decided.counts_on = !(epoch.last && self.found.map(|f| f.0) == Some(epoch.number));
+                if !self.began {
+                    self.begun_from = epoch.number;
+                }
+                decided.counts_on = !(epoch.last && self.begun_from == epoch.number);
                 if !decided.counts_on {
                     mark.count = 0;
                 }
@@ -412,7 +421,8 @@ impl Region {
                 .filter_map(|p| Some(content?.instances.get(&p.name)?.tally.emitted))
                 .sum()
         };
-        for stage in self.own_stages().filter(|s| !s.live) {
+        // What a live source has read in this process stands.
+        for stage in self.own_stages().filter(|s| !(s.live && self.began)) {
             stage.count_against_limit(emitted(stage));
         }
         if decided.epoch > 0 {
@@ -468,7 +478,8 @@ impl Region {
     }
 
     /// Writes an epoch on a thread of its own: a slow disk holds up nobody.
-    fn keep(&self, mut epoch: Epoch) {
+    fn keep(&mut self, mut epoch: Epoch) {
+        self.keeping = true;
         let (letters, store) = (self.letters.clone(), self.store.clone());
         let (tell, region, start) = (self.tell.clone(), self.index, self.start);
         let shared = self.shared.clone();
@@ -509,7 +520,9 @@ impl Region {
 
     /// An epoch was kept, or not.
     pub fn stored(&mut self, start: u64, epoch: u64, written: Result<(), WriteError>) {
+        self.keeping = false;
         if start != self.start || self.life != Life::Running {
+            self.wait_if_torn();
             return;
         }
         if let Err(WriteError::Undone(e)) = &written {
@@ -609,7 +622,8 @@ impl Region {
     }
 
     fn wait_if_torn(&mut self) {
-        if self.life == Life::Tearing && self.alive.is_subset(&self.survivors) {
+        let ended = self.alive.is_subset(&self.survivors) && !self.keeping;
+        if self.life == Life::Tearing && ended {
             let wait = backoff_ns(self.restarts.saturating_sub(1));
             self.life = Life::Waiting {
                 until_ns: monotonic_ns() + wait,
