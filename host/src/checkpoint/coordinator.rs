@@ -56,8 +56,8 @@ enum Step {
     Passing(BTreeSet<InstanceId>),
     Confirming(BTreeSet<InstanceId>, bool),
     Storing,
-    /// Instances of the class that is at it, and the next class.
-    Committing(BTreeSet<InstanceId>, usize),
+    /// The epoch, instances of the class that is at it, and the next class.
+    Committing(u64, BTreeSet<InstanceId>, usize),
 }
 
 /// Epochs of a region, one in flight at a time.
@@ -249,16 +249,17 @@ impl Coordinator {
             });
         };
         let to = self.classes[class].clone();
-        self.step = Step::Committing(to.iter().copied().collect(), class + 1);
+        self.step = Step::Committing(epoch, to.iter().copied().collect(), class + 1);
         Some(Order::Commit(to, epoch))
     }
 
     /// An instance has committed.
     pub fn committed(&mut self, id: InstanceId, epoch: u64) -> Option<Order> {
-        let Step::Committing(left, next) = &mut self.step else {
+        let Step::Committing(number, left, next) = &mut self.step else {
             return None;
         };
-        if !left.remove(&id) || !left.is_empty() {
+        // A live source may still answer for an epoch before its region was started again.
+        if *number != epoch || !left.remove(&id) || !left.is_empty() {
             return None;
         }
         let next = *next;
@@ -344,6 +345,7 @@ mod tests {
         for id in [1, 2, 3] {
             c.committed(id, 1);
         }
+        assert_eq!(c.committed(4, 9), None, "of another epoch");
         assert_eq!(
             c.committed(4, 1),
             Some(Order::Retire {
