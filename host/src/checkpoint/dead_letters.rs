@@ -76,6 +76,8 @@ struct State {
     held: Vec<Value>,
     count: u64,
     next: u64,
+    /// How often it was restored.
+    life: u64,
 }
 
 struct Open {
@@ -137,8 +139,10 @@ impl DeadLetters {
     /// The file system's.
     pub fn restore(&self, mark: &LettersMark) -> io::Result<()> {
         let mut state = self.lock();
-        *state = State::default();
-        let mut changed = false;
+        *state = State {
+            life: state.life + 1,
+            ..State::default()
+        };
         for path in self.fs.list(&self.folder)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let Some(number) = self.number(&name) else {
@@ -151,13 +155,14 @@ impl DeadLetters {
                 }
                 _ if number >= mark.next => {
                     self.fs.remove(&path)?;
-                    changed = true;
                 }
                 _ => {}
             }
         }
-        if changed {
-            self.fs.sync_folder(&self.folder)?;
+        // Also for what an earlier process removed that died before it came to this.
+        match self.fs.sync_folder(&self.folder) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
         }
         state.next = state.next.max(mark.next);
         state.count = mark.count;
@@ -184,12 +189,21 @@ impl DeadLetters {
         self.release(&mut state)
     }
 
-    /// Writes a letter. `epoch`: the last epoch whose barrier its record followed.
+    /// Which of its lives this is: each restore begins one.
+    pub fn life(&self) -> u64 {
+        self.lock().life
+    }
+
+    /// Writes a letter. `epoch`: the last epoch whose barrier its record followed. `life`: when the
+    /// writer began; what comes from an earlier life is passed over, since it is sent again.
     ///
     /// # Errors
     /// The file system's, once no more can wait for it.
-    pub fn write(&self, epoch: u64, letter: &DeadLetter<'_>) -> io::Result<()> {
+    pub fn write(&self, life: u64, epoch: u64, letter: &DeadLetter<'_>) -> io::Result<()> {
         let mut state = self.lock();
+        if life != state.life {
+            return Ok(());
+        }
         state.count += 1;
         let value = self.value(letter, state.count);
         if state.in_flight.is_some_and(|e| epoch >= e) {
@@ -391,7 +405,7 @@ mod tests {
             record: Some(record),
             ..letter("not UTF-8")
         };
-        letters.write(0, &full).unwrap();
+        letters.write(0, 0, &full).unwrap();
         let mark = letters.checkpoint().unwrap();
         assert_eq!((mark.count, mark.next, letters.count()), (1, 1, 1));
         let bytes = fs.read("h/dead-letters/r-000000.avro").unwrap();
@@ -419,12 +433,12 @@ mod tests {
         let fs = MemoryFiles::default();
         let before = letters(&fs);
         before.begin(1);
-        before.write(0, &letter("in 1")).unwrap();
-        before.write(1, &letter("in 2")).unwrap();
+        before.write(0, 0, &letter("in 1")).unwrap();
+        before.write(0, 1, &letter("in 2")).unwrap();
         let mark = before.checkpoint().unwrap();
         assert_eq!(mark.count, 1);
         before.begin(2);
-        before.write(1, &letter("also in 2")).unwrap();
+        before.write(0, 1, &letter("also in 2")).unwrap();
         let second = before.checkpoint().unwrap();
         assert_eq!(reasons(&fs), ["in 1", "in 2", "also in 2"]);
 
@@ -433,7 +447,8 @@ mod tests {
         assert_eq!(reasons(&fs).len(), 3);
         again.restore(&mark).unwrap();
         assert_eq!(reasons(&fs), ["in 1"]);
-        again.write(1, &letter("in 2 again")).unwrap();
+        again.write(1, 1, &letter("of another life")).unwrap();
+        again.write(2, 1, &letter("in 2 again")).unwrap();
         again.checkpoint().unwrap();
         assert_eq!(reasons(&fs), ["in 1", "in 2 again"]);
         again.restore(&LettersMark::default()).unwrap();
@@ -445,8 +460,8 @@ mod tests {
         let fs = MemoryFiles::default();
         let letters = letters(&fs);
         letters.begin(1);
-        letters.write(0, &letter("one")).unwrap();
-        letters.write(1, &letter("two")).unwrap();
+        letters.write(0, 0, &letter("one")).unwrap();
+        letters.write(0, 1, &letter("two")).unwrap();
         fs.set_room(Some(0));
         assert!(letters.checkpoint().is_err());
         fs.set_room(None);

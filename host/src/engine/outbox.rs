@@ -80,6 +80,8 @@ pub struct Outbox {
     pub fault: Option<StageError>,
     /// The epoch whose barrier this instance passed last; 0: none.
     epoch: u64,
+    /// The life of the dead letters that it writes in.
+    letters_life: u64,
     /// Rejected records that were dropped, apart from what edges dropped.
     dropped: u64,
     /// An epoch that waits for late fates: the first batch behind its barrier, and the accounts
@@ -125,6 +127,7 @@ impl Outbox {
             emitted_records: 0,
             fault: None,
             epoch: 0,
+            letters_life: 0,
             dropped: 0,
             at_barrier: None,
         };
@@ -134,6 +137,7 @@ impl Outbox {
 
     /// What is sent from now on goes to the present life of the receivers.
     pub fn attach(&mut self) {
+        self.letters_life = self.letters.life();
         for route in self.routes.iter_mut().flatten() {
             route.generation = route.to.inboxes.first().map_or(0, |i| i.generation());
         }
@@ -142,6 +146,7 @@ impl Outbox {
     /// Counts on from an epoch.
     pub fn restore(&mut self, epoch: u64, tally: &Tally) {
         self.epoch = epoch;
+        self.letters_life = self.letters.life();
         self.dropped = tally.dropped;
         self.counters().set(tally);
     }
@@ -207,17 +212,21 @@ impl Outbox {
     }
 
     /// Sends what is in no epoch up to `epoch` once more, to receivers that start again from it.
-    pub fn replay(&mut self, epoch: u64) -> Result<(), Torn> {
+    /// Whether the source's end was part of it.
+    pub fn replay(&mut self, epoch: u64) -> Result<bool, Torn> {
         self.attach();
         self.epoch = epoch;
         let again = self.retained().again(epoch);
+        let ended = matches!(again.last(), Some(Kept::End));
         for kept in again {
             match kept {
                 Kept::Batch(port, batch) => self.send(port, batch)?,
                 Kept::End => self.mark(&Item::End),
+                // It is counted already: a live source's accounts stand.
+                Kept::Rejected(raw, why, pointer) => self.raw_letter(&raw, &why, &pointer),
             }
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Sends the end to every edge.
@@ -277,9 +286,24 @@ impl Outbox {
 
     fn letter(&mut self, seq: Option<u64>, letter: &DeadLetter<'_>) {
         let epoch = self.epoch_of(seq);
-        if let Err(e) = self.letters.write(epoch, letter) {
+        if let Err(e) = self.letters.write(self.letters_life, epoch, letter) {
             self.fault(format!("a dead letter cannot be written: {e}"));
         }
+    }
+
+    /// Writes down what a source read and could not make a record of.
+    fn raw_letter(&mut self, bytes: &[u8], reason: &str, pointer: &str) {
+        let stage = self.stage.clone();
+        let letter = DeadLetter {
+            stage: &stage.name,
+            input: None,
+            content_type: "bytes",
+            reason,
+            pointer,
+            payload: Some(bytes),
+            record: None,
+        };
+        self.letter(None, &letter);
     }
 
     /// Counts and keeps a rejected record.
@@ -408,21 +432,15 @@ impl OutApi for Outbox {
     }
 
     fn reject_raw(&mut self, bytes: &[u8], reason: &str, pointer: &str) {
-        let stage = self.stage.clone();
         add(&self.counters().received, 1);
         self.settle_rejected(
             None,
             |out| {
-                let letter = DeadLetter {
-                    stage: &stage.name,
-                    input: None,
-                    content_type: "bytes",
-                    reason,
-                    pointer,
-                    payload: Some(bytes),
-                    record: None,
-                };
-                out.letter(None, &letter);
+                if out.stage.live {
+                    let kept = Kept::Rejected(bytes.into(), reason.into(), pointer.into());
+                    out.retained().keep(kept);
+                }
+                out.raw_letter(bytes, reason, pointer);
             },
             reason,
         );

@@ -15,6 +15,18 @@ pub enum Sent {
     Batch(u32, Batch),
     /// Its end.
     End,
+    /// To the dead letters: what was no record, why, and where in it.
+    Rejected(Vec<u8>, String, String),
+}
+
+impl Sent {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Batch(_, batch) => batch.pinned_bytes(),
+            Self::End => 0,
+            Self::Rejected(raw, why, pointer) => raw.len() + why.len() + pointer.len(),
+        }
+    }
 }
 
 /// What was sent and is in no durable epoch.
@@ -29,9 +41,7 @@ pub struct Retained {
 impl Retained {
     /// Keeps what is about to be sent.
     pub fn keep(&mut self, sent: Sent) {
-        if let Sent::Batch(_, batch) = &sent {
-            self.bytes += batch.pinned_bytes();
-        }
+        self.bytes += sent.bytes();
         self.sent.push_back((self.behind, sent));
     }
 
@@ -43,8 +53,8 @@ impl Retained {
     /// An epoch is durable: what its barrier followed need not be kept.
     pub fn forget(&mut self, epoch: u64) {
         while self.sent.front().is_some_and(|(behind, _)| *behind < epoch) {
-            if let Some((_, Sent::Batch(_, batch))) = self.sent.pop_front() {
-                self.bytes -= batch.pinned_bytes();
+            if let Some((_, sent)) = self.sent.pop_front() {
+                self.bytes -= sent.bytes();
             }
         }
     }
@@ -85,6 +95,7 @@ mod tests {
             .map(|s| match s {
                 Sent::Batch(_, b) => b.record(0).bytes().len(),
                 Sent::End => 0,
+                Sent::Rejected(raw, ..) => raw.len(),
             })
             .collect()
     }
@@ -97,13 +108,14 @@ mod tests {
         r.keep(batch(2));
         r.barrier(2);
         r.keep(batch(3));
+        r.keep(Sent::Rejected(vec![0; 5], String::new(), String::new()));
         r.keep(Sent::End);
         r.forget(1);
-        assert_eq!(lengths(&r.again(1)), [2, 3, 0]);
+        assert_eq!(lengths(&r.again(1)), [2, 3, 5, 0]);
         // Epoch 2 never became true, and its number is not used again.
         r.barrier(3);
         r.keep(batch(4));
-        assert_eq!(lengths(&r.again(1)), [2, 3, 0, 4]);
+        assert_eq!(lengths(&r.again(1)), [2, 3, 5, 0, 4]);
         r.barrier(4);
         r.forget(4);
         assert!(lengths(&r.again(4)).is_empty() && r.bytes == 0);

@@ -71,8 +71,12 @@ impl Instance {
                 self.say(Message::SourceDone(self.id, true));
             }
             // What its predecessor sent and nobody can read again.
-            let replayed = self.out.replay(birth.epoch);
-            self.survive(replayed.map_err(Trouble::from), &mut l)?;
+            let replayed = self.out.replay(birth.epoch).map_err(Trouble::from);
+            if self.survive(replayed, &mut l)? == Some(true) && l.state == State::Polling {
+                // Its predecessor had come to the end already, which was sent just now.
+                l.state = State::Done { ended: true };
+                self.say(Message::SourceDone(self.id, true));
+            }
         }
         loop {
             let until = match l.state {
@@ -184,7 +188,8 @@ impl Instance {
     fn obey(&mut self, control: Control, l: &mut Loop) -> Result<Next, Trouble> {
         match control {
             Control::Reattach(epoch) => {
-                l.detached = false;
+                // The run's last barrier, if it was sent, is not true: another one will be.
+                (l.detached, l.last_sent) = (false, false);
                 self.out.replay(epoch)?;
             }
             Control::Begin(barrier) => self.begin(barrier, l)?,
