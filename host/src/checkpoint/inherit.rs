@@ -11,7 +11,8 @@ use std::{
 use plugin_api::files::FileSystem;
 
 use super::{
-    epoch::{Epoch, Snapshot},
+    dead_letters::DeadLetters,
+    epoch::{Epoch, LettersMark, Snapshot},
     shape::Shape,
     store::Store,
 };
@@ -92,16 +93,20 @@ pub fn inherit(
     let at = |name: &str| folder.join(EPOCHS).join(name);
     let open = |name: &str| Store::open(fs.clone(), at(name));
     let mut left = Left::default();
-    let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
-    for name in folders.iter().filter(|name| !wanted.contains(*name)) {
-        left.take(open(name)?)?;
-    }
     let mut found = Vec::new();
     let mut dropped = BTreeSet::new();
     for shape in shapes {
         let store = open(&shape.folder())?;
         let newest = newest(&store)?;
+        if let Some((epoch, _)) = &newest {
+            let stages = epoch.instances.keys().map(|i| stage_of(i).to_owned());
+            left.present.extend(stages.map(|s| (s, epoch.number)));
+        }
         found.push((shape, store, newest));
+    }
+    let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
+    for name in folders.iter().filter(|name| !wanted.contains(*name)) {
+        left.take(name, open(name)?)?;
     }
     // What regions that are as they were are told to forget.
     let mut forget = Vec::new();
@@ -158,6 +163,11 @@ pub fn inherit(
         }
         all.push(Inherited { store, notes });
     }
+    // A run that came behind the epoch taken over may have left letters of records that are read
+    // again.
+    for (region, mark) in &left.marks {
+        DeadLetters::new(fs.clone(), folder, "", region).restore(mark)?;
+    }
     // Only now is what was taken over on the disk under its new name.
     for store in left.stores {
         store.clear()?;
@@ -193,19 +203,27 @@ fn listed(stages: &BTreeSet<String>) -> String {
 #[derive(Default)]
 struct Left {
     stores: Vec<Store>,
+    /// Where the dead letters of which region stood.
+    marks: Vec<(String, LettersMark)>,
     instances: BTreeMap<String, Snapshot>,
     taken: BTreeSet<String>,
     number: u64,
     not_final: BTreeSet<String>,
+    /// Stages that the regions of now have in an epoch of this number.
+    present: BTreeMap<String, u64>,
 }
 
 impl Left {
-    fn take(&mut self, store: Store) -> io::Result<()> {
+    fn take(&mut self, region: &str, store: Store) -> io::Result<()> {
         if let Some((epoch, is_final)) = newest(&store)? {
+            self.marks.push((region.to_owned(), epoch.letters));
             self.number = self.number.max(epoch.number);
             let done = is_final && epoch.complete;
             for (name, snapshot) in epoch.instances {
-                if !is_final {
+                let present = self.present.get(stage_of(&name));
+                if present.is_some_and(|number| *number >= epoch.number) {
+                    // It was taken over by a start that did not come to clear what was left.
+                } else if !is_final {
                     self.not_final.insert(stage_of(&name).to_owned());
                 } else if !done {
                     self.instances.insert(name, snapshot);
@@ -370,6 +388,38 @@ mod tests {
         // Once more: it is the region's own now.
         let again = disk.start(&now, &before, &[]).unwrap().unwrap();
         assert_eq!(again, epoch);
+    }
+
+    #[test]
+    fn letters_behind_the_epoch_taken_over_go() {
+        let disk = Disk(MemoryFiles::default());
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC, ("new", StageKind::Sink, "lines", 1)]);
+        disk.leave(&before, 5, true, false);
+        let folder = before.folder();
+        for (region, stays) in [(folder.as_str(), false), ("other", true)] {
+            let path = format!("h/dead-letters/{region}-000000.avro");
+            let path = Path::new(&path);
+            FileSystem::create_new(&disk.0, path).unwrap();
+            disk.start(&now, &before, &["old"]).unwrap();
+            assert_eq!(disk.0.names().contains(&path.to_owned()), stays);
+            disk.leave(&before, 5, true, false);
+        }
+    }
+
+    #[test]
+    fn a_start_that_was_interrupted_is_made_again() {
+        let disk = Disk(MemoryFiles::default());
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC, ("new", StageKind::Sink, "lines", 1)]);
+        disk.leave(&before, 5, true, false);
+        let epoch = disk.start(&now, &before, &["old"]).unwrap();
+        // What was left is there again, whole or in part: its removal did not reach the disk.
+        for (number, is_final) in [(5, true), (5, false), (4, false)] {
+            disk.leave(&before, number, is_final, false);
+            assert_eq!(disk.start(&now, &before, &["old"]).unwrap(), epoch);
+            assert_eq!(disk.start(&now, &before, &[]).unwrap(), epoch);
+        }
     }
 
     #[test]
