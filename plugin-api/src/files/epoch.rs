@@ -160,7 +160,9 @@ impl Rolling {
         }
         let committed = self.rolled.iter().take(count);
         let folders = committed.map(|rolled| folder_of(&rolled.wanted).to_owned());
+        let folders = folders.chain(self.removed.iter().cloned());
         self.sync_folders(folders.collect())?;
+        self.removed.clear();
         self.epoch = None;
         let committed = self.rolled.drain(..count);
         let finished = committed.filter_map(|rolled| match rolled.at {
@@ -195,7 +197,7 @@ impl Rolling {
         let state = read(state.unwrap_or_default())
             .map_err(|error| FileError::new("restore", Path::new("files"), error))?;
         let folder = |error| FileError::new("look for", Path::new("files in progress"), error);
-        let found = self.owner.find(&*self.fs).map_err(folder)?;
+        let (found, own_folders) = self.owner.find(&*self.fs).map_err(folder)?;
         let newest = found.iter().map(|(_, number)| number + 1).max();
         self.next = state.next.max(newest.unwrap_or(1)).max(1);
         let mut found: BTreeMap<u64, PathBuf> = found.into_iter().map(|(p, n)| (n, p)).collect();
@@ -220,6 +222,8 @@ impl Rolling {
 
         let listed = rolled.iter().chain(open.as_ref().map(|open| &open.file));
         let mut folders: BTreeSet<_> = listed.map(|l| folder_of(&l.path).to_owned()).collect();
+        // Also where nothing is found: an earlier process may have removed something and died.
+        folders.extend(own_folders);
         let mut format = None;
         self.open = None;
         if let Some(OpenState {

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 
 const SUFFIX: &str = ".inprogress";
 
+/// Files with their numbers.
+pub(super) type Found = Vec<(PathBuf, u64)>;
+
 /// A sink, as the owner of files in progress.
 pub(super) struct Owner {
     /// What stands between a file's final name and its number.
@@ -47,8 +50,8 @@ impl Owner {
         fits(shape, wanted).then(|| number.parse().ok())?
     }
 
-    /// All files in progress of this sink, with their numbers.
-    pub(super) fn find(&self, fs: &dyn FileSystem) -> io::Result<Vec<(PathBuf, u64)>> {
+    /// All files in progress of this sink, with their numbers, and the folders that may hold some.
+    pub(super) fn find(&self, fs: &dyn FileSystem) -> io::Result<(Found, Vec<PathBuf>)> {
         let (parents, name) = self.shape.rsplit_once('/').unwrap_or(("", &self.shape));
         let root = if self.shape.starts_with('/') { "/" } else { "" };
         let mut folders = vec![PathBuf::from(root)];
@@ -75,7 +78,7 @@ impl Owner {
                 Some((path, number))
             }));
         }
-        Ok(found)
+        Ok((found, folders))
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::error::FileError;
 use super::fs::{FileSystem, Os};
-use super::output::OutputFile;
+use super::output::{OutputFile, folder_of};
 use super::owner::Owner;
 use super::template::{Names, Template};
 use crate::{ByteSize, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct Rolling {
     pub(super) epoch: Option<super::epoch::Epoch>,
     /// The name given last and its number, so that thousands of one name are not tried in turn.
     pub(super) last: Option<(PathBuf, u32)>,
+    /// Folders from which files without records were removed: the next commit makes that durable.
+    pub(super) removed: BTreeSet<PathBuf>,
     /// An fsync of a folder failed.
     pub(super) broken: bool,
 }
@@ -114,6 +116,7 @@ impl Rolling {
             next: 1,
             epoch: None,
             last: None,
+            removed: BTreeSet::new(),
             broken: false,
         }
     }
@@ -234,7 +237,10 @@ impl Rolling {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(FileError::new("remove", open.file.path(), error));
                 }
-                _ => self.open = None,
+                _ => {
+                    self.removed.insert(folder_of(open.file.path()).to_owned());
+                    self.open = None;
+                }
             }
         }
         let ended = self.open.take();
