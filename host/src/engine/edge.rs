@@ -205,6 +205,13 @@ impl Inbox {
         self.lock().lanes.iter().map(|l| l.records).sum()
     }
 
+    /// Whether a sender would have to wait now.
+    pub fn holds_up(&self, lane: usize) -> bool {
+        let s = self.lock();
+        let lane = &s.lanes[lane];
+        lane.is_full() && lane.bounds.when_full == WhenFull::Block && !s.closed
+    }
+
     /// Which of its lives it is in.
     pub fn generation(&self) -> u64 {
         self.lock().generation
