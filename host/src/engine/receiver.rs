@@ -74,7 +74,7 @@ impl Instance {
                     }
                 }
                 Event::Item(lane, Item::Batch(batch)) => {
-                    self.take(self.print.lanes[lane].port, &batch)?;
+                    self.take(self.print.lanes[lane].port, &batch, &mut p)?;
                     p.tick_at = self.tick()?;
                 }
                 Event::Item(lane, Item::End) => self.end_lane(lane, &mut p)?,
@@ -158,10 +158,10 @@ impl Instance {
         Ok(())
     }
 
-    fn take(&mut self, port: u32, batch: &Batch) -> Result<(), Trouble> {
+    fn take(&mut self, port: u32, batch: &Batch, p: &mut Progress) -> Result<(), Trouble> {
         self.out.input = port;
         if !self.shared.poison.is_careful() {
-            return self.give(port, batch);
+            return self.give(port, batch, p);
         }
         for index in 0..batch.len() as u32 {
             let alone = batch.select(&[index]);
@@ -174,7 +174,7 @@ impl Instance {
                 }
                 continue;
             }
-            let given = self.give(port, &alone);
+            let given = self.give(port, &alone, p);
             if let Err(Trouble::Stage(e)) = &given
                 && Self::is_panic(e)
                 && self
@@ -189,10 +189,10 @@ impl Instance {
         Ok(())
     }
 
-    fn give(&mut self, port: u32, batch: &Batch) -> Result<(), Trouble> {
+    fn give(&mut self, port: u32, batch: &Batch, p: &mut Progress) -> Result<(), Trouble> {
         let seq = self.out.ledger.enter(batch.clone());
         if self.kind() == StageKind::Sink {
-            self.write_all(port, seq, batch)
+            self.write_all(port, seq, batch, p)
         } else {
             self.process(port, seq, batch)
         }
@@ -208,7 +208,27 @@ impl Instance {
         Ok(())
     }
 
-    fn write_all(&mut self, port: u32, seq: u64, batch: &Batch) -> Result<(), Trouble> {
+    /// What there is to do besides records while a sink takes none: it may wait for the commit of
+    /// the epoch before them. Whether there was any.
+    fn hear(&mut self, p: &mut Progress) -> Result<bool, Trouble> {
+        let mut heard = false;
+        while let Some(control) = self.inbox.next_control() {
+            self.common(control)?;
+            heard = true;
+        }
+        if p.checkpoint.is_some_and(|c| monotonic_ns() >= c.ask_at) {
+            self.ask_checkpoint(p)?;
+        }
+        Ok(heard)
+    }
+
+    fn write_all(
+        &mut self,
+        port: u32,
+        seq: u64,
+        batch: &Batch,
+        p: &mut Progress,
+    ) -> Result<(), Trouble> {
         let (mut from, mut wait, mut retry) = (0, ASK_MIN_NS, Retry::default());
         while from < batch.len() {
             let write = self.call(CallName::Write, |s, out| {
@@ -219,7 +239,10 @@ impl Instance {
                     // A busy sink may need its timers to become free.
                     self.tick()?;
                     let until = monotonic_ns() + wait;
-                    wait = (wait * 2).min(ASK_MAX_NS);
+                    wait = match self.hear(p)? {
+                        true => ASK_MIN_NS,
+                        false => (wait * 2).min(ASK_MAX_NS),
+                    };
                     Some(until)
                 }
                 Ok(taken) if taken <= batch.len() - from => {

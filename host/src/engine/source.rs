@@ -193,7 +193,8 @@ impl Instance {
     fn obey(&mut self, control: Control, l: &mut Loop) -> Result<Next, Trouble> {
         match control {
             Control::Reattach(epoch) => {
-                l.detached = false;
+                // The run's last barrier, if it was sent, is not true: another one will be.
+                (l.detached, l.last_sent) = (false, false);
                 self.out.replay(epoch)?;
             }
             Control::Begin(barrier) => self.begin(barrier, l)?,

@@ -66,6 +66,17 @@ fn a_crash_goes_back_to_the_last_epoch_and_no_further() {
 }
 
 #[test]
+fn a_sink_may_wait_for_its_commit_before_it_takes_more() {
+    let stages = vec![
+        count(json!({"to": 2_000, "batch": 7, "wait_at": 700})),
+        keep(json!({"exact": true, "seals": true, "pending": 1}), &[0]),
+    ];
+    let engine = engine_in(&temp(), SOON, vec![("sealed", stages)], LONG).unwrap();
+    assert_eq!(engine.run().exit(), 0);
+    exact("sealed/keep", 2_000);
+}
+
+#[test]
 fn a_live_source_outlives_its_region_and_what_it_sent_comes_again() {
     let stages = vec![
         count(json!({"to": 2_000, "batch": 7, "wait_at": 700, "live": true})),

@@ -247,6 +247,8 @@ options! {
         pub exact: bool,
         /// Fail at the first record.
         pub broken: bool,
+        /// Take nothing between a barrier and its commit, as in a transaction.
+        pub seals: bool,
     }
 }
 
@@ -257,6 +259,7 @@ pub struct Keep {
     total: u64,
     pending: u64,
     at_barrier: u64,
+    sealed: bool,
 }
 
 impl Sink for Keep {
@@ -281,6 +284,7 @@ impl Sink for Keep {
             total: 0,
             pending: 0,
             at_barrier: 0,
+            sealed: false,
         })
     }
     fn write(
@@ -289,6 +293,9 @@ impl Sink for Keep {
         from: usize,
         _: &mut Out<'_, '_>,
     ) -> Result<usize, StageError> {
+        if self.sealed {
+            return Ok(0);
+        }
         if self.options.broken {
             return Err(StageError::fatal("broken, as asked"));
         }
@@ -328,6 +335,7 @@ impl Sink for Keep {
             format!("checkpoint {epoch} {last} after {}", self.total),
         );
         self.pending = self.options.pending;
+        self.sealed = self.options.seals;
         let name = format!("{}/{}", self.ctx.host(), self.ctx.stage());
         self.at_barrier = held().get(&name).map_or(0, |h| h.len() as u64);
         Ok(())
@@ -353,6 +361,7 @@ impl Sink for Keep {
     }
     fn commit(&mut self, epoch: u64) -> Result<Commit, StageError> {
         saw(&self.ctx, format!("commit {epoch}"));
+        self.sealed = false;
         Ok(Commit::Done)
     }
     fn close(&mut self) -> Result<(), StageError> {

@@ -4,7 +4,7 @@
 //! bytes none, all, the first few, or some blocks, with zeros for the others.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     mem::take,
     ops::Range,
@@ -29,6 +29,8 @@ pub struct Disk(Arc<Mutex<State>>);
 
 struct State {
     files: Vec<Content>,
+    /// Folders are durable as soon as they are made.
+    folders: BTreeSet<String>,
     names: BTreeMap<String, usize>,
     /// Names that outlive a loss of power, and what happened to names since, in order.
     durable: BTreeMap<String, usize>,
@@ -123,6 +125,7 @@ impl Disk {
     pub fn new(seed: u64, mistake: Option<Mistake>) -> Self {
         Self(Arc::new(Mutex::new(State {
             files: Vec::new(),
+            folders: BTreeSet::new(),
             names: BTreeMap::new(),
             durable: BTreeMap::new(),
             pending: Vec::new(),
@@ -380,8 +383,14 @@ impl FileSystem for Disk {
         }))
     }
 
-    fn create_folders(&self, _: &Path) -> io::Result<()> {
-        self.lock().alive()
+    fn create_folders(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        state.alive()?;
+        if !state.folders.contains(text(path)) {
+            let all = path.ancestors().map(|folder| text(folder).to_owned());
+            state.folders.extend(all);
+        }
+        Ok(())
     }
 
     fn rename_no_replace(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -471,14 +480,8 @@ impl FileSystem for Disk {
     fn folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         let state = self.lock();
         state.alive()?;
-        let prefix = format!("{}/", text(folder));
-        let inside = state.names.keys().filter_map(|name| {
-            let (first, _) = name.strip_prefix(&prefix)?.split_once('/')?;
-            Some(PathBuf::from(format!("{prefix}{first}")))
-        });
-        let mut folders: Vec<_> = inside.collect();
-        folders.dedup();
-        Ok(folders)
+        let inside = state.folders.iter().map(PathBuf::from);
+        Ok(inside.filter(|f| f.parent() == Some(folder)).collect())
     }
 
     fn run_sync(&self, job: Job) -> io::Result<()> {

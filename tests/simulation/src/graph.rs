@@ -7,8 +7,6 @@ use host::{
 };
 use plugin_api::manifest::StageKind;
 
-use crate::mistake::Mistake;
-
 /// Folder of output files.
 pub const OUT: &str = "out";
 
@@ -107,10 +105,10 @@ fn bounds(max_records: u64, when_full: WhenFull) -> Buffer {
 
 impl Graph {
     /// A graph by chance.
-    pub fn draw(rng: &mut Rng, mistake: Option<Mistake>) -> Self {
+    pub fn draw(rng: &mut Rng) -> Self {
         let mut graph = Self {
             stages: Vec::new(),
-            total: rng.u64(4..16),
+            total: rng.u64(6..30),
             roll: rng.u64(1..6),
             interval_ns: rng.u64(1..40) * 1_000_000,
         };
@@ -134,10 +132,13 @@ impl Graph {
             1 => feeds = vec![graph.add("window", Role::Window, feeds)],
             _ => {}
         }
-        let mut regions = 1;
         match rng.u8(0..6) {
-            0 => drop(graph.add("transaction", Role::Transaction, feeds)),
-            1 => drop(graph.add("files", Role::Files, feeds)),
+            0 => {
+                graph.add("transaction", Role::Transaction, feeds);
+            }
+            1 => {
+                graph.add("files", Role::Files, feeds);
+            }
             2 => {
                 let late = graph.add("late", Role::Late, feeds.clone());
                 graph.add("files", Role::Files, feeds);
@@ -154,7 +155,6 @@ impl Graph {
                 if rng.bool() {
                     graph.add("files", Role::Files, feeds);
                 }
-                regions = 2;
                 let mut feed = graph.add("from", Role::EdgeOut, Vec::new());
                 graph.stages[feed].region = 1;
                 if rng.bool() {
@@ -166,12 +166,10 @@ impl Graph {
                 graph.stages[sink].region = 1;
             }
         }
-        debug_assert!(regions > 0);
         if let Some(files) = graph.stages.iter_mut().find(|s| s.name == "files") {
             files.workers = rng.u32(1..3);
         }
         graph.narrow(rng);
-        let _ = mistake;
         graph
     }
 

@@ -35,9 +35,6 @@ fn trace(what: impl FnOnce() -> String) {
     }
 }
 
-/// Whether a region that is torn down waits for the thread that writes its epoch.
-const WAITS_FOR_STORE: bool = true;
-
 /// What runs came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {

@@ -42,7 +42,7 @@ struct Driver {
 /// Does run `number` of a seed.
 pub fn one(seed: u64, number: u64, mistake: Option<Mistake>) -> Outcome {
     let mut rng = Rng::with_seed(seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let graph = Graph::draw(&mut rng, mistake);
+    let graph = Graph::draw(&mut rng);
     world::begin(World {
         now_ns: 1_000_000_000,
         rng: rng.fork(),
@@ -79,7 +79,7 @@ pub fn one(seed: u64, number: u64, mistake: Option<Mistake>) -> Outcome {
 
 impl Driver {
     fn run(&mut self) {
-        for _ in 0..self.rng.u8(1..16) {
+        for _ in 0..self.rng.u8(4..24) {
             if self.is_broken() || self.rough_process() {
                 break;
             }
@@ -121,8 +121,8 @@ impl Driver {
             }
         };
         let mut steps = match self.rng.u8(0..4) {
-            0 => self.rng.u64(1..30),
-            _ => self.rng.u64(30..300),
+            0 => self.rng.u64(1..40),
+            _ => self.rng.u64(40..200),
         };
         let stop_at = (self.rng.u8(0..3) == 0).then(|| self.rng.u64(0..steps));
         let mut clean = false;
@@ -140,6 +140,9 @@ impl Driver {
                 break;
             }
         }
+        if !clean && !disk.is_dead() && !self.is_broken() && self.rng.u8(0..4) == 0 {
+            clean = self.recovers(&mut process, &disk);
+        }
         self.outcome.restarts += process.restarts();
         self.outcome.given_up += process.given_up() as u64;
         drop(process);
@@ -147,6 +150,22 @@ impl Driver {
             true => disk.calm(),
             false => self.crash(&disk),
         }
+        false
+    }
+
+    /// Once it is left alone, a process comes to its end, unless part of it was given up.
+    fn recovers(&mut self, process: &mut Process, disk: &Disk) -> bool {
+        world::with(|w| w.rough = false);
+        disk.calm();
+        for _ in 0..MOST_STEPS {
+            if process.is_over() || process.given_up() > 0 || self.is_broken() {
+                world::with(|w| w.rough = true);
+                return process.is_over() && process.given_up() == 0;
+            }
+            self.outcome.steps += 1;
+            process.step(&mut self.rng);
+        }
+        world::broken(|| "it stalls after crashes".to_owned());
         false
     }
 
