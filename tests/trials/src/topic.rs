@@ -9,15 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{
-    host::{Folder, PATIENCE},
-    kafka::fresh,
-    process::Process,
-    summary::Summary,
-};
+use e2e::{host::Folder, kafka::fresh, process::Process, summary::Summary};
 
 use crate::{
-    flow::{self, Tweets},
+    flow::{self, PATIENCE, Tweets},
     ledger,
 };
 

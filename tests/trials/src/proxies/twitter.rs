@@ -6,11 +6,11 @@ use std::{
     fs,
 };
 
-use e2e::{host::PATIENCE, kafka::free_ports};
+use e2e::kafka::free_ports;
 
 use super::misbehave;
 use crate::{
-    flow::{self, Tweets},
+    flow::{self, PATIENCE, Tweets},
     frame::Run,
     ledger,
     tcp::{Fault, Proxy},

@@ -3,8 +3,10 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     net::TcpStream,
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -13,13 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use e2e::{host::PATIENCE, kafka::free_ports};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use e2e::kafka::free_ports;
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use tungstenite::Message;
 
 use super::misbehave;
 use crate::{
-    flow::{self, Tweets},
+    flow::{self, PATIENCE, Tweets},
     frame::Run,
     ledger,
     tcp::{Fault, Proxy},
@@ -43,27 +45,23 @@ pub fn run(tweets: &Tweets, run: &mut Run) -> Result<(), String> {
     let proxy = Proxy::open();
     proxy.aim(port);
     run.folder.write("hosts.toml", &hosts(port));
-    let host = flow::start(&run.folder, "hosts.toml");
+    let mut host = flow::start(&run.folder, "hosts.toml");
     let feed = Feed::default();
     let through = proxy.port();
     let (write_end, reader) = thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            let mut fifo = fs::OpenOptions::new().write(true).open(&fifo)?;
-            for line in tweets.lines().split_inclusive('\n') {
-                fifo.write_all(line.as_bytes())?;
-                thread::sleep(PACE);
-            }
-            // Open as long as somebody holds it: the end of the input is the end of the feed.
-            Ok::<_, std::io::Error>(fifo)
-        });
+        let writer = scope.spawn(|| write(&fifo, tweets));
         let reader = scope.spawn(|| feed.read(through, tweets.ids()));
         misbehave(run, &proxy, fault);
         let written = writer.join().expect("no panic");
         let read = reader.join().expect("no panic");
         (written, read)
     });
-    let slow = write_end.map_err(|e| format!("{fault:?}: the input was not taken: {e}"));
-    drop(slow?);
+    let held = write_end.map_err(|e| {
+        let _ = host.ends(Duration::ZERO);
+        let said = host.said();
+        format!("{fault:?}: the input was not taken: {e}; {said}")
+    })?;
+    drop(held);
     let finished = host.finish(PATIENCE);
     let said = |why: String| format!("{fault:?}: {why}\n{}", finished.stderr);
     reader.map_err(said)?;
@@ -73,6 +71,32 @@ pub fn run(tweets: &Tweets, run: &mut Run) -> Result<(), String> {
         return Err(said(format!("{} of {COUNT} consumed", page.consumed)));
     }
     Ok(())
+}
+
+/// Writes the input, as fast as it comes or is taken. It stays open as long as the caller holds it:
+/// the end of the input is the end of the feed.
+fn write(fifo: &Path, tweets: &Tweets) -> std::io::Result<fs::File> {
+    // Opened for both directions, so that it does not wait for the other side.
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(fifo)?;
+    let deadline = Instant::now() + PATIENCE;
+    for line in tweets.lines().split_inclusive('\n') {
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            match file.write(rest) {
+                Ok(n) => rest = &rest[n..],
+                Err(e) if e.kind() == ErrorKind::WouldBlock && Instant::now() < deadline => {
+                    thread::sleep(PACE);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        thread::sleep(PACE);
+    }
+    Ok(file)
 }
 
 /// What a reader has got.
@@ -115,10 +139,17 @@ impl Feed {
         let url = format!("ws://127.0.0.1:{port}/feed?history={HISTORY}");
         let (mut socket, _) = tungstenite::client(url, stream).map_err(|e| e.to_string())?;
         let mut newest = String::new();
+        let mut came = Instant::now();
         while self.count() < all.len() {
             let Message::Text(text) = socket.read().map_err(|e| e.to_string())? else {
+                // A reader that was slow was given the newest in place of what it lacks: it asks
+                // for that on another connection.
+                if came.elapsed() > Duration::from_secs(1) {
+                    return Err("only signs of life came for a second".to_owned());
+                }
                 continue;
             };
+            came = Instant::now();
             let id = ledger::of_lines(&format!("{text}\n"))?.remove(0);
             if !all.contains(&id) || (id.len(), &id) <= (newest.len(), &newest) {
                 self.wrong.store(true, Ordering::Relaxed);
