@@ -170,6 +170,10 @@ pub fn inherit(
     for (region, mark) in &left.marks {
         DeadLetters::new(fs.clone(), folder, "", region).restore(mark)?;
     }
+    // A start that died may have taken over what is not on the disk yet.
+    for inherited in all.iter().filter(|_| !left.stores.is_empty()) {
+        inherited.store.restore(None)?;
+    }
     // Only now is what was taken over on the disk under its new name.
     for store in left.stores {
         store.clear()?;
@@ -393,7 +397,7 @@ mod tests {
                 &folders,
             )
             .map_err(|e| e.to_string())?;
-            Ok(found[0].store.restore(None).unwrap())
+            found[0].store.restore(None).map_err(|e| e.to_string())
         }
     }
 
@@ -423,6 +427,32 @@ mod tests {
         // Once more: it is the region's own now.
         let again = disk.start(&now, &before, &[]).unwrap().unwrap();
         assert_eq!(again, epoch);
+    }
+
+    #[test]
+    fn a_takeover_outlives_a_kill_at_any_step_and_then_a_loss_of_power() {
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC, ("new", StageKind::Sink, "lines", 1)]);
+        for steps in 0.. {
+            let disk = Disk(MemoryFiles::default());
+            let start = || {
+                let started = disk.start(&now, &before, &["old"]);
+                started.or_else(|_| disk.start(&now, &before, &[]))
+            };
+            disk.leave(&before, 5, true, false);
+            disk.0.stop_after(Some(steps));
+            // Whether it was killed shows below.
+            let _ = start();
+            let killed = disk.0.stopped();
+            disk.0.stop_after(None);
+            start().unwrap();
+            disk.0.lose_power(|| false);
+            let epoch = start().unwrap().map(|e| e.number);
+            assert_eq!(epoch, Some(5), "killed after {steps} steps");
+            if !killed {
+                break;
+            }
+        }
     }
 
     #[test]

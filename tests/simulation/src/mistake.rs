@@ -33,13 +33,15 @@ pub enum Mistake {
     RetainedTrimmedTooEarly,
     /// A changed graph starts from an epoch that did not end a run.
     ChangedGraphFromAnyEpoch,
+    /// A region starts again while its epoch is still being written.
+    RestartWhileWriting,
     /// The reader of a disk edge sees what its writer has not committed.
     ReadPastCommitted,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::RenameBeforeFsync,
         Self::NoFolderFsync,
         Self::CommitBeforeStore,
@@ -55,6 +57,7 @@ impl Mistake {
         Self::LateFatesToWrongEpoch,
         Self::RetainedTrimmedTooEarly,
         Self::ChangedGraphFromAnyEpoch,
+        Self::RestartWhileWriting,
         Self::ReadPastCommitted,
     ];
 }

@@ -199,7 +199,9 @@ impl Process {
     fn keep(&mut self, rng: &mut Rng) -> bool {
         let index = rng.usize(0..self.regions.len());
         let region = &mut self.regions[index];
-        if !region.is_keeping() {
+        // A disk that is slow while its region is torn down shows whether anybody waits for it.
+        let slow = region.life != Life::Running && rng.u8(0..8) > 0;
+        if !region.is_keeping() || slow {
             return false;
         }
         region.keep();

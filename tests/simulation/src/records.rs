@@ -39,5 +39,5 @@ pub fn is_refused(id: &str) -> bool {
 
 /// Its key; every other has one.
 pub fn key(n: u64) -> Option<[u8; 1]> {
-    (n % 2 == 0).then(|| [(n / 2 % 3) as u8])
+    n.is_multiple_of(2).then_some([(n / 2 % 3) as u8])
 }

@@ -140,7 +140,7 @@ impl Driver {
                 break;
             }
         }
-        if !clean && !disk.is_dead() && !self.is_broken() && self.rng.u8(0..4) == 0 {
+        if !clean && !disk.is_dead() && !self.is_broken() && self.rng.u8(0..12) == 0 {
             clean = self.recovers(&mut process, &disk);
         }
         self.outcome.restarts += process.restarts();

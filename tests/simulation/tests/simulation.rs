@@ -38,6 +38,6 @@ fn a_run_is_repeated_by_its_seed_and_number() {
     let number = number.and_then(|n| n.parse().ok()).expect("it is named");
     assert_eq!(
         simulation::run_from(number, 1, 1, mistake).violations,
-        [first.clone()]
+        std::slice::from_ref(first)
     );
 }

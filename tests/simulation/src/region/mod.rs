@@ -386,7 +386,8 @@ impl Region {
     }
 
     fn wait_if_torn(&mut self) {
-        if self.life == Life::Tearing && self.keeping.is_empty() {
+        let written = self.keeping.is_empty() || world::mistaken(Mistake::RestartWhileWriting);
+        if self.life == Life::Tearing && written {
             let now = world::with(|w| w.now_ns);
             self.life = Life::Waiting(now + (100_000_000 << self.restarts.saturating_sub(1)));
         }
