@@ -186,6 +186,11 @@ impl Ledger {
         self.first + self.open.len() as u64
     }
 
+    /// The batch that came last, if it is still open.
+    pub fn newest(&self) -> Option<&Batch> {
+        self.open.back().map(|o| &o.batch)
+    }
+
     /// A batch that is still open.
     pub fn batch(&mut self, seq: u64) -> Option<Batch> {
         self.get(seq).map(|o| o.batch.clone())

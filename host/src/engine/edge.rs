@@ -97,6 +97,8 @@ struct Lane {
     bytes: u64,
     records: u64,
     bounds: Buffer,
+    /// Senders that wait for room.
+    senders_wait: usize,
     /// Behind a barrier that the other lanes have not reached yet.
     held: bool,
     /// Records dropped that came before the next barrier.
@@ -109,6 +111,12 @@ impl Lane {
     fn is_full(&self) -> bool {
         self.records > 0
             && (self.bytes >= self.bounds.max_bytes || self.records >= self.bounds.max_records)
+    }
+
+    /// Whether senders that wait shall go on. At half of its bounds: one that was let in for each
+    /// batch taken would cost both threads a switch a batch.
+    fn has_room(&self) -> bool {
+        self.bytes <= self.bounds.max_bytes / 2 && self.records <= self.bounds.max_records / 2
     }
 
     fn push(&mut self, batch: Batch) {
@@ -164,8 +172,8 @@ struct State {
     control: VecDeque<Control>,
     /// Lane to look at first, so that fan-in is fair.
     turn: usize,
+    /// The receiver waits and was not woken yet.
     receiver_waits: bool,
-    senders_wait: usize,
     closed: bool,
     /// How often it was made anew: whoever sends to an earlier one is told that it is torn.
     generation: u64,
@@ -193,6 +201,7 @@ impl Inbox {
             bytes: 0,
             records: 0,
             bounds,
+            senders_wait: 0,
             held: false,
             dropped: 0,
             dropped_behind: 0,
@@ -233,9 +242,9 @@ impl Inbox {
             }
             match s.lanes[lane].bounds.when_full {
                 WhenFull::Block => {
-                    s.senders_wait += 1;
+                    s.lanes[lane].senders_wait += 1;
                     s = self.room.wait(s).unwrap_or_else(PoisonError::into_inner);
-                    s.senders_wait -= 1;
+                    s.lanes[lane].senders_wait -= 1;
                 }
                 WhenFull::DropNewest => {
                     let n = batch.len() as u64;
@@ -256,7 +265,7 @@ impl Inbox {
         // Under the lock: before it is there to be taken, and not if it is torn.
         add(&counters.received, batch.len() as u64);
         s.lanes[lane].push(batch);
-        self.wake(&s);
+        self.wake(s);
         Sent::Queued
     }
 
@@ -267,18 +276,22 @@ impl Inbox {
             return;
         }
         s.lanes[lane].queue.push_back(mark);
-        self.wake(&s);
+        self.wake(s);
     }
 
     /// Tells the instance something.
     pub fn tell(&self, control: Control) {
         let mut s = self.lock();
         s.control.push_back(control);
-        self.wake(&s);
+        self.wake(s);
     }
 
-    fn wake(&self, s: &State) {
-        if s.receiver_waits {
+    /// Once for each wait: each time is a call of the kernel. Without the lock, which the receiver
+    /// takes as soon as it wakes.
+    fn wake(&self, mut s: MutexGuard<'_, State>) {
+        let waits = std::mem::take(&mut s.receiver_waits);
+        drop(s);
+        if waits {
             self.ready.notify_one();
         }
     }
@@ -336,25 +349,29 @@ impl Inbox {
                 if let Some(item) = s.lanes[lane].queue.pop_front() {
                     s.turn = (lane + 1) % n;
                     if let Item::Batch(b) = &item {
-                        s.lanes[lane].took(b);
-                        if s.senders_wait > 0 {
+                        let lane = &mut s.lanes[lane];
+                        lane.took(b);
+                        if lane.senders_wait > 0 && lane.has_room() {
                             self.room.notify_all();
                         }
                     }
                     return Event::Item(lane, item);
                 }
             }
-            let now = monotonic_ns();
-            if now >= deadline_ns {
-                return Event::Timeout;
+            if deadline_ns == u64::MAX {
+                // No time is needed to wait without an end.
+                s.receiver_waits = true;
+                s = self.ready.wait(s).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let now = monotonic_ns();
+                if now >= deadline_ns {
+                    return Event::Timeout;
+                }
+                s.receiver_waits = true;
+                let wait = Duration::from_nanos(deadline_ns - now);
+                let waited = self.ready.wait_timeout(s, wait);
+                s = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
-            s.receiver_waits = true;
-            let wait = Duration::from_nanos(deadline_ns - now);
-            s = self
-                .ready
-                .wait_timeout(s, wait)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
             s.receiver_waits = false;
         }
     }
@@ -437,7 +454,7 @@ mod tests {
             let inbox = inbox.clone();
             std::thread::spawn(move || send(&inbox, lane, batch(1), 0))
         };
-        while inbox.lock().senders_wait == 0 {
+        while inbox.lock().lanes[lane].senders_wait == 0 {
             std::thread::yield_now();
         }
         assert_eq!(inbox.queued(), 3);

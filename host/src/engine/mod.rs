@@ -4,6 +4,7 @@
 pub mod account;
 mod build;
 mod builtin;
+mod contract;
 pub mod edge;
 mod hosts;
 mod instance;

@@ -61,7 +61,6 @@ impl Instance {
                 .collect(),
             ..Progress::default()
         };
-        p.tick_at = self.tick()?;
         loop {
             let until = p.tick_at.min(p.checkpoint.map_or(u64::MAX, |c| c.ask_at));
             match self.inbox.next(until) {
@@ -75,7 +74,8 @@ impl Instance {
                 }
                 Event::Item(lane, Item::Batch(batch)) => {
                     self.take(self.print.lanes[lane].port, &batch, &mut p)?;
-                    p.tick_at = self.tick()?;
+                    // A stage may set a timer in `process`: it is asked below.
+                    p.tick_at = 0;
                 }
                 Event::Item(lane, Item::End) => self.end_lane(lane, &mut p)?,
                 Event::Item(lane, Item::Barrier(barrier, upstream)) => {
@@ -86,9 +86,10 @@ impl Instance {
                 }
                 Event::Timeout => {}
             }
+            // The clock is read once a turn: it is a good part of what a small batch costs.
             let now = monotonic_ns();
             if now >= p.tick_at {
-                p.tick_at = self.tick()?;
+                p.tick_at = self.tick(now)?;
             }
             if p.checkpoint.is_some_and(|c| now >= c.ask_at) {
                 self.ask_checkpoint(&mut p)?;
@@ -96,8 +97,7 @@ impl Instance {
         }
     }
 
-    fn tick(&mut self) -> Result<u64, Trouble> {
-        let now = monotonic_ns();
+    fn tick(&mut self, now: u64) -> Result<u64, Trouble> {
         // `answer::NEVER` is the latest time there is.
         self.insist(CallName::Tick, |s, out| s.tick(now, out))
     }
@@ -237,7 +237,7 @@ impl Instance {
             let pause = match write? {
                 Ok(0) => {
                     // A busy sink may need its timers to become free.
-                    self.tick()?;
+                    self.tick(monotonic_ns())?;
                     let until = monotonic_ns() + wait;
                     wait = match self.hear(p)? {
                         true => ASK_MIN_NS,

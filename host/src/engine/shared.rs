@@ -132,33 +132,41 @@ impl CallName {
     ];
 }
 
-/// The call that an instance is in. One thread writes, another reads once in a while.
+/// The call that an instance is in. One thread writes, another reads once in a while and measures
+/// how long a call has been the same, so that calls need not read the clock.
 #[derive(Debug, Default)]
 pub struct Call {
-    since_ns: AtomicU64,
+    /// Odd while a call goes on; no two calls have the same.
+    turn: AtomicU64,
     name: AtomicU8,
+    /// The call that was seen last, by its turn, and when it was seen first.
+    seen: Mutex<(u64, u64)>,
 }
 
 impl Call {
     /// Runs a call under watch.
     pub fn watched<T>(&self, name: CallName, f: impl FnOnce() -> T) -> T {
+        let turn = (self.turn.load(Ordering::Relaxed) + 1) | 1;
         self.name.store(name as u8, Ordering::Relaxed);
-        self.since_ns.store(monotonic_ns(), Ordering::Release);
+        self.turn.store(turn, Ordering::Release);
         let answer = f();
-        self.since_ns.store(0, Ordering::Release);
+        self.turn.store(turn + 1, Ordering::Release);
         answer
     }
 
-    /// The call and since when, if one is going on.
+    /// The call that is going on, if one is, and when this was first asked during it.
     pub fn now(&self) -> Option<(&'static str, u64)> {
-        let since = self.since_ns.load(Ordering::Acquire);
+        let turn = self.turn.load(Ordering::Acquire);
         let name = self.name.load(Ordering::Relaxed);
-        (since != 0).then(|| {
-            (
-                CallName::ALL[usize::from(name) % CallName::ALL.len()].1,
-                since,
-            )
-        })
+        if turn % 2 == 0 {
+            return None;
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.0 != turn {
+            *seen = (turn, monotonic_ns());
+        }
+        let name = CallName::ALL[usize::from(name) % CallName::ALL.len()].1;
+        Some((name, seen.1))
     }
 }
 
