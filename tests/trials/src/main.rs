@@ -15,10 +15,12 @@ mod kill;
 mod kill_buffer;
 mod kill_files;
 mod ledger;
+mod misbehaving;
 mod proxies;
 mod slow_sink;
 mod tcp;
 mod topic;
+mod truncated;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ const TRIALS: &[Trial] = &[
     proxies::TRIAL,
     brokers::TRIAL,
     slow_sink::TRIAL,
+    misbehaving::TRIAL,
+    truncated::TRIAL,
 ];
 
 /// Breaks the host and counts what was lost or doubled.
