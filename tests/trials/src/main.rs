@@ -15,7 +15,11 @@ mod kill;
 mod kill_buffer;
 mod kill_files;
 mod ledger;
+mod malformed;
+mod malformed_inputs;
+mod malformed_network;
 mod misbehaving;
+mod mutate;
 mod proxies;
 mod slow_sink;
 mod tcp;
@@ -37,6 +41,7 @@ const TRIALS: &[Trial] = &[
     slow_sink::TRIAL,
     misbehaving::TRIAL,
     truncated::TRIAL,
+    malformed::TRIAL,
 ];
 
 /// Breaks the host and counts what was lost or doubled.

@@ -241,14 +241,14 @@ impl Case {
         lines_of(&folder.join("well.txt"), WELL, None).map_err(|why| format!("well: {why}"))?;
         for &(kind, stage, _) in self.kinds() {
             let context = |why: String| format!("{kind}: {why}\n    {}", said());
-            let who = format!("{kind}/{stage}: ");
+            let who = format!("host=\"{kind}\" stage=\"{stage}\"");
             let word = self.words(kind);
             let told = ran
                 .stderr
                 .lines()
                 .any(|l| l.contains(&who) && l.contains(word));
             if !told {
-                return Err(context(format!("nobody said `{who}…{word}`")));
+                return Err(context(format!("nobody said `{word}` of {who}")));
             }
             let counts = summary.stage(&format!("{kind}/{stage}"));
             match self.end(kind) {

@@ -73,7 +73,7 @@ impl Truncated {
             }
         }
         for file in &mut files {
-            file.count(&folder);
+            file.count();
         }
         Self { folder, files }
     }
@@ -109,13 +109,14 @@ impl Job for Truncated {
 }
 
 /// What the source made of a file.
-struct Read {
-    datums: Vec<Vec<u8>>,
-    errors: Vec<String>,
-    letters: usize,
+pub struct Read {
+    pub datums: Vec<Vec<u8>>,
+    pub errors: Vec<String>,
+    pub letters: usize,
 }
 
-fn read(path: &Path, schema: &Path) -> Result<Read, String> {
+/// Reads a file by the source.
+pub fn read(path: &Path, schema: &Path) -> Result<Read, String> {
     let options = json!({"path": path, "schema": schema});
     let mut source = Harness::<ThisPlugin>::source("avro-file", &options).map_err(|e| e.message)?;
     let out = source.poll_to_end().map_err(|e| e.message)?;
@@ -153,8 +154,7 @@ impl Container {
     }
 
     /// Counts the records before each end of a block with apache-avro, which needs whole blocks.
-    fn count(&mut self, folder: &Folder) {
-        let _ = folder;
+    fn count(&mut self) {
         for end in &self.ends {
             let reader = apache_avro::Reader::new(&self.bytes[..*end]).expect("a whole header");
             self.before
@@ -243,14 +243,20 @@ fn datums() -> Vec<Vec<u8>> {
     let datum = |(id, text): (usize, String)| {
         let mut datum = Vec::new();
         long(id as u64, &mut datum);
-        long(text.len() as u64, &mut datum);
-        datum.extend_from_slice(text.as_bytes());
+        string(&text, &mut datum);
         datum
     };
     texts().into_iter().enumerate().map(datum).collect()
 }
 
-fn long(value: u64, out: &mut Vec<u8>) {
+/// Appends a string as Avro has it.
+pub fn string(text: &str, out: &mut Vec<u8>) {
+    long(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Appends a long as Avro has it, of one that is not negative.
+pub fn long(value: u64, out: &mut Vec<u8>) {
     let mut rest = value << 1;
     while rest > 0x7F {
         out.push(rest as u8 | 0x80);
