@@ -10,10 +10,12 @@ mod disk_full;
 mod fault;
 mod flow;
 mod frame;
+mod fuzz;
 mod io_faults;
 mod kill;
 mod kill_buffer;
 mod kill_files;
+mod leak;
 mod ledger;
 mod malformed;
 mod malformed_inputs;
@@ -21,6 +23,7 @@ mod malformed_network;
 mod misbehaving;
 mod mutate;
 mod proxies;
+mod secrets;
 mod slow_sink;
 mod tcp;
 mod topic;
@@ -42,6 +45,9 @@ const TRIALS: &[Trial] = &[
     misbehaving::TRIAL,
     truncated::TRIAL,
     malformed::TRIAL,
+    secrets::TRIAL,
+    leak::TRIAL,
+    fuzz::TRIAL,
 ];
 
 /// Breaks the host and counts what was lost or doubled.

@@ -179,7 +179,7 @@ impl Case {
         match (self.fault, kind) {
             ("counts", "source") => "records where 1",
             ("counts", "processor") => "as filtered, which has not so many left",
-            ("counts", _) => "it took ",
+            ("counts", _) => "as consumed, which has not so many left",
             ("ranges", "sink") => "it rejected record 4294967295",
             ("ranges", _) => "points outside its batch of 3 bytes",
             _ => self.words,
@@ -336,9 +336,17 @@ fn delivered(folder: &Path, kind: &str, but: Option<&str>) -> Result<(), String>
     Ok(())
 }
 
-/// A file holds the numbers below `count` in their order, but for one.
+/// A file, with those that go on where it was finished by a stop, holds the numbers below `count`
+/// in their order, but for one.
 fn lines_of(file: &Path, count: u64, but: Option<&str>) -> Result<(), String> {
-    let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let mut text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    for number in 1.. {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        match fs::read_to_string(file.with_file_name(format!("{stem}-{number}.txt"))) {
+            Ok(more) => text.push_str(&more),
+            Err(_) => break,
+        }
+    }
     let expected = (0..count).map(|n| n.to_string());
     let mut expected = expected.filter(|n| but != Some(n));
     let mut lines = text.lines();
@@ -347,10 +355,8 @@ fn lines_of(file: &Path, count: u64, but: Option<&str>) -> Result<(), String> {
             (None, None) => return Ok(()),
             (line, number) if line == number.as_deref() => {}
             (line, number) => {
-                return Err(format!(
-                    "{}: {line:?} stands where {number:?} should",
-                    file.display()
-                ));
+                let file = file.display();
+                return Err(format!("{file}: {line:?} stands where {number:?} should"));
             }
         }
     }
