@@ -48,10 +48,12 @@ const GRAPHS: [(&str, &str); 3] = [
 [hosts.a.processors.filter]
 plugin = "filter"
 inputs = ["marks"]
+buffer = { max_bytes = "1 MiB" }
 with = { field = "user.lang", equals = "ja" }
 [hosts.a.sinks.out]
 plugin = "lines"
 inputs = ["filter"]
+buffer = { max_bytes = "1 MiB" }
 with = { path = "out/t.jsonl", roll = { max_records = 5000 } }
 "#,
     ),
@@ -61,10 +63,12 @@ with = { path = "out/t.jsonl", roll = { max_records = 5000 } }
 [hosts.a.processors.encode]
 plugin = "avro-encode"
 inputs = ["marks"]
+buffer = { max_bytes = "1 MiB" }
 with.schema = "t.avsc"
 [hosts.a.sinks.out]
 plugin = "avro-file"
 inputs = ["encode"]
+buffer = { max_bytes = "1 MiB" }
 with = { path = "out/t.avro", roll = { max_records = 50000 } }
 "#,
     ),
@@ -74,10 +78,12 @@ with = { path = "out/t.avro", roll = { max_records = 50000 } }
 [hosts.a.processors.encode]
 plugin = "avro-encode"
 inputs = ["marks"]
+buffer = { max_bytes = "1 MiB" }
 with.schema = "t.avsc"
 [hosts.a.sinks.topic]
 plugin = "kafka"
 inputs = ["encode"]
+buffer = { max_bytes = "1 MiB" }
 with = { brokers = "embedded", topic = "t" }
 [hosts.b.sources.topic]
 plugin = "kafka"
@@ -139,11 +145,12 @@ impl Leak {
         fs::copy(self.built.join("libflow.so"), plugins.join("libflow.so"))
             .map_err(|e| e.to_string())?;
         let schema = r#"{"type": "record", "name": "T", "fields": [
-            {"name": "id_str", "type": "string"}, {"name": "lang", "type": ["null", "string"]}]}"#;
+            {"name": "id_str", "type": "string"}, {"name": "text", "type": "string"},
+            {"name": "created_at", "type": "string"}, {"name": "lang", "type": ["null", "string"]}]}"#;
         folder.write("t.avsc", schema);
         let early = count / 5;
-        // What is in flight is younger than a tenth of the records.
-        let marks = [early / 10 * 9, early, count - early / 10, count];
+        // What is in flight, and what the embedded broker keeps, is younger than that.
+        let marks = [early / 2, early, count - early / 2, count];
         let hosts = format!(
             r#"
 version = 1
@@ -272,5 +279,21 @@ impl Counter {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_old_and_stays_has_grown() {
+        let folder = Folder::new();
+        let marks = "0 0 5 host\n1 0 7 host\n1 1 900 host\n2 2 1 host\n\
+            3 0 7 host\n3 1 40 host\n3 2 3 host\n3 3 900 host\n";
+        let out = folder.write("live", marks);
+        assert_eq!(grown(&out).unwrap()["host"], (7, 50));
+        let out = folder.write("live", "0 0 5 host\n");
+        assert!(grown(&out).is_err(), "marks are missing");
     }
 }

@@ -24,6 +24,7 @@ mod misbehaving;
 mod mutate;
 mod proxies;
 mod secrets;
+mod secrets_hosts;
 mod slow_sink;
 mod tcp;
 mod topic;

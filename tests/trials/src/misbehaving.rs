@@ -361,3 +361,22 @@ fn lines_of(file: &Path, count: u64, but: Option<&str>) -> Result<(), String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_doubled_or_strange_is_seen() {
+        let folder = Folder::new();
+        let file = folder.write("a.txt", "0\n1\n");
+        lines_of(&file, 2, None).unwrap();
+        lines_of(&file, 3, Some("2")).unwrap();
+        lines_of(&file, 3, None).unwrap_err();
+        lines_of(&file, 2, Some("1")).unwrap_err();
+        folder.write("a-1.txt", "2\n");
+        lines_of(&file, 3, None).unwrap();
+        folder.write("a-1.txt", "1\n");
+        lines_of(&file, 2, None).unwrap_err();
+    }
+}
