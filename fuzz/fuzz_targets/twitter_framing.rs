@@ -28,9 +28,13 @@ fn pieces(stream: &[u8], delimited: bool, chunk: usize) -> Vec<String> {
 fn take(framing: &mut Framing, pieces: &mut Vec<String>) {
     while let Some(piece) = framing.next() {
         if let Piece::Message(message) | Piece::Miscounted(message) = piece {
-            assert!(message.len() <= MAX + 1 && !message.is_empty());
+            assert!(message.len() <= MAX && !message.is_empty());
         }
-        pieces.push(format!("{piece:?}"));
+        pieces.push(match piece {
+            // How much is shown of it depends on how it came.
+            Piece::TooLong { total, .. } => format!("too long: {total}"),
+            other => format!("{other:?}"),
+        });
     }
 }
 
