@@ -70,13 +70,15 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.name == "list" {
+        let shown = |runs: Option<u64>| {
+            let number = runs.filter(|runs| *runs < u64::MAX);
+            number.map_or_else(|| "all".to_owned(), |runs| runs.to_string())
+        };
         for trial in TRIALS {
-            let long = trial
-                .long
-                .map_or_else(|| "all".to_owned(), |runs| runs.to_string());
+            let (ci, long) = (shown(Some(trial.ci)), shown(trial.long));
             println!(
-                "{:<12} CI {:>4}, long {long:>5}  {}",
-                trial.name, trial.ci, trial.about
+                "{:<12} CI {ci:>4}, long {long:>5}  {}",
+                trial.name, trial.about
             );
         }
         return ExitCode::SUCCESS;
