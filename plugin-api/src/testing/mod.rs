@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 
 use abi_stable::std_types::RSlice;
 
-pub use host::{LogLine, TestHost};
+pub use host::{Level, LogLine, TestHost};
 pub use outcome::{Outcome, Seen};
 
 use crate::{

@@ -10,15 +10,25 @@ mod disk_full;
 mod fault;
 mod flow;
 mod frame;
+mod fuzz;
 mod io_faults;
 mod kill;
 mod kill_buffer;
 mod kill_files;
+mod leak;
 mod ledger;
+mod malformed;
+mod malformed_inputs;
+mod malformed_network;
+mod misbehaving;
+mod mutate;
 mod proxies;
+mod secrets;
+mod secrets_hosts;
 mod slow_sink;
 mod tcp;
 mod topic;
+mod truncated;
 
 use std::process::ExitCode;
 
@@ -33,6 +43,12 @@ const TRIALS: &[Trial] = &[
     proxies::TRIAL,
     brokers::TRIAL,
     slow_sink::TRIAL,
+    misbehaving::TRIAL,
+    truncated::TRIAL,
+    malformed::TRIAL,
+    secrets::TRIAL,
+    leak::TRIAL,
+    fuzz::TRIAL,
 ];
 
 /// Breaks the host and counts what was lost or doubled.
@@ -54,13 +70,15 @@ struct Args {
 fn main() -> ExitCode {
     let args = Args::parse();
     if args.name == "list" {
+        let shown = |runs: Option<u64>| {
+            let number = runs.filter(|runs| *runs < u64::MAX);
+            number.map_or_else(|| "all".to_owned(), |runs| runs.to_string())
+        };
         for trial in TRIALS {
-            let long = trial
-                .long
-                .map_or_else(|| "all".to_owned(), |runs| runs.to_string());
+            let (ci, long) = (shown(Some(trial.ci)), shown(trial.long));
             println!(
-                "{:<12} CI {:>4}, long {long:>5}  {}",
-                trial.name, trial.ci, trial.about
+                "{:<12} CI {ci:>4}, long {long:>5}  {}",
+                trial.name, trial.about
             );
         }
         return ExitCode::SUCCESS;
