@@ -25,6 +25,7 @@ mod mutate;
 mod proxies;
 mod secrets;
 mod secrets_hosts;
+mod simulated;
 mod slow_sink;
 mod tcp;
 mod topic;
@@ -36,6 +37,7 @@ use clap::Parser;
 use frame::Trial;
 
 const TRIALS: &[Trial] = &[
+    simulated::TRIAL,
     kill_files::TRIAL,
     kill_buffer::TRIAL,
     io_faults::TRIAL,
