@@ -43,6 +43,9 @@ const READER: &str = "GET /feed?history=2 HTTP/1.1\r\nHost: 127.0.0.1:3000\r\nCo
 
 fuzz_target!(
     init: {
+        // A Rust program ignores it from its start; this one is started by libFuzzer.
+        let broken_pipe = Arc::default();
+        signal_hook::flag::register(signal_hook::consts::SIGPIPE, broken_pipe).expect("a handler");
         // A task's panic would be swallowed by the runtime.
         std::panic::set_hook(Box::new(|panic| {
             eprintln!("{panic}");

@@ -9,6 +9,8 @@
 const HEAD_BYTES: usize = 64 << 10;
 /// A line of digits longer than this is no length.
 const MAX_DIGITS: usize = 10;
+/// Neither is one that is longer than this with the white space around it.
+const MAX_LENGTH_LINE: usize = 32;
 
 /// One step through the stream.
 #[derive(Debug, PartialEq, Eq)]
@@ -204,6 +206,11 @@ fn find_line_end(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 fn as_length(line: &[u8]) -> Option<usize> {
+    // White space counts, too: else it would depend on what one read brought whether a line that is
+    // too long for a message is a length.
+    if line.len() > MAX_LENGTH_LINE {
+        return None;
+    }
     let line = line.trim_ascii();
     if line.len() > MAX_DIGITS || !line.iter().all(u8::is_ascii_digit) {
         return None;
