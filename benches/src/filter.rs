@@ -10,7 +10,8 @@ use std::{
 
 use crate::{Error, host, report::Report};
 
-const LINE: usize = 300;
+/// Bytes of a line.
+pub const LINE: usize = 300;
 const LINES: u64 = 1_000_000_000 / LINE as u64;
 const ROUNDS: usize = 3;
 
@@ -48,7 +49,7 @@ pub fn run(report: &mut Report) -> Result<(), Error> {
         .prefix("bench")
         .tempdir_in(needs::parts_dir())?;
     let at = |name: &str| folder.path().join(name);
-    write_input(&at("in.txt"))?;
+    write_input(&at("in.txt"), LINES)?;
     fs::write(at("peer.yaml"), PEER)?;
     for _ in 0..ROUNDS {
         let ours = host::cost(&mut host::command(folder.path(), OURS)?)?;
@@ -89,14 +90,14 @@ fn benthos() -> Result<std::path::PathBuf, Error> {
 }
 
 /// Lines of words, every other one with the word that is looked for.
-fn write_input(path: &Path) -> Result<(), Error> {
+pub fn write_input(path: &Path, lines: u64) -> Result<(), Error> {
     const WORDS: [&str; 8] = [
         "stream", "kafka", "avro", "tweet", "plugin", "window", "offset", "record",
     ];
     let mut out = BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
     let mut line = Vec::with_capacity(2 * LINE);
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
-    for number in 0..LINES {
+    for number in 0..lines {
         line.clear();
         write!(line, "{number:010}")?;
         while line.len() < LINE - 8 {

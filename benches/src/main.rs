@@ -3,10 +3,12 @@
 //! `NAME ratio=X (goal ≥ Y)`; for a limit X is the limit over what was measured. The exit code is
 //! 1 if the goal was missed.
 
+mod checkpoint;
 mod edge;
 mod filter;
 mod host;
 mod isolate;
+mod latency;
 mod memory;
 mod report;
 mod spool;
@@ -52,6 +54,18 @@ const BENCHES: &[Bench] = &[
         about: "an edge with a crossing of the ABI: at most 1 µs a batch plus 5 ns a record",
         goal: 1.0,
         run: edge::run,
+    },
+    Bench {
+        name: "checkpoint",
+        about: "throughput with an epoch each second over that without, to files of lines and of Avro",
+        goal: 0.95,
+        run: checkpoint::run,
+    },
+    Bench {
+        name: "latency",
+        about: "p99 from source to sink with an epoch each second: at most twice that without",
+        goal: 1.0,
+        run: latency::run,
     },
     Bench {
         name: "isolate",

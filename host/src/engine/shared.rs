@@ -158,7 +158,7 @@ impl Call {
     pub fn now(&self) -> Option<(&'static str, u64)> {
         let turn = self.turn.load(Ordering::Acquire);
         let name = self.name.load(Ordering::Relaxed);
-        if turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             return None;
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
