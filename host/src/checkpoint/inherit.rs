@@ -106,8 +106,21 @@ pub fn inherit(
         found.push((shape, store, newest));
     }
     let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
+    let mut stores = Vec::new();
     for name in folders.iter().filter(|name| !wanted.contains(*name)) {
-        left.take(name, open(name)?)?;
+        let store = open(name)?;
+        let newest = newest(&store)?;
+        stores.push((name, store, newest));
+    }
+    // A run is complete when all regions of its host are: else each keeps to its own end.
+    let all = found
+        .iter()
+        .map(|f| &f.2)
+        .chain(stores.iter().map(|s| &s.2));
+    let mut epochs = all.flatten();
+    let complete = epochs.all(|(epoch, is_final)| *is_final && epoch.complete);
+    for (name, store, newest) in stores {
+        left.take(name, store, newest, complete);
     }
     // What regions that are as they were are told to forget.
     let mut forget = Vec::new();
@@ -222,11 +235,11 @@ struct Left {
 }
 
 impl Left {
-    fn take(&mut self, region: &str, store: Store) -> io::Result<()> {
-        if let Some((epoch, is_final)) = newest(&store)? {
+    /// What one of them left. `complete`: the run of the whole host came to its end.
+    fn take(&mut self, region: &str, store: Store, newest: Option<(Epoch, bool)>, complete: bool) {
+        if let Some((epoch, is_final)) = newest {
             self.marks.push((region.to_owned(), epoch.letters));
             self.number = self.number.max(epoch.number);
-            let done = is_final && epoch.complete;
             for (name, snapshot) in epoch.instances {
                 let present = self.present.get(stage_of(&name));
                 if present.is_some_and(|number| *number >= epoch.number) {
@@ -235,13 +248,12 @@ impl Left {
                     self.replays.insert(name, snapshot);
                 } else if !is_final {
                     self.not_final.insert(stage_of(&name).to_owned());
-                } else if !done {
+                } else if !complete {
                     self.instances.insert(name, snapshot);
                 }
             }
         }
         self.stores.push(store);
-        Ok(())
     }
 
     fn workers(&self, stage: &str) -> usize {
@@ -512,5 +524,22 @@ mod tests {
         disk.leave(&before, 6, true, true);
         let now = shape(&[("src", StageKind::Source, "csv", 1)]);
         assert_eq!(disk.start(&now, &before, &[]), Ok(None));
+    }
+
+    #[test]
+    fn a_region_at_its_end_keeps_its_state_while_others_of_its_host_are_not() {
+        let disk = Disk(MemoryFiles::default());
+        let sink = ("out", StageKind::Sink, "lines", 1);
+        let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
+        let now = shape(&[SRC, sink]);
+        let other = shape(&[("endless", StageKind::Source, "kafka", 1)]);
+        disk.leave(&before, 5, true, true);
+        disk.leave(&other, 9, true, false);
+        let fs: Arc<dyn FileSystem> = Arc::new(disk.0.clone());
+        let (shapes, folders) = ([now, other.clone()], [before.folder(), other.folder()]);
+        let drop = ["old".to_owned()].into();
+        let found = inherit(&fs, Path::new("h"), &shapes, &drop, &folders).unwrap();
+        let epoch = found[0].store.restore(None).unwrap().unwrap();
+        assert!(epoch.instances.contains_key("src#0") && !epoch.complete);
     }
 }
