@@ -352,7 +352,9 @@ impl State {
         let done = call(self.store()?);
         if done.as_ref().is_err_and(|e| e.code != Code::TRANSIENT) {
             self.store = None;
-            self.writer = None;
+            // One whose stream has ended is not restored any more: its region is over, and what it
+            // published is on the disk.
+            self.writer = self.writer.filter(|(_, ended)| *ended);
         }
         done
     }

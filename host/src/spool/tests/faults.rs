@@ -160,6 +160,26 @@ fn after_a_failure_the_writer_is_restored_before_it_goes_on() {
 }
 
 #[test]
+fn a_reader_that_fails_behind_the_end_still_finds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut w, mut r) = (writer(folder.path(), &None), reader(folder.path(), &None));
+    w.write(["a"]);
+    w.ends();
+    w.epoch(1);
+    // The writer's region is over; its host holds the buffer open.
+    let spool = Spool::open(folder.path()).unwrap();
+    drop(w);
+    assert_eq!(r.read_by(10), (vec!["a".to_owned()], true));
+    r.checkpoint(1);
+    spool.pragma("query_only = ON");
+    let error = plain(r.stage.commit(1)).unwrap_err();
+    assert_eq!(error.code, Code::FATAL);
+    drop(r);
+    let mut r = reader(folder.path(), &None);
+    assert_eq!(r.read_by(10), (vec!["a".to_owned()], true));
+}
+
+#[test]
 fn a_stage_that_was_replaced_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let (mut hung, mut stuck) = (writer(folder.path(), &None), reader(folder.path(), &None));
