@@ -146,6 +146,11 @@ impl Coordinator {
         now_ns.saturating_sub(self.began_ns)
     }
 
+    /// The last epoch of a run whose sources all came to their end, once all have committed it.
+    pub fn complete(&self) -> Option<u64> {
+        (self.finished && self.complete).then_some(self.number)
+    }
+
     /// Whether an epoch is in flight.
     pub fn in_flight(&self) -> bool {
         self.step != Step::Idle

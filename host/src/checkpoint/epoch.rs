@@ -102,6 +102,11 @@ struct Entry {
 }
 
 impl Epoch {
+    /// Whether nothing can be gone on with: the graph has changed and others have taken it over.
+    pub fn is_empty(&self) -> bool {
+        self.instances.is_empty()
+    }
+
     /// The file's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let entry = |s: &Snapshot| Entry {

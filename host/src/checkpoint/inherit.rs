@@ -4,14 +4,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
 use plugin_api::files::FileSystem;
 
 use super::{
-    dead_letters::{DEAD_LETTERS, DeadLetters, number},
+    complete::Complete,
+    dead_letters::DeadLetters,
     epoch::{Epoch, LettersMark, Snapshot},
     replay,
     shape::Shape,
@@ -76,6 +77,8 @@ fn drop_hint(stages: &[String]) -> String {
 pub struct Inherited {
     /// Its store.
     pub store: Store,
+    /// The epoch with which the host's last run came to its end, if it did: this one begins anew.
+    pub complete: Option<u64>,
     /// What was said about stages whose graph changed: for the log.
     pub notes: Vec<String>,
 }
@@ -93,6 +96,7 @@ pub fn inherit(
 ) -> Result<Vec<Inherited>, InheritError> {
     let at = |name: &str| folder.join(EPOCHS).join(name);
     let open = |name: &str| Store::open(fs.clone(), at(name));
+    let complete = Complete::read(&**fs, folder)?;
     let mut left = Left::default();
     let mut found = Vec::new();
     let mut dropped = BTreeSet::new();
@@ -106,25 +110,14 @@ pub fn inherit(
         found.push((shape, store, newest));
     }
     let wanted: BTreeSet<String> = shapes.iter().map(Shape::folder).collect();
-    let mut stores = Vec::new();
     for name in folders.iter().filter(|name| !wanted.contains(*name)) {
         let store = open(name)?;
         let newest = newest(&store)?;
-        stores.push((name, store, newest));
-    }
-    // A run is complete when all regions of its host are: else each keeps to its own end.
-    let all = found
-        .iter()
-        .map(|f| &f.2)
-        .chain(stores.iter().map(|s| &s.2));
-    let mut epochs = all.flatten();
-    let complete = epochs.all(|(epoch, is_final)| *is_final && epoch.complete);
-    for (name, store, newest) in stores {
-        left.take(name, store, newest, complete);
+        left.take(name, store, newest, &complete)?;
     }
     // What regions that are as they were are told to forget.
     let mut forget = Vec::new();
-    for (index, (_, _, epoch)) in found.iter().enumerate() {
+    for (index, (shape, _, epoch)) in found.iter().enumerate() {
         let Some((epoch, _)) = epoch else { continue };
         let stages: BTreeSet<&str> = epoch.instances.keys().map(|i| stage_of(i)).collect();
         let given_up: Vec<&str> = stages
@@ -133,13 +126,16 @@ pub fn inherit(
             .collect();
         if !given_up.is_empty() {
             dropped.extend(given_up.iter().map(|s| (*s).to_owned()));
-            forget.push(index);
+            if !complete.ended_with(&shape.folder(), epoch.number) {
+                forget.push(index);
+            }
         }
     }
     let mut plans = Vec::new();
-    let letters = fs.list(&folder.join(DEAD_LETTERS))?;
     for (shape, _, newest) in &found {
-        plans.push(newest.is_none().then(|| left.plan(shape, shapes, &letters)));
+        let own = newest.as_ref().map(|(epoch, _)| epoch);
+        let new = own.is_none_or(Epoch::is_empty);
+        plans.push(new.then(|| left.plan(shape, shapes, own)));
     }
     let lost = left.lost();
     let kept: Vec<String> = lost.difference(drop_state).cloned().collect();
@@ -160,8 +156,13 @@ pub fn inherit(
     }
 
     let mut all = Vec::new();
-    for (index, ((_, store, newest), plan)) in found.into_iter().zip(plans).enumerate() {
+    let mut holds = Vec::new();
+    for (index, ((shape, store, newest), plan)) in found.into_iter().zip(plans).enumerate() {
         let mut notes = Vec::new();
+        let region = shape.folder();
+        let ended = newest.as_ref().map(|(epoch, _)| epoch.number);
+        let ended = ended.filter(|number| complete.ended_with(&region, *number));
+        holds.extend(ended.map(|number| (region, number)));
         if forget.contains(&index)
             && let Some((mut epoch, is_final)) = newest
         {
@@ -176,7 +177,11 @@ pub fn inherit(
             keep(&store, &epoch, true)?;
             notes.extend(said);
         }
-        all.push(Inherited { store, notes });
+        all.push(Inherited {
+            store,
+            complete: ended,
+            notes,
+        });
     }
     // A run that came behind the epoch taken over may have left letters of records that are read
     // again.
@@ -188,9 +193,14 @@ pub fn inherit(
         inherited.store.restore(None)?;
     }
     // Only now is what was taken over on the disk under its new name.
-    for store in left.stores {
-        store.clear()?;
+    for (store, epoch) in left.stores {
+        store
+            .empty(epoch)
+            .map_err(|e| io::Error::other(e.to_string()))?;
     }
+    complete
+        .keep_only(&holds.into_iter().collect(), &**fs, folder)
+        .map_err(|e| io::Error::other(e.to_string()))?;
     Ok(all)
 }
 
@@ -221,7 +231,8 @@ fn listed(stages: &BTreeSet<String>) -> String {
 /// What regions left that are not there any more.
 #[derive(Default)]
 struct Left {
-    stores: Vec<Store>,
+    /// Stores that have something to be taken over, and what.
+    stores: Vec<(Store, Epoch)>,
     /// Where the dead letters of which region stood.
     marks: Vec<(String, LettersMark)>,
     instances: BTreeMap<String, Snapshot>,
@@ -235,25 +246,42 @@ struct Left {
 }
 
 impl Left {
-    /// What one of them left. `complete`: the run of the whole host came to its end.
-    fn take(&mut self, region: &str, store: Store, newest: Option<(Epoch, bool)>, complete: bool) {
-        if let Some((epoch, is_final)) = newest {
-            self.marks.push((region.to_owned(), epoch.letters));
-            self.number = self.number.max(epoch.number);
-            for (name, snapshot) in epoch.instances {
-                let present = self.present.get(stage_of(&name));
-                if present.is_some_and(|number| *number >= epoch.number) {
-                    // It was taken over by a start that did not come to clear what was left.
-                } else if replay::stage_of(&name).is_some() {
-                    self.replays.insert(name, snapshot);
-                } else if !is_final {
-                    self.not_final.insert(stage_of(&name).to_owned());
-                } else if !complete {
-                    self.instances.insert(name, snapshot);
-                }
+    /// What one of them left: state only if the host's run did not come to its end.
+    fn take(
+        &mut self,
+        region: &str,
+        store: Store,
+        newest: Option<(Epoch, bool)>,
+        complete: &Complete,
+    ) -> io::Result<()> {
+        let Some((epoch, is_final)) = newest else {
+            // What it rejected was in no epoch: it is read again.
+            self.marks.push((region.to_owned(), LettersMark::default()));
+            return Ok(());
+        };
+        self.marks.push((region.to_owned(), epoch.letters.clone()));
+        self.number = self.number.max(epoch.number);
+        if epoch.is_empty() {
+            // That it is may not be on the disk yet.
+            store.restore(None)?;
+            return Ok(());
+        }
+        let complete = complete.ended_with(region, epoch.number);
+        for (name, snapshot) in &epoch.instances {
+            let stage = stage_of(name);
+            let present = self.present.get(stage);
+            if present.is_some_and(|number| *number >= epoch.number) {
+                // It was taken over by a start that did not come to empty what was left.
+            } else if replay::stage_of(name).is_some() {
+                self.replays.insert(name.clone(), snapshot.clone());
+            } else if !complete && is_final {
+                self.instances.insert(name.clone(), snapshot.clone());
+            } else if !complete {
+                self.not_final.insert(stage.to_owned());
             }
         }
-        self.stores.push(store);
+        self.stores.push((store, epoch));
+        Ok(())
     }
 
     fn workers(&self, stage: &str) -> usize {
@@ -263,27 +291,21 @@ impl Left {
             .count()
     }
 
-    /// The epoch from which a region of this shape starts, and what to say about it. `letters`:
-    /// files of dead letters that are there.
+    /// The epoch from which a region of this shape starts, and what to say about it. `own`: what a
+    /// graph that comes back finds of its own, its letters.
     fn plan(
         &mut self,
         shape: &Shape,
         shapes: &[Shape],
-        letters: &[PathBuf],
+        own: Option<&Epoch>,
     ) -> Option<(Epoch, Vec<String>)> {
         let mut epoch = Epoch {
-            number: self.number,
+            number: own.map_or(0, |own| own.number).max(self.number),
             last: true,
+            letters: own.map(|own| own.letters.clone()).unwrap_or_default(),
             ..Epoch::default()
         };
         epoch.instances = self.replays_of(shape, shapes);
-        if self.number > 0 {
-            // A graph that comes back finds letters of its own, which stay.
-            let region = shape.folder();
-            let names = letters.iter().filter_map(|path| path.file_name()?.to_str());
-            let last = names.filter_map(|name| number(&region, name)).max();
-            epoch.letters.next = last.map_or(0, |last| last + 1);
-        }
         let (mut over, mut new) = (BTreeSet::new(), BTreeSet::new());
         for (stage, plugin, workers) in shape.stages() {
             let fits = self.workers(stage) == workers as usize
@@ -305,9 +327,8 @@ impl Left {
             }
         }
         if over.is_empty() {
-            // It begins anew, and still knows of its letters.
-            epoch.complete = true;
-            let knows = !epoch.instances.is_empty() || epoch.letters.next > 0;
+            // It begins anew, and still knows of letters.
+            let knows = !epoch.instances.is_empty() || own.is_some();
             return knows.then(|| (epoch, Vec::new()));
         }
         let mut said = vec![format!(
@@ -371,6 +392,10 @@ mod tests {
     impl Disk {
         fn leave(&self, shape: &Shape, number: u64, is_final: bool, complete: bool) {
             let fs: Arc<dyn FileSystem> = Arc::new(self.0.clone());
+            if complete {
+                let mark: Complete = [(shape.folder(), number)].into_iter().collect();
+                mark.write(&*fs, Path::new("h")).unwrap();
+            }
             let store = Store::open(fs, Path::new("h").join(EPOCHS).join(shape.folder())).unwrap();
             let instances = shape.stages().flat_map(|(stage, plugin, workers)| {
                 (0..workers as usize).map(move |w| {
@@ -485,15 +510,50 @@ mod tests {
     }
 
     #[test]
+    fn letters_of_a_graph_that_comes_back_stay_and_those_of_no_epoch_go() {
+        let disk = Disk(MemoryFiles::default());
+        let sink = |name| shape(&[SRC, (name, StageKind::Sink, "lines", 1)]);
+        let (first, second) = (sink("one"), sink("two"));
+        let letter = |shape: &Shape, number: u32| {
+            let path = format!("h/dead-letters/{}-{number:06}.avro", shape.folder());
+            FileSystem::create_new(&disk.0, Path::new(&path)).unwrap();
+            Path::new(&path).to_owned()
+        };
+        let fs: Arc<dyn FileSystem> = Arc::new(disk.0.clone());
+        let store = Store::open(fs, Path::new("h").join(EPOCHS).join(first.folder())).unwrap();
+        let mark: Complete = [(first.folder(), 5)].into_iter().collect();
+        mark.write(&disk.0, Path::new("h")).unwrap();
+        let epoch = Epoch {
+            number: 5,
+            last: true,
+            instances: [("src#0".to_owned(), Snapshot::default())].into(),
+            letters: LettersMark {
+                next: 1,
+                ..LettersMark::default()
+            },
+            ..Epoch::default()
+        };
+        keep(&store, &epoch, true).unwrap();
+        let (known, unknown) = (letter(&first, 0), letter(&first, 1));
+        // The second graph begins anew and comes to no epoch of its own.
+        assert_eq!(disk.start(&second, &first, &[]), Ok(None));
+        assert!(disk.0.names().contains(&known) && !disk.0.names().contains(&unknown));
+        let unknown = letter(&second, 0);
+        let back = disk.start(&first, &second, &[]).unwrap().unwrap();
+        assert_eq!((back.letters.next, back.is_empty()), (1, true));
+        assert!(disk.0.names().contains(&known) && !disk.0.names().contains(&unknown));
+    }
+
+    #[test]
     fn a_start_that_was_interrupted_is_made_again() {
         let disk = Disk(MemoryFiles::default());
         let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
         let now = shape(&[SRC, ("new", StageKind::Sink, "lines", 1)]);
         disk.leave(&before, 5, true, false);
         let epoch = disk.start(&now, &before, &["old"]).unwrap();
-        // What was left is there again, whole or in part: its removal did not reach the disk.
-        for (number, is_final) in [(5, true), (5, false), (4, false)] {
-            disk.leave(&before, number, is_final, false);
+        // What was left is there again: that it was emptied did not reach the disk.
+        for is_final in [true, false] {
+            disk.leave(&before, 5, is_final, false);
             assert_eq!(disk.start(&now, &before, &["old"]).unwrap(), epoch);
             assert_eq!(disk.start(&now, &before, &[]).unwrap(), epoch);
         }
@@ -527,19 +587,58 @@ mod tests {
     }
 
     #[test]
+    fn a_complete_run_is_begun_anew_by_each_region_until_it_has_an_epoch() {
+        let disk = Disk(MemoryFiles::default());
+        let fs: Arc<dyn FileSystem> = Arc::new(disk.0.clone());
+        let (one, two) = (
+            shape(&[SRC]),
+            shape(&[("other", StageKind::Source, "csv", 1)]),
+        );
+        disk.leave(&one, 5, true, false);
+        disk.leave(&two, 9, true, false);
+        let folders = [one.folder(), two.folder()];
+        let shapes = [one.clone(), two.clone()];
+        let start = |drop: &[&str]| {
+            let drop = drop.iter().map(|s| (*s).to_owned()).collect();
+            let found = inherit(&fs, Path::new("h"), &shapes, &drop, &folders).unwrap();
+            found.iter().map(|i| i.complete).collect::<Vec<_>>()
+        };
+        assert_eq!(start(&[]), [None, None], "both were stopped");
+        let mark: Complete = [(one.folder(), 5), (two.folder(), 9)].into_iter().collect();
+        mark.write(&*fs, Path::new("h")).unwrap();
+        assert_eq!(start(&[]), [Some(5), Some(9)]);
+        // There is nothing to be forgotten.
+        assert_eq!(start(&["src"]), [Some(5), Some(9)]);
+        disk.leave(&one, 6, false, false);
+        assert_eq!(start(&[]), [None, Some(9)]);
+        // A graph that comes back later counts from its own epochs, whatever number they have.
+        let now = shape(&[("src", StageKind::Source, "csv", 1)]);
+        inherit(
+            &fs,
+            Path::new("h"),
+            &[now],
+            &["src".to_owned()].into(),
+            &folders,
+        )
+        .unwrap();
+        disk.leave(&two, 9, true, false);
+        assert_eq!(start(&[]), [None, None]);
+    }
+
+    #[test]
     fn a_region_at_its_end_keeps_its_state_while_others_of_its_host_are_not() {
         let disk = Disk(MemoryFiles::default());
         let sink = ("out", StageKind::Sink, "lines", 1);
         let before = shape(&[SRC, ("old", StageKind::Sink, "lines", 1)]);
         let now = shape(&[SRC, sink]);
         let other = shape(&[("endless", StageKind::Source, "kafka", 1)]);
-        disk.leave(&before, 5, true, true);
+        disk.leave(&before, 5, true, false);
         disk.leave(&other, 9, true, false);
         let fs: Arc<dyn FileSystem> = Arc::new(disk.0.clone());
         let (shapes, folders) = ([now, other.clone()], [before.folder(), other.folder()]);
         let drop = ["old".to_owned()].into();
         let found = inherit(&fs, Path::new("h"), &shapes, &drop, &folders).unwrap();
         let epoch = found[0].store.restore(None).unwrap().unwrap();
-        assert!(epoch.instances.contains_key("src#0") && !epoch.complete);
+        assert!(epoch.instances.contains_key("src#0"));
     }
 }

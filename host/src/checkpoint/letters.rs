@@ -116,8 +116,8 @@ fn file_name(path: &Path) -> String {
         .map_or_else(String::new, |n| n.to_string_lossy().into_owned())
 }
 
-/// The files of a host, as far as these epochs hold them; those of regions without an epoch, which
-/// a changed graph left behind, whole.
+/// The files of a host, as far as these epochs hold them; those of regions whose epochs somebody
+/// removed, whole.
 ///
 /// # Errors
 /// The file system's.
@@ -137,7 +137,12 @@ pub fn files(host_folder: &Path, epochs: &[Newest]) -> io::Result<Vec<LetterFile
             .find(|e| e.region == region)
             .map(|e| &e.epoch.letters);
         let whole = fs::metadata(&path)?.len();
-        let length = mark.map_or(whole, |m| held(m, &name, number, whole));
+        let length = match mark {
+            Some(mark) => held(mark, &name, number, whole),
+            // Its first epoch is still to come, and reads them again if it never does.
+            None if host_folder.join(EPOCHS).join(region).exists() => 0,
+            None => whole,
+        };
         if length > 0 {
             files.push(LetterFile { name, path, length });
         }

@@ -1,5 +1,6 @@
 //! What outlives a run: epochs of regions with the state of their stages, and dead letters.
 
+pub mod complete;
 pub mod coordinator;
 pub mod dead_letters;
 pub mod epoch;

@@ -6,12 +6,14 @@ use std::{
     path::Path,
 };
 
+use plugin_api::files::Os;
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
 
 use super::{
+    complete::Complete,
     dead_letters::DEAD_LETTERS,
     letters::{self, Newest},
 };
@@ -24,6 +26,8 @@ pub const LOCK: &str = "lock";
 pub struct HostStatus {
     /// Whether a process runs it.
     pub running: bool,
+    /// Which regions the host's last run brought to its end.
+    pub complete: Complete,
     /// The newest epoch of each region.
     pub regions: Vec<Newest>,
     /// Epochs that cannot be read, in words.
@@ -41,7 +45,9 @@ pub fn look(host_folder: &Path) -> io::Result<Option<HostStatus>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         lock => lock?,
     };
-    let (regions, damaged) = letters::newest_epochs(host_folder)?;
+    let (mut regions, damaged) = letters::newest_epochs(host_folder)?;
+    // What a changed graph left has no stages any more.
+    regions.retain(|r| !r.epoch.is_empty());
     let mut letters = (0, 0);
     match fs::read_dir(host_folder.join(DEAD_LETTERS)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -54,6 +60,7 @@ pub fn look(host_folder: &Path) -> io::Result<Option<HostStatus>> {
     }
     Ok(Some(HostStatus {
         running: is_locked(&lock)?,
+        complete: Complete::read(&Os, host_folder)?,
         regions,
         damaged,
         letters,

@@ -5,6 +5,7 @@
 //! a restart through [`Store::newest`] says which it was.
 
 use std::{
+    collections::BTreeMap,
     fmt, io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -134,31 +135,8 @@ impl Store {
     /// See [`WriteError`].
     pub fn write(&self, epoch: &Epoch) -> Result<u64, WriteError> {
         let bytes = epoch.encode();
-        let aside = self.path(epoch.number, ASIDE);
-        let written = self.write_aside(&aside, &bytes);
-        if let Err(e) = written {
-            // It is removed when the store is opened if not now.
-            let _ = self.fs.remove(&aside);
-            return Err(WriteError::Undone(e));
-        }
-        self.fs
-            .rename(&aside, &self.path(epoch.number, EPOCH))
-            .and_then(|()| self.fs.sync_folder(&self.folder))
-            .map_err(WriteError::InDoubt)?;
+        replace(&*self.fs, &self.path(epoch.number, EPOCH), &bytes)?;
         Ok(bytes.len() as u64)
-    }
-
-    fn write_aside(&self, aside: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = match self.fs.create_new(aside) {
-            // What an aborted attempt left.
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                self.fs.remove(aside)?;
-                self.fs.create_new(aside)?
-            }
-            file => file?,
-        };
-        file.write_all(bytes)?;
-        file.syncer()?()
     }
 
     /// After an epoch is committed by all: only it and the one before stay. A last one is marked,
@@ -195,16 +173,52 @@ impl Store {
         Ok(self.fs.list(&self.folder)?.contains(&mark))
     }
 
-    /// Forgets everything, durably.
+    /// Forgets the state of its stages, which others have taken over: of its newest epoch, only
+    /// where the dead letters stand is left.
     ///
     /// # Errors
-    /// The file system's.
-    pub fn clear(&self) -> io::Result<()> {
-        for path in self.fs.list(&self.folder)? {
-            self.fs.remove(&path)?;
+    /// See [`WriteError`].
+    pub fn empty(&self, newest: Epoch) -> Result<(), WriteError> {
+        self.write(&Epoch {
+            instances: BTreeMap::new(),
+            ..newest
+        })?;
+        for path in self.fs.list(&self.folder).map_err(WriteError::Undone)? {
+            let before = path
+                .file_stem()
+                .and_then(|s| s.to_str()?.parse::<u64>().ok());
+            if before.is_some_and(|n| n < newest.number) {
+                self.fs.remove(&path).map_err(WriteError::Undone)?;
+            }
         }
-        self.fs.sync_folder(&self.folder)
+        Ok(())
     }
+}
+
+/// Writes a file durably, in the place of what had its name: as a whole, or not at all.
+pub(super) fn replace(fs: &dyn FileSystem, path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
+    let aside = path.with_extension(ASIDE);
+    if let Err(e) = write_aside(fs, &aside, bytes) {
+        // It is removed when the store is opened if not now.
+        let _ = fs.remove(&aside);
+        return Err(WriteError::Undone(e));
+    }
+    fs.rename(&aside, path)
+        .and_then(|()| fs.sync_folder(path.parent().unwrap_or(Path::new(""))))
+        .map_err(WriteError::InDoubt)
+}
+
+fn write_aside(fs: &dyn FileSystem, aside: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = match fs.create_new(aside) {
+        // What an aborted attempt left.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+            fs.remove(aside)?;
+            fs.create_new(aside)?
+        }
+        file => file?,
+    };
+    file.write_all(bytes)?;
+    file.syncer()?()
 }
 
 #[cfg(test)]

@@ -46,11 +46,16 @@ pub(super) fn status(args: &StatusArgs) -> u8 {
 
 /// How the run of a region's newest epoch ended.
 fn ended(found: &HostStatus, region: &Newest) -> &'static str {
-    match (found.running, region.is_final, region.epoch.complete) {
-        (_, true, true) => "complete",
-        (_, true, false) => "stopped",
-        (true, false, _) => "running",
-        (false, false, _) => "broken off",
+    let complete = found
+        .complete
+        .ended_with(&region.region, region.epoch.number);
+    match (found.running, region.is_final) {
+        _ if complete => "complete",
+        // Other regions of the host are not.
+        (_, true) if region.epoch.complete => "at its end",
+        (_, true) => "stopped",
+        (true, false) => "running",
+        (false, false) => "broken off",
     }
 }
 

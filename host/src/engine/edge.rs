@@ -282,6 +282,10 @@ impl Inbox {
     /// Tells the instance something.
     pub fn tell(&self, control: Control) {
         let mut s = self.lock();
+        if let Control::Reattach(_) = control {
+            // What else it has not heard yet belongs to the start before.
+            s.control.retain(|c| matches!(c, Control::Drain));
+        }
         s.control.push_back(control);
         self.wake(s);
     }

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc::Sender},
     time::Duration,
 };
@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     checkpoint::{
+        complete::Complete,
         coordinator::InstanceId,
         dead_letters::DeadLetters,
         inherit::{self, EPOCHS, InheritError},
@@ -49,9 +50,33 @@ pub struct HostRun {
     pub regions: Vec<usize>,
     pub call_timeout: Duration,
     pub on_hang: OnHang,
+    /// Its folder of state.
+    folder: PathBuf,
     /// Held for as long as it runs.
     _lock: File,
     _buffers: Vec<Spool>,
+}
+
+impl HostRun {
+    /// Marks the run as complete if all its regions came to their end: what waits in a disk buffer
+    /// still belongs to it.
+    pub fn mark_complete(&self, regions: &[Region]) {
+        let own = self.regions.iter().map(|r| {
+            let region = &regions[*r];
+            Some((region.shared.name.clone(), region.completed()?))
+        });
+        let Some(complete) = own.collect::<Option<Complete>>() else {
+            return;
+        };
+        if let Err(e) = complete.write(&Os, &self.folder) {
+            tracing::error!(
+                host = self.name,
+                "the run is complete, which cannot be kept in {}: {e}; the next one has to find \
+                 that out before another begins anew",
+                self.folder.display()
+            );
+        }
+    }
 }
 
 /// All hosts of a plan.
@@ -129,17 +154,12 @@ pub fn build(
                 &host.name,
                 &built.stages,
                 region,
-                inherited.store,
+                inherited,
                 host.checkpoint_interval,
                 tell.clone(),
             );
             all.regions
                 .push(region.map_err(|e| unusable(&host.name, &e.into()))?);
-        }
-        // A run is complete when all of it is: what waits in a disk buffer still belongs to it.
-        let own = &mut all.regions[first.region..];
-        if !own.iter().all(Region::found_complete) {
-            own.iter_mut().for_each(Region::stays_complete);
         }
         all.hosts.push(HostRun {
             name: host.name.clone(),
@@ -147,6 +167,7 @@ pub fn build(
             regions: numbers,
             call_timeout: host.call_timeout,
             on_hang: host.on_hang,
+            folder,
             _lock: lock,
             _buffers: buffers,
         });

@@ -195,6 +195,7 @@ impl Instance {
             Control::Reattach(epoch) => {
                 // The run's last barrier, if it was sent, is not true: another one will be.
                 (l.detached, l.last_sent) = (false, false);
+                self.say(Message::Opened(self.id));
                 self.out.replay(epoch)?;
             }
             Control::Begin(barrier) => self.begin(barrier, l)?,

@@ -191,6 +191,9 @@ impl Engine {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        for host in &self.hosts {
+            host.mark_complete(&self.regions);
+        }
         self.give_up();
         self.report(began.elapsed())
     }

@@ -178,6 +178,16 @@ fn the_next_process_goes_on_where_the_last_one_was_broken_off() {
     assert_eq!(account(&report, "next/keep").consumed, 2_000);
     assert_eq!(account(&report, "next/keep").in_flight, 0);
 
+    // Killed before that was kept: the next process finds it out, and doubles nothing.
+    let mark = dir.join("next/complete.json");
+    std::fs::remove_file(&mark).unwrap();
+    let report = engine_in(&dir, SOON, vec![("next", stages(false))], LONG)
+        .unwrap()
+        .run();
+    assert_eq!(account(&report, "next/keep").consumed, 0);
+    exact("next/keep", 2_000);
+    assert!(mark.exists());
+
     // It is complete now: the next run begins anew, with an account of its own.
     let report = engine_in(&dir, SOON, vec![("next", stages(false))], LONG)
         .unwrap()

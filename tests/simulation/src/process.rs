@@ -8,8 +8,10 @@ use std::{
 
 use fastrand::Rng;
 use host::checkpoint::{
+    complete::Complete,
     dead_letters::DeadLetters,
     inherit::{EPOCHS, InheritError, inherit},
+    store::WriteError,
 };
 use plugin_api::files::FileSystem;
 
@@ -33,8 +35,8 @@ pub struct Process {
     pub just_kept: bool,
 }
 
-/// The store of every region is that of a run that came to its end.
-pub struct Complete;
+/// The last run came to its end.
+pub struct Ended;
 
 impl Process {
     /// Starts a graph from what is on the disk.
@@ -44,7 +46,7 @@ impl Process {
     pub fn start(
         graph: &Graph,
         drop_state: &BTreeSet<String>,
-    ) -> Result<Result<Self, Complete>, InheritError> {
+    ) -> Result<Result<Self, Ended>, InheritError> {
         let disk: Disk = world::with(|w| w.disk.clone());
         let fs: Arc<dyn FileSystem> = Arc::new(disk);
         let home = Path::new(HOST);
@@ -61,18 +63,12 @@ impl Process {
             let folder = shape.folder();
             let letters = Arc::new(DeadLetters::new(fs.clone(), home, HOST, &folder));
             let interval = graph.interval_ns;
-            let store = inherited.store;
             regions.push(Region::new(
-                index, folder, &wired, store, letters, interval,
+                index, folder, &wired, inherited, letters, interval,
             )?);
         }
-        let complete = regions.iter().all(|r| r.found.is_some_and(|f| f.1));
-        if complete {
-            return Ok(Err(Complete));
-        }
-        // A run is complete when all of it is.
-        for found in regions.iter_mut().filter_map(|r| r.found.as_mut()) {
-            found.1 = false;
+        if regions.iter().all(Region::begins_anew_now) {
+            return Ok(Err(Ended));
         }
         let mut process = Self {
             wired,
@@ -92,6 +88,20 @@ impl Process {
     /// Whether it has come to its end.
     pub fn is_over(&self) -> bool {
         self.regions.iter().all(Region::is_over)
+    }
+
+    /// Marks the run as complete if it is; it is over.
+    ///
+    /// # Errors
+    /// The mark could not be kept.
+    pub fn mark_complete(&self) -> Result<(), WriteError> {
+        let regions = self.regions.iter();
+        let own = regions.map(|r| Some((r.folder.clone(), r.completed()?)));
+        let Some(complete) = own.collect::<Option<Complete>>() else {
+            return Ok(());
+        };
+        let disk = world::with(|w| w.disk.clone());
+        complete.write(&disk, Path::new(HOST))
     }
 
     /// A signal: sources stop.
@@ -191,7 +201,10 @@ impl Process {
                 region.drain_sources();
             }
             region.advance(now);
-            region.start_again(now);
+            // The last words of threads come before the news that they have ended.
+            if self.said.iter().all(|(from, _)| *from != region.index) {
+                region.start_again(now);
+            }
         }
         did
     }

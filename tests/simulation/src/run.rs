@@ -136,7 +136,7 @@ impl Driver {
             }
             self.disturb(&mut process, &disk);
             if process.is_over() {
-                clean = process.given_up() == 0;
+                clean = process.given_up() == 0 && self.is_marked(&process, &disk);
                 break;
             }
         }
@@ -153,6 +153,17 @@ impl Driver {
         false
     }
 
+    /// What a process does last, and whether it lives to do it.
+    fn is_marked(&self, process: &Process, disk: &Disk) -> bool {
+        if let Err(e) = process.mark_complete()
+            && !disk.is_dead()
+            && !is_injected(&e.to_string())
+        {
+            world::broken(|| format!("the end of a run is not kept: {e}"));
+        }
+        !disk.is_dead()
+    }
+
     /// Once it is left alone, a process comes to its end, unless part of it was given up.
     fn recovers(&mut self, process: &mut Process, disk: &Disk) -> bool {
         world::with(|w| w.rough = false);
@@ -160,7 +171,8 @@ impl Driver {
         for _ in 0..MOST_STEPS {
             if process.is_over() || process.given_up() > 0 || self.is_broken() {
                 world::with(|w| w.rough = true);
-                return process.is_over() && process.given_up() == 0;
+                let over = process.is_over() && process.given_up() == 0;
+                return over && self.is_marked(process, disk);
             }
             self.outcome.steps += 1;
             process.step(&mut self.rng);
@@ -206,6 +218,8 @@ impl Driver {
                     world::broken(|| "it stalls".to_owned());
                 }
             }
+            let disk = world::with(|w| w.disk.clone());
+            self.is_marked(&process, &disk);
             self.outcome.steps += steps;
             self.outcome.restarts += process.restarts();
         }

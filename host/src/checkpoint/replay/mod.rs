@@ -11,12 +11,15 @@ use std::{
     path::Path,
 };
 
-use plugin_api::{StageError, abi::root::Plugin, manifest::StageKind};
+use plugin_api::{StageError, abi::root::Plugin, files::Os, manifest::StageKind};
 use serde::{Deserialize, Serialize};
 
 pub use self::source::ReplayPlugin;
 use self::source::{Options, Portion};
-use super::letters::{self, LetterFile, Letters, Newest};
+use super::{
+    complete::Complete,
+    letters::{self, LetterFile, Letters, Newest},
+};
 use crate::{
     config::{Buffer, OnCrash, OnError, Ordering},
     plan::{
@@ -193,6 +196,7 @@ fn find(folder: &Path, replay: &Replay) -> Result<Found, StageError> {
     if let Some(why) = damaged.first() {
         return Err(StageError::fatal(why.clone()));
     }
+    let complete = Complete::read(&Os, folder).map_err(trouble)?;
     let files = letters::files(folder, &epochs).map_err(trouble)?;
     let done = done(&epochs)?;
     let mut waiting: BTreeMap<String, Waiting> = BTreeMap::new();
@@ -230,7 +234,10 @@ fn find(folder: &Path, replay: &Replay) -> Result<Found, StageError> {
     Ok(Found {
         files,
         waiting,
-        complete: epochs.iter().all(|e| e.is_final && e.epoch.complete),
+        complete: epochs
+            .iter()
+            .filter(|e| !e.epoch.is_empty())
+            .all(|e| complete.ended_with(&e.region, e.epoch.number)),
     })
 }
 

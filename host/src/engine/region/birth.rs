@@ -21,7 +21,7 @@ use crate::{
 impl Region {
     /// Whether the newest epoch is that of a run that came to its end: this one begins anew.
     pub(super) fn begins_anew(&self, newest: Option<u64>) -> bool {
-        newest.is_some() && self.found.filter(|f| f.1).map(|f| f.0) == newest
+        newest.is_some() && self.complete == newest
     }
 
     /// Epochs that may be true.
@@ -129,10 +129,7 @@ impl Region {
             }
         }
         if let Some(said) = said {
-            self.found = Some((
-                self.found.map_or(said, |f| f.0.max(said)),
-                self.found.is_some_and(|f| f.1),
-            ));
+            self.found = self.found.max(Some(said));
         }
         self.letters
             .restore(&mark)

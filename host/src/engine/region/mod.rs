@@ -28,6 +28,7 @@ use crate::checkpoint::{
     coordinator::{Coordinator, InstanceId},
     dead_letters::DeadLetters,
     epoch::{Epoch, Snapshot},
+    inherit::Inherited,
     store::Store,
 };
 
@@ -111,9 +112,10 @@ pub struct Region {
     began: bool,
     pub coordinator: Coordinator,
     store: Store,
-    /// The newest epoch when the process began, and whether it was that of a complete run of the
-    /// whole host.
-    found: Option<(u64, bool)>,
+    /// The newest epoch when the process began, here or at a sink.
+    found: Option<u64>,
+    /// The epoch with which a complete run of the host ended.
+    complete: Option<u64>,
     /// The epoch that this process started from; 0: none.
     begun_from: u64,
     pub letters: Arc<DeadLetters>,
@@ -136,7 +138,7 @@ impl Region {
         host: &str,
         stages: &[Arc<StageShared>],
         built: BuiltRegion,
-        store: Store,
+        inherited: Inherited,
         interval: Duration,
         tell: Sender<Message>,
     ) -> std::io::Result<Self> {
@@ -150,15 +152,15 @@ impl Region {
             names.insert(print.id, print.name.clone());
             prints.insert(print.id, print);
         }
-        let found = match store.numbers()?.first() {
-            Some(n) => Some((*n, store.is_final(*n)? && store.read(*n)?.complete)),
-            None => None,
-        };
+        let Inherited {
+            store, complete, ..
+        } = inherited;
+        let found = store.numbers()?.first().copied();
         let interval_ns = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         let shared = RegionShared {
             host: host.into(),
             name: built.shape.folder(),
-            epoch: AtomicU64::new(found.map_or(0, |f| f.0)),
+            epoch: AtomicU64::new(found.unwrap_or(0)),
             ..RegionShared::default()
         };
         Ok(Self {
@@ -183,6 +185,7 @@ impl Region {
             began: false,
             store,
             found,
+            complete,
             begun_from: 0,
             letters: built.letters,
             shared: Arc::new(shared),
@@ -195,16 +198,9 @@ impl Region {
         })
     }
 
-    /// Whether its last run came to its end, and there was one.
-    pub fn found_complete(&self) -> bool {
-        self.found.is_some_and(|f| f.1)
-    }
-
-    /// Other regions of the host have not come to their end: this one keeps to its own.
-    pub fn stays_complete(&mut self) {
-        if let Some(found) = &mut self.found {
-            found.1 = false;
-        }
+    /// Its last epoch, if this run came to its end and all have committed it.
+    pub fn completed(&self) -> Option<u64> {
+        self.coordinator.complete().filter(|_| !self.is_given_up())
     }
 
     /// The stages of this region.
@@ -290,7 +286,7 @@ impl Region {
             self.shared.restarting.store(false, Relaxed);
             self.survivors.clear();
             let epoch = self.decided.as_ref().map_or(0, |d| d.epoch);
-            let known = self.found.map_or(0, |f| f.0);
+            let known = self.found.unwrap_or(0);
             let order = self.coordinator.restored(epoch, known, monotonic_ns());
             self.obey(order);
         }

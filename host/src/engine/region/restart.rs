@@ -39,7 +39,7 @@ impl Region {
                 let stage = self.stage_of.get(id).copied();
                 stage != broken
                     && self.alive.contains(id)
-                    && self.opened.contains(id)
+                    && (self.opened.contains(id) || self.survivors.contains(id))
                     && self.stage(*id).is_some_and(|s| s.live)
             })
             .collect();
@@ -109,10 +109,10 @@ impl Region {
         self.whole = false;
         self.drained.retain(|id| self.survivors.contains(id));
         for (id, stage) in &self.stage_of {
+            self.opened.remove(id);
             if self.survivors.contains(id) {
                 continue;
             }
-            self.opened.remove(id);
             self.settled.remove(id);
             self.alive.insert(*id);
             self.ended.remove(id);
@@ -144,6 +144,13 @@ impl Region {
         self.alive.remove(&id);
         self.sources_left.remove(&id);
         self.settled.insert(id);
+        if self.survivors.contains(&id) {
+            // It had committed the run's last epoch when its region fell, which has another now.
+            match self.life {
+                Life::Running => self.tear_down(Some(id)),
+                _ => self.survivor_failed(id),
+            }
+        }
         self.wait_if_torn();
     }
 
@@ -157,7 +164,7 @@ impl Region {
         if self.life != Life::Running || !self.drained.insert(id) {
             return;
         }
-        if self.opened.contains(&id) {
+        if self.opened.contains(&id) || self.survivors.contains(&id) {
             self.tell(id, Control::Drain);
         } else if let Some(stage) = self.stage(id) {
             // Still on its way in: that is called off.
@@ -169,7 +176,7 @@ impl Region {
     pub fn is_open(&mut self, id: InstanceId) {
         self.opened.insert(id);
         self.settled.insert(id);
-        if self.drained.contains(&id) {
+        if self.drained.contains(&id) && !self.survivors.contains(&id) {
             self.tell(id, Control::Drain);
         }
     }

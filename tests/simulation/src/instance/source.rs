@@ -50,6 +50,7 @@ impl Instance {
         match control {
             Control::Reattach(epoch) => {
                 (self.detached, self.last_seen) = (false, false);
+                say(Message::Opened(self.id));
                 self.out.replay(epoch)?;
                 if let Some(stale) = self.stale.take() {
                     self.out.barrier(stale, &Upstream::default(), 0);

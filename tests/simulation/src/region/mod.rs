@@ -10,6 +10,7 @@ use host::{
         coordinator::{Barrier, Coordinator, InstanceId, Order},
         dead_letters::DeadLetters,
         epoch::Epoch,
+        inherit::Inherited,
         store::Store,
     },
     engine::{edge::Control, shared::StageShared},
@@ -79,7 +80,9 @@ pub struct Region {
     pub began: bool,
     coordinator: Coordinator,
     store: Store,
-    pub found: Option<(u64, bool)>,
+    found: Option<u64>,
+    /// The epoch with which a complete run of the host ended.
+    complete: Option<u64>,
     /// The epoch that the process started from; 0: none.
     begun_from: u64,
     pub letters: Arc<DeadLetters>,
@@ -105,7 +108,7 @@ impl Region {
         index: usize,
         folder: String,
         wired: &Arc<Wired>,
-        store: Store,
+        inherited: Inherited,
         letters: Arc<DeadLetters>,
         interval_ns: u64,
     ) -> std::io::Result<Self> {
@@ -118,10 +121,10 @@ impl Region {
             instances.insert(print.id, None);
         }
         let alive = instances.keys().map(|id| bit(*id)).sum();
-        let found = match store.numbers()?.first() {
-            Some(n) => Some((*n, store.is_final(*n)? && store.read(*n)?.complete)),
-            None => None,
-        };
+        let Inherited {
+            store, complete, ..
+        } = inherited;
+        let found = store.numbers()?.first().copied();
         let now = world::with(|w| w.now_ns);
         Ok(Self {
             index,
@@ -144,6 +147,7 @@ impl Region {
             began: false,
             store,
             found,
+            complete,
             begun_from: 0,
             letters,
             restarts: 0,
@@ -153,6 +157,17 @@ impl Region {
             keeping: Vec::new(),
             in_flight: None,
         })
+    }
+
+    /// Whether the last run of the host came to its end, and this region has done nothing since.
+    pub fn begins_anew_now(&self) -> bool {
+        self.complete.is_some() && self.complete == self.found
+    }
+
+    /// Its last epoch, if this run came to its end and all have committed it.
+    pub fn completed(&self) -> Option<u64> {
+        let given_up = self.life == Life::GivenUp;
+        self.coordinator.complete().filter(|_| !given_up)
     }
 
     fn shared(&self, id: InstanceId) -> &Arc<StageShared> {
@@ -273,7 +288,7 @@ impl Region {
             }
             Message::Opened(id) => {
                 self.opened |= bit(id);
-                if self.drained & bit(id) != 0 {
+                if self.drained & !self.survivors & bit(id) != 0 {
                     self.tell(id, Control::Drain);
                 }
                 None
@@ -299,6 +314,7 @@ impl Region {
             Message::Closed(id) => {
                 self.sources_left &= !bit(id);
                 self.alive &= !bit(id);
+                self.survivor_closed(id);
                 None
             }
             _ => None,
@@ -361,14 +377,14 @@ impl Region {
         let broken = failed.map(|id| self.wired.prints[id].stage);
         self.life = Life::Tearing;
         self.start += 1;
-        self.survivors = 0;
+        let before = std::mem::take(&mut self.survivors);
         for (id, instance) in &mut self.instances {
             let print = &self.wired.prints[*id];
             let shared = &self.wired.shared[print.stage];
             if instance.as_ref().is_some_and(|i| !i.is_closed())
                 && shared.live
                 && Some(print.stage) != broken
-                && self.opened & bit(*id) != 0
+                && (self.opened | before) & bit(*id) != 0
             {
                 self.survivors |= bit(*id);
                 if world::mistaken(Mistake::StaleBarrierTaken)
@@ -393,6 +409,24 @@ impl Region {
         }
     }
 
+    /// It had committed the run's last epoch when its region fell, which has another now.
+    fn survivor_closed(&mut self, id: InstanceId) {
+        if self.survivors & bit(id) == 0 {
+            return;
+        }
+        if self.life == Life::Running {
+            return self.tear_down(Some(id));
+        }
+        let stage = self.wired.prints[id].stage;
+        for (id, instance) in &mut self.instances {
+            if self.wired.prints[*id].stage == stage {
+                self.survivors &= !bit(*id);
+                *instance = None;
+            }
+        }
+        self.wired.shared[stage].tear();
+    }
+
     /// Waits no longer than needed: the run ends.
     pub fn hurry(&mut self) {
         if let Life::Waiting(until) = &mut self.life {
@@ -414,10 +448,10 @@ impl Region {
         self.whole = false;
         self.drained &= self.survivors;
         for id in self.instances.keys() {
+            self.opened &= !bit(*id);
             if self.survivors & bit(*id) != 0 {
                 continue;
             }
-            self.opened &= !bit(*id);
             self.alive |= bit(*id);
             self.ended &= !bit(*id);
             if self.classes[SOURCES].contains(id) {
@@ -438,7 +472,7 @@ impl Region {
         for id in self.classes[SOURCES].clone() {
             if self.drained & bit(id) == 0 {
                 self.drained |= bit(id);
-                if self.opened & bit(id) != 0 {
+                if (self.opened | self.survivors) & bit(id) != 0 {
                     self.tell(id, Control::Drain);
                 }
             }

@@ -32,7 +32,7 @@ impl Region {
             (self.whole, self.began) = (true, true);
             self.survivors = 0;
             let epoch = self.decided.as_ref().map_or(0, |d| d.epoch);
-            let known = self.found.map_or(0, |f| f.0);
+            let known = self.found.unwrap_or(0);
             let now = world::with(|w| w.now_ns);
             let order = self.coordinator.restored(epoch, known, now);
             self.obey(order);
@@ -57,7 +57,7 @@ impl Region {
     }
 
     fn begins_anew(&self, newest: Option<u64>) -> bool {
-        newest.is_some() && self.found.filter(|f| f.1).map(|f| f.0) == newest
+        newest.is_some() && self.complete == newest
     }
 
     fn birth(&self, id: InstanceId, decided: &Decided) -> Birth {
@@ -124,10 +124,7 @@ impl Region {
             }
         }
         if let Some(said) = said {
-            self.found = Some((
-                self.found.map_or(said, |f| f.0.max(said)),
-                self.found.is_some_and(|f| f.1),
-            ));
+            self.found = self.found.max(Some(said));
         }
         self.letters.restore(&mark).map_err(words)?;
         self.count_against_limits(&decided);
