@@ -1,8 +1,8 @@
 //! The mark of a run that came to its end: which epoch of each region of the host was its last.
 //!
 //! Epochs are each region's own, so none of them says that the others ended too. The mark is one
-//! file, written when all have, and it holds for a region for as long as the epoch that it names is
-//! that region's newest: from its first epoch on, the next run is gone on with.
+//! file, written when all have. A region that would go on from the epoch that it names begins anew;
+//! from its first epoch on, the next run is gone on with.
 
 use std::{
     collections::BTreeMap,
@@ -46,9 +46,14 @@ impl Complete {
         })
     }
 
+    /// The epoch of a region with which a complete run ended.
+    pub fn of(&self, region: &str) -> Option<u64> {
+        self.0.get(region).copied()
+    }
+
     /// Whether a complete run ended with this epoch of a region: the next one begins anew.
     pub fn ended_with(&self, region: &str, epoch: u64) -> bool {
-        self.0.get(region) == Some(&epoch)
+        self.of(region) == Some(epoch)
     }
 
     /// Keeps the mark, durably, in the place of the one before.
@@ -60,24 +65,19 @@ impl Complete {
         store::replace(fs, &path(host_folder), &bytes)
     }
 
-    /// Forgets what does not hold any more, so that no epoch of a later run is ever taken for the
-    /// end of this one. `newest`: the newest epoch of each region that is there.
+    /// Forgets all but what still `holds`, so that no epoch of a later run is ever taken for the end
+    /// of this one.
     ///
     /// # Errors
     /// See [`WriteError`].
     pub fn keep_only(
         self,
-        newest: &Self,
+        holds: &Self,
         fs: &dyn FileSystem,
         host_folder: &Path,
     ) -> Result<(), WriteError> {
-        let holds = |region: &str, epoch: u64| newest.ended_with(region, epoch);
-        let kept: Self = self
-            .0
-            .clone()
-            .into_iter()
-            .filter(|(r, n)| holds(r, *n))
-            .collect();
+        let regions = self.0.clone().into_iter();
+        let kept: Self = regions.filter(|(r, n)| holds.ended_with(r, *n)).collect();
         if kept == self {
             return Ok(());
         }
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_for_a_region_until_that_has_a_newer_epoch_or_is_gone() {
+    fn what_does_not_hold_is_forgotten() {
         let (fs, folder) = (MemoryFiles::default(), Path::new("h"));
         let left = mark(&[("a", 5), ("b", 9), ("gone", 2)]);
         left.write(&fs, folder).unwrap();

@@ -97,6 +97,9 @@ pub fn inherit(
     let at = |name: &str| folder.join(EPOCHS).join(name);
     let open = |name: &str| Store::open(fs.clone(), at(name));
     let complete = Complete::read(&**fs, folder)?;
+    // It may have been named by a process that died before it synced the folder.
+    fs.create_folders(folder)?;
+    fs.sync_folder(folder)?;
     let mut left = Left::default();
     let mut found = Vec::new();
     let mut dropped = BTreeSet::new();
@@ -160,8 +163,11 @@ pub fn inherit(
     for (index, ((shape, store, newest), plan)) in found.into_iter().zip(plans).enumerate() {
         let mut notes = Vec::new();
         let region = shape.folder();
-        let ended = newest.as_ref().map(|(epoch, _)| epoch.number);
-        let ended = ended.filter(|number| complete.ended_with(&region, *number));
+        // It may not be the newest, and still be the one that a sink stands by.
+        let numbers = store.numbers()?;
+        let ended = complete
+            .of(&region)
+            .filter(|number| numbers.contains(number));
         holds.extend(ended.map(|number| (region, number)));
         if forget.contains(&index)
             && let Some((mut epoch, is_final)) = newest
@@ -260,12 +266,12 @@ impl Left {
             return Ok(());
         };
         self.marks.push((region.to_owned(), epoch.letters.clone()));
-        self.number = self.number.max(epoch.number);
         if epoch.is_empty() {
             // That it is may not be on the disk yet.
             store.restore(None)?;
             return Ok(());
         }
+        self.number = self.number.max(epoch.number);
         let complete = complete.ended_with(region, epoch.number);
         for (name, snapshot) in &epoch.instances {
             let stage = stage_of(name);

@@ -201,6 +201,23 @@ impl Disk {
         }
     }
 
+    /// Somebody takes all files of a folder away.
+    pub fn take_away(&self, folder: &str) {
+        let state = &mut *self.lock();
+        let gone: Vec<String> = state
+            .in_folder(folder)
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            state.names.remove(&name);
+        }
+        state.pending.retain(|change| !change.is_in(folder));
+        let names = &state.names;
+        let prefix = format!("{folder}/");
+        let stays = |name: &String| !name.starts_with(&prefix) || names.contains_key(name);
+        state.durable.retain(|name, _| stays(name));
+    }
+
     /// Names of all files in a folder, with their content.
     pub fn contents(&self, folder: &str) -> Vec<(String, Vec<u8>)> {
         let state = self.lock();

@@ -50,6 +50,8 @@ pub struct Outcome {
     pub given_up: u64,
     /// Graphs that were changed between two processes.
     pub changed: u64,
+    /// Jobs that were begun anew behind a complete one.
+    pub jobs: u64,
     /// Steps.
     pub steps: u64,
     /// Rules found broken, with what repeats each.
@@ -65,6 +67,7 @@ impl Outcome {
         self.restarts += other.restarts;
         self.given_up += other.given_up;
         self.changed += other.changed;
+        self.jobs += other.jobs;
         self.steps += other.steps;
         self.violations.extend(other.violations);
     }

@@ -22,13 +22,14 @@ fn main() -> ExitCode {
     }
     println!(
         "{} runs: {} crashes ({} with the power), {} restarts, {} given up, {} changed graphs, {} \
-         steps; {} violations; {:.0} crashes a second",
+         more jobs, {} steps; {} violations; {:.0} crashes a second",
         outcome.runs,
         outcome.crashes,
         outcome.power,
         outcome.restarts,
         outcome.given_up,
         outcome.changed,
+        outcome.jobs,
         outcome.steps,
         outcome.violations.len(),
         (outcome.crashes + outcome.restarts) as f64 / seconds

@@ -35,18 +35,12 @@ pub struct Process {
     pub just_kept: bool,
 }
 
-/// The last run came to its end.
-pub struct Ended;
-
 impl Process {
     /// Starts a graph from what is on the disk.
     ///
     /// # Errors
     /// See [`InheritError`].
-    pub fn start(
-        graph: &Graph,
-        drop_state: &BTreeSet<String>,
-    ) -> Result<Result<Self, Ended>, InheritError> {
+    pub fn start(graph: &Graph, drop_state: &BTreeSet<String>) -> Result<Self, InheritError> {
         let disk: Disk = world::with(|w| w.disk.clone());
         let fs: Arc<dyn FileSystem> = Arc::new(disk);
         let home = Path::new(HOST);
@@ -67,9 +61,6 @@ impl Process {
                 index, folder, &wired, inherited, letters, interval,
             )?);
         }
-        if regions.iter().all(Region::begins_anew_now) {
-            return Ok(Err(Ended));
-        }
         let mut process = Self {
             wired,
             regions,
@@ -82,7 +73,7 @@ impl Process {
                 region.fail(None, &why);
             }
         }
-        Ok(Ok(process))
+        Ok(process)
     }
 
     /// Whether it has come to its end.

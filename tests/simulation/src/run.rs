@@ -8,6 +8,7 @@ use std::{
 
 use fastrand::Rng;
 use host::checkpoint::{
+    complete::Complete,
     epoch::Epoch,
     inherit::{EPOCHS, InheritError},
     store::Store,
@@ -35,6 +36,8 @@ struct Driver {
     /// A change of the graph that a crash has interrupted.
     change: Option<Change>,
     changes: usize,
+    /// What the last job left when this one began, if it is not the first.
+    job_before: Option<Complete>,
     mistake: Option<Mistake>,
     outcome: Outcome,
 }
@@ -63,6 +66,7 @@ pub fn one(seed: u64, number: u64, mistake: Option<Mistake>) -> Outcome {
         graph,
         change: None,
         changes: 0,
+        job_before: None,
         mistake,
         outcome: Outcome {
             runs: 1,
@@ -156,8 +160,7 @@ impl Driver {
     /// What a process does last, and whether it lives to do it.
     fn is_marked(&self, process: &Process, disk: &Disk) -> bool {
         if let Err(e) = process.mark_complete()
-            && !disk.is_dead()
-            && !is_injected(&e.to_string())
+            && !world::with(|w| w.rough)
         {
             world::broken(|| format!("the end of a run is not kept: {e}"));
         }
@@ -170,9 +173,10 @@ impl Driver {
         disk.calm();
         for _ in 0..MOST_STEPS {
             if process.is_over() || process.given_up() > 0 || self.is_broken() {
-                world::with(|w| w.rough = true);
                 let over = process.is_over() && process.given_up() == 0;
-                return over && self.is_marked(process, disk);
+                let marked = over && self.is_marked(process, disk);
+                world::with(|w| w.rough = true);
+                return marked;
             }
             self.outcome.steps += 1;
             process.step(&mut self.rng);
@@ -227,6 +231,18 @@ impl Driver {
 
     /// Starts a process, once in a while with a changed graph. `None`: all has come to its end.
     fn start(&mut self) -> Result<Option<Process>, ()> {
+        if let Some(complete) = self
+            .complete()
+            .filter(|c| self.job_before.as_ref() != Some(c))
+        {
+            if !world::with(|w| w.rough) || self.rng.bool() {
+                return Ok(None);
+            }
+            crate::trace(|| "the next job".to_owned());
+            self.outcome.jobs += 1;
+            self.job_before = Some(complete);
+            world::with(World::begin_job);
+        }
         let begun = self.change.take();
         let change = begun.is_none() && world::with(|w| w.rough) && self.rng.u8(0..4) == 0;
         let drawn = change.then(|| self.draw_change()).flatten();
@@ -243,6 +259,7 @@ impl Driver {
             }
             match started {
                 Ok(Started::Yes(process)) => {
+                    let process = Some(*process);
                     self.changes += 1;
                     self.outcome.changed += 1;
                     self.graph = changed;
@@ -264,12 +281,25 @@ impl Driver {
         }
         let graph = self.graph.clone();
         match self.start_as(&graph, &BTreeSet::new())? {
-            Started::Yes(process) => Ok(process),
+            Started::Yes(process) => Ok(Some(*process)),
             Started::Refused => {
                 world::broken(|| "what was left is refused though nothing has changed".to_owned());
                 Err(())
             }
         }
+    }
+
+    /// The mark of a run that came to its end, if nothing has happened since.
+    fn complete(&self) -> Option<Complete> {
+        let disk = world::with(|w| w.disk.clone());
+        let mark = Complete::read(&disk, Path::new(HOST)).ok()?;
+        let regions = 0..self.graph.regions();
+        let folders: Vec<String> = regions.map(|r| self.graph.shape(r).folder()).collect();
+        let ended = |folder: &String| {
+            let newest = store(folder)?.numbers().ok()?.first().copied()?;
+            mark.ended_with(folder, newest).then_some(())
+        };
+        folders.iter().all(|f| ended(f).is_some()).then_some(mark)
     }
 
     fn draw_change(&self) -> Option<Change> {
@@ -283,10 +313,15 @@ impl Driver {
 
     /// The newest epoch of the first region before its graph changes.
     fn left_behind(&self) -> Option<Epoch> {
-        let disk = world::with(|w| w.disk.clone());
         let folder = self.graph.shape(0).folder();
-        let store = Store::open(Arc::new(disk), Path::new(HOST).join(EPOCHS).join(folder)).ok()?;
+        let store = store(&folder)?;
         let epoch = store.read(*store.numbers().ok()?.first()?).ok()?;
+        let disk = world::with(|w| w.disk.clone());
+        let mark = Complete::read(&disk, Path::new(HOST)).ok()?;
+        if mark.ended_with(&folder, epoch.number) {
+            // It is of the job before.
+            return None;
+        }
         if self.mistake == Some(Mistake::ChangedGraphFromAnyEpoch) {
             store.committed(epoch.number, true).ok()?;
         }
@@ -297,8 +332,7 @@ impl Driver {
         world::with(|w| w.graph = graph.clone());
         crate::trace(|| format!("start of {}, drop {drop_state:?}", graph.shape(0).folder()));
         match Process::start(graph, drop_state) {
-            Ok(Ok(process)) => Ok(Started::Yes(Some(process))),
-            Ok(Err(_)) => Ok(Started::Yes(None)),
+            Ok(process) => Ok(Started::Yes(Box::new(process))),
             Err(InheritError::Io(e)) => {
                 let dead = world::with(|w| w.disk.is_dead());
                 if !dead && !is_injected(&e.to_string()) {
@@ -314,6 +348,12 @@ impl Driver {
     }
 }
 
+/// The epochs of a region.
+fn store(folder: &str) -> Option<Store> {
+    let disk = world::with(|w| w.disk.clone());
+    Store::open(Arc::new(disk), Path::new(HOST).join(EPOCHS).join(folder)).ok()
+}
+
 /// Another graph than before.
 struct Change {
     graph: Graph,
@@ -324,6 +364,6 @@ struct Change {
 }
 
 enum Started {
-    Yes(Option<Process>),
+    Yes(Box<Process>),
     Refused,
 }

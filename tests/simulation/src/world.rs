@@ -4,9 +4,16 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use fastrand::Rng;
+use host::checkpoint::dead_letters::DEAD_LETTERS;
 use plugin_api::abi::services::{HostApi, Level, MetricKind};
 
-use crate::{disk::Disk, graph::Graph, mistake::Mistake, oracle::Known};
+use crate::{
+    disk::Disk,
+    graph::{Graph, OUT},
+    mistake::Mistake,
+    oracle::Known,
+    wiring::HOST,
+};
 
 /// A broker with transactions, as far as a sink needs it.
 #[derive(Default)]
@@ -28,6 +35,20 @@ pub struct Edge {
     pub ended: bool,
     /// Rows before this one are gone.
     pub trimmed: usize,
+}
+
+impl World {
+    /// The next job begins: what the last one delivered is taken away, and its sources are full
+    /// again.
+    pub fn begin_job(&mut self) {
+        for folder in [OUT.to_owned(), format!("{HOST}/{DEAD_LETTERS}")] {
+            self.disk.take_away(&folder);
+        }
+        // A broker still knows its last epoch.
+        self.brokers.values_mut().for_each(|b| b.records.clear());
+        (self.live, self.late) = Default::default();
+        (self.edge, self.known) = Default::default();
+    }
 }
 
 /// Everything outside.

@@ -93,20 +93,19 @@ impl Region {
         }
         let trouble = |e: std::io::Error| self.store_trouble(&e);
         let numbers = self.store.numbers().map_err(trouble)?;
-        let newest = numbers.first().copied();
         let said = self.recovered.values().flatten().copied().min();
+        // A sink whose own record outlived the store begins behind what it has.
+        let known = said.filter(|n| *n == 0 || numbers.contains(n));
         let mut mark = LettersMark::default();
         let mut decided = Decided::default();
-        if self.begins_anew(newest) {
-            if let Some(n) = newest {
-                let epoch = self.store.read(n).map_err(trouble)?;
+        if self.begins_anew(known.or(numbers.first().copied())) {
+            // What came behind it was not kept by all.
+            if let Some(epoch) = self.store.restore(known).map_err(trouble)? {
                 decided.kept = self.kept(&epoch);
                 mark = epoch.letters;
                 mark.count = 0;
             }
         } else {
-            // A sink whose own record outlived the store begins behind what it has.
-            let known = said.filter(|n| *n == 0 || numbers.contains(n));
             if let (Some(said), None, false) = (said, known, numbers.is_empty()) {
                 return Err(StageError::fatal(format!(
                     "a sink says that epoch {said} is true, which is not in {}",

@@ -159,11 +159,6 @@ impl Region {
         })
     }
 
-    /// Whether the last run of the host came to its end, and this region has done nothing since.
-    pub fn begins_anew_now(&self) -> bool {
-        self.complete.is_some() && self.complete == self.found
-    }
-
     /// Its last epoch, if this run came to its end and all have committed it.
     pub fn completed(&self) -> Option<u64> {
         let given_up = self.life == Life::GivenUp;

@@ -94,17 +94,18 @@ impl Region {
         }
         let words = |e: std::io::Error| e.to_string();
         let numbers = self.store.numbers().map_err(words)?;
-        let newest = numbers.first().copied();
         let said = self.recovered.values().flatten().copied().min();
+        // A sink whose own record outlived the store begins behind what it has.
+        let known = said.filter(|n| *n == 0 || numbers.contains(n));
         let mut mark = LettersMark::default();
         let mut decided = Decided::default();
-        if self.begins_anew(newest) {
-            if let Some(n) = newest {
-                mark = self.store.read(n).map_err(words)?.letters;
+        if self.begins_anew(known.or(numbers.first().copied())) {
+            // What came behind it was not kept by all.
+            if let Some(epoch) = self.store.restore(known).map_err(words)? {
+                mark = epoch.letters;
                 mark.count = 0;
             }
         } else {
-            let known = said.filter(|n| *n == 0 || numbers.contains(n));
             if let (Some(said), None, false) = (said, known, numbers.is_empty()) {
                 return Err(format!(
                     "a sink says that epoch {said} is true: {numbers:?}"
