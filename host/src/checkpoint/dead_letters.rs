@@ -1,61 +1,28 @@
 //! Dead letters: records that could not be used, with the reason and their raw bytes, in Avro
 //! container files under `state_dir/HOST/dead-letters/`.
 //!
-//! They are part of an epoch: the file is on the disk before the epoch is kept, and what came
-//! behind the epoch's barrier is held back until then, so that a restart finds the letters of
-//! just the records that it does not read again.
+//! They are part of an epoch: its file is on the disk before the epoch is kept, and what came
+//! behind the epoch's barrier is held back until then, or goes to the next file, so that a restart
+//! finds the letters of just the records that it does not read again.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use apache_avro::{Codec, Schema, Writer, types::Value};
-use plugin_api::files::{FileHandle, FileSystem};
+use apache_avro::types::Value;
+use plugin_api::files::FileSystem;
 
-use super::{epoch::LettersMark, store::WriteError};
-use crate::plan::memory::WAITING_LETTERS;
+pub use super::letter_writer::{DeadLetter, SCHEMA};
+use super::{epoch::LettersMark, letter_writer::LetterWriter, store::WriteError};
+use crate::plan::memory::{HELD_LETTERS, WAITING_LETTERS};
 
 /// Folder of a host's dead letters within its folder of state.
 pub const DEAD_LETTERS: &str = "dead-letters";
 
 /// A file that is larger is not written on.
 const ROLL_BYTES: u64 = 64 << 20;
-/// Bytes gathered before they are handed to the operating system.
-const BUFFER: usize = 64 << 10;
-
-/// Schema of the files.
-pub const SCHEMA: &str = r#"{
-  "type": "record", "name": "DeadLetter",
-  "doc": "A record that a stage could not use",
-  "fields": [
-    {"name": "id", "type": "string", "doc": "HOST/STAGE/time/number, unique"},
-    {"name": "stage", "type": "string", "doc": "The stage that rejected it"},
-    {"name": "input", "type": ["null", "int"], "doc": "Number of its input; null: a source read it from outside"},
-    {"name": "content_type", "type": "string", "doc": "Format of the payload"},
-    {"name": "reason", "type": "string"},
-    {"name": "pointer", "type": "string", "doc": "JSON pointer into the record, empty if none"},
-    {"name": "payload", "type": ["null", "bytes"], "doc": "The raw bytes; null: an absent value"},
-    {"name": "key", "type": ["null", "bytes"]},
-    {"name": "headers", "type": {"type": "array", "items": {"type": "record", "name": "Header", "fields": [
-      {"name": "name", "type": "string"}, {"name": "value", "type": ["null", "bytes"]}]}}},
-    {"name": "ts_us", "type": ["null", "long"], "doc": "Event time, microseconds since 1970"},
-    {"name": "at_us", "type": "long", "doc": "When it was rejected, microseconds since 1970"}
-  ]}"#;
-
-/// A record that could not be used.
-#[derive(Debug, Clone, Copy)]
-pub struct DeadLetter<'a> {
-    pub stage: &'a str,
-    pub input: Option<u32>,
-    pub content_type: &'a str,
-    pub reason: &'a str,
-    pub pointer: &'a str,
-    pub payload: Option<&'a [u8]>,
-    pub record: Option<plugin_api::Record<'a>>,
-}
 
 /// The dead letters of one region.
 pub struct DeadLetters {
@@ -68,53 +35,32 @@ pub struct DeadLetters {
 
 #[derive(Default)]
 struct State {
-    open: Option<Open>,
+    open: Option<LetterWriter>,
+    /// Files of the same epoch before it.
+    full: Vec<LetterWriter>,
     /// An epoch whose barrier is under way.
     in_flight: Option<u64>,
-    /// Letters of the epoch after that.
-    held: Vec<Value>,
+    behind: Behind,
     count: u64,
     next: u64,
     /// How often it was restored.
     life: u64,
 }
 
-struct Open {
-    writer: Writer<'static, Vec<u8>>,
-    handle: Box<dyn FileHandle>,
-    name: String,
-    /// Bytes that the file holds.
-    length: u64,
-}
-
-fn now_us() -> i64 {
-    let d = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(d.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn maybe(bytes: Option<&[u8]>) -> Value {
-    match bytes {
-        None => Value::Union(0, Box::new(Value::Null)),
-        Some(b) => Value::Union(1, Box::new(Value::Bytes(b.to_vec()))),
-    }
+/// Letters of the epoch after the one whose barrier is under way.
+#[derive(Default)]
+struct Behind {
+    count: u64,
+    held: Vec<Value>,
+    bytes: usize,
+    /// Where they go once they are too many to be held.
+    file: Option<(u64, LetterWriter)>,
 }
 
 /// Number of a region's file, if it is one.
 pub fn number(region: &str, file_name: &str) -> Option<u64> {
     let rest = file_name.strip_prefix(region)?.strip_prefix('-')?;
     rest.strip_suffix(".avro")?.parse().ok()
-}
-
-/// The parsed schema; the writer borrows it for as long as it lives.
-fn schema() -> io::Result<&'static Schema> {
-    static PARSED: OnceLock<Schema> = OnceLock::new();
-    if let Some(schema) = PARSED.get() {
-        return Ok(schema);
-    }
-    let parsed = Schema::parse_str(SCHEMA).map_err(io::Error::other)?;
-    Ok(PARSED.get_or_init(|| parsed))
 }
 
 impl DeadLetters {
@@ -184,9 +130,7 @@ impl DeadLetters {
     /// # Errors
     /// The file system's.
     pub fn abort(&self) -> io::Result<()> {
-        let mut state = self.lock();
-        state.in_flight = None;
-        self.release(&mut state)
+        self.release(&mut self.lock())
     }
 
     /// Which of its lives this is: each restore begins one.
@@ -205,146 +149,107 @@ impl DeadLetters {
             return Ok(());
         }
         state.count += 1;
-        let value = self.value(letter, state.count);
-        if state.in_flight.is_some_and(|e| epoch >= e) {
-            state.held.push(value);
+        let value = letter.value(&self.host, state.count);
+        if state.in_flight.is_none_or(|e| epoch < e) {
+            return self.append(&mut state, value);
+        }
+        state.behind.count += 1;
+        state.behind.bytes += letter.memory();
+        state.behind.held.push(value);
+        if state.behind.file.is_none() && state.behind.bytes <= HELD_LETTERS {
             return Ok(());
         }
-        self.append(&mut state, value)
+        self.append_behind(&mut state)
     }
 
     fn append(&self, state: &mut State, value: Value) -> io::Result<()> {
-        if state.open.is_none() {
-            state.open = Some(self.open(state.next)?);
-            state.next += 1;
-        }
-        let Some(open) = state.open.as_mut() else {
-            return Ok(());
+        let file = match &mut state.open {
+            Some(file) => file,
+            none => none.insert(self.create(&mut state.next)?.1),
         };
-        open.writer.append_value(value).map_err(io::Error::other)?;
-        match open.spill(BUFFER) {
-            // It shows when the epoch cannot be kept, which waits for room.
-            Err(_) if open.writer.get_ref().len() < WAITING_LETTERS => Ok(()),
-            spilt => spilt,
-        }
+        let written = file.append(value);
+        bear(written, file)
     }
 
+    fn append_behind(&self, state: &mut State) -> io::Result<()> {
+        let (_, file) = match &mut state.behind.file {
+            Some(file) => file,
+            none => none.insert(self.create(&mut state.next)?),
+        };
+        state.behind.bytes = 0;
+        for value in state.behind.held.drain(..) {
+            let written = file.append(value);
+            bear(written, file)?;
+        }
+        Ok(())
+    }
+
+    /// The epoch in flight is over: what came behind its barrier is in the next one.
     fn release(&self, state: &mut State) -> io::Result<()> {
-        for value in std::mem::take(&mut state.held) {
+        state.in_flight = None;
+        let behind = std::mem::take(&mut state.behind);
+        if let Some((_, file)) = behind.file {
+            state.full.extend(state.open.replace(file));
+        }
+        for value in behind.held {
             self.append(state, value)?;
         }
         Ok(())
     }
 
-    /// Makes the letters of an epoch durable. What came behind its barrier follows in the file.
+    /// Makes the letters of an epoch durable. What came behind its barrier follows.
     ///
     /// # Errors
     /// The epoch cannot be kept: its letters wait for the next, or, after a failed fsync, nothing is
     /// certain but by a restart.
     pub fn checkpoint(&self) -> Result<LettersMark, WriteError> {
-        let mut state = self.lock();
+        let state = &mut *self.lock();
+        let behind = state.behind.file.as_ref().map(|(number, _)| *number);
         let mut mark = LettersMark {
             file: None,
-            count: state.count - state.held.len() as u64,
-            next: state.next,
+            count: state.count - state.behind.count,
+            next: behind.unwrap_or(state.next),
         };
-        if let Some(open) = state.open.as_mut() {
-            let gathered = open.writer.flush().map_err(io::Error::other);
-            gathered
-                .and_then(|_| open.spill(0))
-                .map_err(WriteError::Undone)?;
-            let synced = open.handle.syncer().and_then(|sync| sync());
-            synced
-                .and_then(|()| self.fs.sync_folder(&self.folder))
-                .map_err(WriteError::InDoubt)?;
+        for file in state.full.iter_mut().chain(&mut state.open) {
+            file.flush().map_err(WriteError::Undone)?;
+            file.sync().map_err(WriteError::InDoubt)?;
+        }
+        if let Some(open) = &state.open {
+            let synced = self.fs.sync_folder(&self.folder);
+            synced.map_err(WriteError::InDoubt)?;
             mark.file = Some((open.name.clone(), open.length));
             if open.length >= ROLL_BYTES {
                 state.open = None;
             }
         }
-        state.in_flight = None;
-        self.release(&mut state).map_err(WriteError::Undone)?;
+        if behind.is_some() {
+            state.open = None;
+        }
+        state.full.clear();
+        self.release(state).map_err(WriteError::Undone)?;
         Ok(mark)
     }
 
-    fn open(&self, number: u64) -> io::Result<Open> {
-        self.fs.create_folders(&self.folder)?;
+    fn create(&self, next: &mut u64) -> io::Result<(u64, LetterWriter)> {
+        let number = *next;
         let name = format!("{}-{number:06}.avro", self.region);
-        let handle = self.fs.create_new(&self.folder.join(&name))?;
-        let writer =
-            Writer::with_codec(schema()?, Vec::new(), Codec::Null).map_err(io::Error::other)?;
-        Ok(Open {
-            writer,
-            handle,
-            name,
-            length: 0,
-        })
+        let file = LetterWriter::create(&*self.fs, &self.folder, name)?;
+        *next += 1;
+        Ok((number, file))
     }
 
     /// How many letters this run and those before it that it goes on wrote.
     pub fn count(&self) -> u64 {
         self.lock().count
     }
-
-    fn value(&self, letter: &DeadLetter<'_>, number: u64) -> Value {
-        let at_us = now_us();
-        let headers = letter
-            .record
-            .iter()
-            .flat_map(|r| r.headers())
-            .map(|(name, value)| {
-                Value::Record(vec![
-                    ("name".into(), Value::String(name.into())),
-                    ("value".into(), maybe(value)),
-                ])
-            });
-        let ts = letter.record.and_then(|r| r.ts_us());
-        let int = |i: u32| i32::try_from(i).unwrap_or(i32::MAX);
-        let null = || Value::Union(0, Box::new(Value::Null));
-        let some = |value| Value::Union(1, Box::new(value));
-        let id = format!("{}/{}/{at_us}/{number}", self.host, letter.stage);
-        let fields = [
-            ("id", Value::String(id)),
-            ("stage", Value::String(letter.stage.into())),
-            (
-                "input",
-                letter.input.map_or_else(null, |i| some(Value::Int(int(i)))),
-            ),
-            ("content_type", Value::String(letter.content_type.into())),
-            ("reason", Value::String(letter.reason.into())),
-            ("pointer", Value::String(letter.pointer.into())),
-            ("payload", maybe(letter.payload)),
-            ("key", maybe(letter.record.and_then(|r| r.key()))),
-            ("headers", Value::Array(headers.collect())),
-            ("ts_us", ts.map_or_else(null, |t| some(Value::Long(t)))),
-            ("at_us", Value::Long(at_us)),
-        ];
-        Value::Record(fields.map(|(n, v)| (n.to_owned(), v)).into())
-    }
 }
 
-impl Open {
-    /// Hands more than `limit` gathered bytes to the operating system; what it does not take stays.
-    fn spill(&mut self, limit: usize) -> io::Result<()> {
-        let bytes = self.writer.get_mut();
-        if bytes.len() <= limit {
-            return Ok(());
-        }
-        let mut written = 0;
-        let result = loop {
-            if written == bytes.len() {
-                break Ok(());
-            }
-            match self.handle.write(&bytes[written..]) {
-                Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
-                Ok(n) => written += n,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => break Err(e),
-            }
-        };
-        bytes.drain(..written);
-        self.length += written as u64;
-        result
+/// What the operating system does not take waits; it shows when the epoch cannot be kept, which
+/// waits for room.
+fn bear(written: io::Result<()>, file: &LetterWriter) -> io::Result<()> {
+    match written {
+        Err(_) if file.gathered() < WAITING_LETTERS => Ok(()),
+        written => written,
     }
 }
 
@@ -353,6 +258,7 @@ mod tests {
     use plugin_api::{BatchBuilder, files::MemoryFiles};
 
     use super::*;
+    use crate::checkpoint::letter_writer::maybe;
 
     fn letters(fs: &MemoryFiles) -> DeadLetters {
         DeadLetters::new(Arc::new(fs.clone()), Path::new("h"), "h", "r")
@@ -453,6 +359,50 @@ mod tests {
         assert_eq!(reasons(&fs), ["in 1", "in 2 again"]);
         again.restore(&LettersMark::default()).unwrap();
         assert!(reasons(&fs).is_empty());
+    }
+
+    #[test]
+    fn more_than_can_be_held_behind_a_barrier_goes_to_a_file_of_its_own() {
+        let fs = MemoryFiles::default();
+        let payload = vec![b'x'; 100_000];
+        let large = |reason| DeadLetter {
+            payload: Some(&payload),
+            ..letter(reason)
+        };
+        let names = ["before", "one", "two", "three", "behind", "later"];
+        for kept in [true, false] {
+            let letters = letters(&fs);
+            let start = letters.life();
+            letters.begin(1);
+            letters.write(start, 0, &large("before")).unwrap();
+            for reason in &names[1..4] {
+                for _ in 0..HELD_LETTERS / 100_000 {
+                    letters.write(start, 1, &large(reason)).unwrap();
+                }
+            }
+            assert_eq!(fs.names().len(), 2);
+            let first = match kept {
+                true => letters.checkpoint().unwrap(),
+                false => {
+                    letters.abort().unwrap();
+                    LettersMark::default()
+                }
+            };
+            letters.begin(2);
+            letters.write(start, 1, &large("behind")).unwrap();
+            letters.write(start, 2, &large("later")).unwrap();
+            let second = letters.checkpoint().unwrap();
+            fs.lose_power(|| false);
+            let mut found = reasons(&fs);
+            assert_eq!(second.count, found.len() as u64);
+            found.dedup();
+            assert_eq!(found, &names[..5], "an epoch is kept: {kept}");
+
+            letters.restore(&first).unwrap();
+            assert_eq!(reasons(&fs).len() as u64, first.count);
+            letters.restore(&LettersMark::default()).unwrap();
+            assert!(fs.names().is_empty());
+        }
     }
 
     #[test]

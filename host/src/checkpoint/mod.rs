@@ -5,6 +5,7 @@ pub mod coordinator;
 pub mod dead_letters;
 pub mod epoch;
 pub mod inherit;
+pub mod letter_writer;
 pub mod letters;
 pub mod replay;
 pub mod shape;

@@ -15,6 +15,10 @@ pub const RETAINED: usize = 64 << 20;
 /// Most bytes of a region's dead letters that wait for a disk that takes none.
 pub const WAITING_LETTERS: usize = 64 << 20;
 
+/// Most bytes of a region's dead letters that are held back behind a barrier; what is more goes to
+/// a file of its own.
+pub const HELD_LETTERS: usize = 1 << 20;
+
 /// A part of a host's memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -72,7 +76,8 @@ pub fn parts(host: &HostPlan) -> Vec<Part> {
             .into_iter()
             .max()
             .map_or(0, |last| last as u64 + 1),
-        bytes: WAITING_LETTERS as u64,
+        // Those of an epoch, and those behind its barrier.
+        bytes: (2 * WAITING_LETTERS + HELD_LETTERS) as u64,
     });
     parts
 }

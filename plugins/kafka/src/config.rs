@@ -311,10 +311,12 @@ impl SinkOptions {
         if self.linger.duration().as_secs() >= 60 {
             return Err(StageError::config("/linger", "expected less than a minute"));
         }
+        let held = self.max_in_flight_bytes.0 + u64::from(self.max_in_flight) * IN_FLIGHT_BYTES;
+        let planned = Planned::sink().memory("records on their way", held);
         let planned = if self.exactly_once {
-            Planned::sink().alone()
+            planned.alone()
         } else {
-            Planned::sink()
+            planned
         };
         Ok(match self.cluster() {
             Cluster::Embedded => embedded_line(planned).writes(place(&self.topic)),
@@ -341,7 +343,14 @@ impl SourceOptions {
             ));
         }
         let start = Start::parse(&self.start).map_err(|e| StageError::config("/start", e))?;
-        let planned = Planned::new(self.content_type()?);
+        let property = |name, default| {
+            let value = self.properties.get(name).and_then(|v| v.parse().ok());
+            value.unwrap_or(default)
+        };
+        let queued: u64 = property("queued.max.messages.kbytes", QUEUED_KIB);
+        let fetch: u64 = property("fetch.max.bytes", FETCH_BYTES);
+        let ahead = queued.saturating_mul(1 << 10).saturating_add(fetch);
+        let planned = Planned::new(self.content_type()?).memory("records fetched ahead", ahead);
         Ok(match self.cluster() {
             Cluster::Embedded => {
                 if matches!(start, Start::Timestamp(_)) {
@@ -373,6 +382,13 @@ impl SourceOptions {
         }
     }
 }
+
+/// Bytes that librdkafka takes for a record on its way besides the record's own.
+const IN_FLIGHT_BYTES: u64 = 512;
+/// KiB of records that are fetched ahead (`queued.max.messages.kbytes`).
+pub(crate) const QUEUED_KIB: u64 = 16 << 10;
+/// Bytes of a fetch that may come on top (`fetch.max.bytes`).
+pub(crate) const FETCH_BYTES: u64 = 16 << 20;
 
 /// The largest schema file read.
 const MAX_SCHEMA: u64 = 4 << 20;

@@ -10,7 +10,7 @@ use rdkafka::{
 };
 
 use crate::{
-    config::{Mechanism, Protocol, Security, SinkOptions, SourceOptions},
+    config::{FETCH_BYTES, Mechanism, Protocol, QUEUED_KIB, Security, SinkOptions, SourceOptions},
     properties::Properties,
 };
 
@@ -289,8 +289,8 @@ pub(crate) fn consumer(
         // Where to go on is decided here, so that what was lost on the way is counted.
         .set("auto.offset.reset", "error")
         .set("statistics.interval.ms", "5000")
-        .set("queued.max.messages.kbytes", "16384")
-        .set("fetch.max.bytes", "16777216")
+        .set("queued.max.messages.kbytes", QUEUED_KIB.to_string())
+        .set("fetch.max.bytes", FETCH_BYTES.to_string())
         .set("fetch.queue.backoff.ms", "20")
         // The mock answers an empty fetch only when the wait is over, whatever arrives meanwhile.
         .set("fetch.wait.max.ms", if embedded { "10" } else { "100" });
