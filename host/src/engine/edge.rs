@@ -282,12 +282,14 @@ impl Inbox {
     /// Tells the instance something.
     pub fn tell(&self, control: Control) {
         let mut s = self.lock();
-        if let Control::Reattach(_) = control {
-            // What else it has not heard yet belongs to the start before.
-            s.control.retain(|c| matches!(c, Control::Drain));
-        }
         s.control.push_back(control);
         self.wake(s);
+    }
+
+    /// Its region falls and it does not: what it has not heard yet is of no meaning any more.
+    pub fn unsay(&self) {
+        let is_drain = |c: &Control| matches!(c, Control::Drain);
+        self.lock().control.retain(is_drain);
     }
 
     /// Once for each wait: each time is a call of the kernel. Without the lock, which the receiver

@@ -43,6 +43,9 @@ impl Region {
                     && self.stage(*id).is_some_and(|s| s.live)
             })
             .collect();
+        for print in self.survivors.iter().filter_map(|id| self.print(*id)) {
+            print.shared.inboxes[print.worker].unsay();
+        }
         let survive: BTreeSet<usize> = self.survivors.iter().map(|id| self.stage_of[id]).collect();
         for (index, stage) in self.stages.iter().enumerate() {
             if self.stage_of.values().any(|s| *s == index) && !survive.contains(&index) {

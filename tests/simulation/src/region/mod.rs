@@ -382,6 +382,7 @@ impl Region {
                 && (self.opened | before) & bit(*id) != 0
             {
                 self.survivors |= bit(*id);
+                shared.inboxes[print.worker].unsay();
                 if world::mistaken(Mistake::StaleBarrierTaken)
                     && let Some(instance) = instance
                 {
