@@ -240,7 +240,7 @@ fn memory_multiplies_workers_and_fan_in() {
         [("edges into it", 4, 8), ("batches in hand", 2, 4)]
     );
     assert_eq!(of("print"), [("edges into it", 6, 1)]);
-    let letters = 64;
+    let letters = 2 * 64 + 1;
     let sum = 4 + (4 + 64 + 6) + (32 + 8) + 6 + letters;
     assert_eq!(memory::sum(&parts), sum << 20);
 }
