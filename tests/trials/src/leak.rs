@@ -18,17 +18,20 @@ use e2e::{
     thirdparty::{self, Compiler},
 };
 
-use crate::frame::{Job, Run, Trial};
+use crate::{
+    frame::{Job, Run, Trial},
+    preload::Preload,
+};
 
 pub const TRIAL: Trial = Trial {
     name: "leak",
     about: "live heap of host and plugins after a fifth and after all; a run is a million records",
-    ci: 1,
+    ci: 5,
     long: Some(100),
     begin: || {
         let built = thirdparty::build(Compiler::Ours, false);
         Some(Box::new(Leak {
-            counter: Counter::build()?,
+            counter: counter()?,
             built,
         }))
     },
@@ -40,51 +43,8 @@ const MOST: i64 = 64 << 10;
 /// For a million records on a machine that does other things, too.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What follows on the source and the stage that marks.
-const GRAPHS: [(&str, &str); 3] = [
-    (
-        "filter, lines",
-        r#"
-[hosts.a.processors.filter]
-plugin = "filter"
-inputs = ["marks"]
-buffer = { max_bytes = "1 MiB" }
-with = { field = "user.lang", equals = "ja" }
-[hosts.a.sinks.out]
-plugin = "lines"
-inputs = ["filter"]
-buffer = { max_bytes = "1 MiB" }
-with = { path = "out/t.jsonl", roll = { max_records = 5000 } }
-"#,
-    ),
-    (
-        "avro-encode, avro-file",
-        r#"
-[hosts.a.processors.encode]
-plugin = "avro-encode"
-inputs = ["marks"]
-buffer = { max_bytes = "1 MiB" }
-with.schema = "t.avsc"
-[hosts.a.sinks.out]
-plugin = "avro-file"
-inputs = ["encode"]
-buffer = { max_bytes = "1 MiB" }
-with = { path = "out/t.avro", roll = { max_records = 50000 } }
-"#,
-    ),
-    (
-        "Kafka embedded",
-        r#"
-[hosts.a.processors.encode]
-plugin = "avro-encode"
-inputs = ["marks"]
-buffer = { max_bytes = "1 MiB" }
-with.schema = "t.avsc"
-[hosts.a.sinks.topic]
-plugin = "kafka"
-inputs = ["encode"]
-buffer = { max_bytes = "1 MiB" }
-with = { brokers = "embedded", topic = "t" }
+/// What reads the topic of the embedded broker.
+const READER: &str = r#"
 [hosts.b.sources.topic]
 plugin = "kafka"
 with = { brokers = "embedded", topic = "t", group = "g", start = "earliest", format = "avro", schema = "t.avsc" }
@@ -94,12 +54,42 @@ inputs = ["topic"]
 [hosts.b.sinks.out]
 plugin = "flow-discard"
 inputs = ["decode"]
-"#,
-    ),
-];
+"#;
+
+/// What follows on the source and the stage that marks.
+fn graphs() -> [(&'static str, String); 3] {
+    let filter = r#"field = "user.lang", equals = "ja""#;
+    let filter = stage("processors.filter", "filter", "marks", filter);
+    let lines = r#"path = "out/t.jsonl", roll = { max_records = 5000 }"#;
+    let lines = stage("sinks.out", "lines", "filter", lines);
+    let schema = r#"schema = "t.avsc""#;
+    let encode = stage("processors.encode", "avro-encode", "marks", schema);
+    let avro = r#"path = "out/t.avro", roll = { max_records = 50000 }"#;
+    let avro = stage("sinks.out", "avro-file", "encode", avro);
+    let topic = r#"brokers = "embedded", topic = "t""#;
+    let topic = stage("sinks.topic", "kafka", "encode", topic);
+    [
+        ("filter, lines", filter + &lines),
+        ("avro-encode, avro-file", encode.clone() + &avro),
+        ("Kafka embedded", encode + &topic + READER),
+    ]
+}
+
+/// A stage of `a`, before which little may wait.
+fn stage(name: &str, plugin: &str, input: &str, with: &str) -> String {
+    format!(
+        r#"
+[hosts.a.{name}]
+plugin = "{plugin}"
+inputs = ["{input}"]
+buffer = {{ max_bytes = "1 MiB" }}
+with = {{ {with} }}
+"#
+    )
+}
 
 struct Leak {
-    counter: Counter,
+    counter: Preload,
     built: PathBuf,
 }
 
@@ -107,9 +97,9 @@ impl Job for Leak {
     fn run(&mut self, run: &mut Run) -> Result<u64, String> {
         let names = names()?;
         let mut wrong = Vec::new();
-        for (what, rest) in GRAPHS {
+        for (what, rest) in graphs() {
             let folder = Folder::new();
-            let grown = self.grown(&folder, rest, run)?;
+            let grown = self.grown(&folder, &rest, run)?;
             for (library, (early, late)) in grown {
                 let stem = Path::new(&library)
                     .file_stem()
@@ -166,8 +156,7 @@ with.at = {marks:?}
         );
         folder.write("hosts.toml", &hosts);
         let mut host = folder.host(&["--config", "hosts.toml", "--summary", "json"]);
-        host.env("LD_PRELOAD", &self.counter.library)
-            .env("LEAK_OUT", &out);
+        self.counter.load(&mut host).env("LEAK_OUT", &out);
         let patience = PATIENCE * u32::try_from(run.most).unwrap_or(u32::MAX);
         let ran = Process::start(&mut host).finish(patience);
         if ran.code != Some(0) {
@@ -237,49 +226,13 @@ fn names() -> Result<BTreeMap<String, String>, String> {
     Ok(named.collect())
 }
 
-/// The preloaded library.
-struct Counter {
-    library: PathBuf,
-    _folder: Folder,
-}
-
-impl Counter {
-    /// Builds it; `None` after saying what is missing.
-    fn build() -> Option<Self> {
-        if !cfg!(all(target_os = "linux", target_env = "gnu")) {
-            parts::skip("the heap is counted with glibc on Linux only");
-            return None;
-        }
-        let folder = Folder::new();
-        let source = folder.write("leak.c", include_str!("leak.c"));
-        let library = folder.path("leak.so");
-        let built = Command::new("cc")
-            .args([
-                "-shared",
-                "-fPIC",
-                "-O2",
-                "-fno-builtin-malloc",
-                "-Wall",
-                "-Werror",
-                "-o",
-            ])
-            .arg(&library)
-            .arg(&source)
-            .status();
-        match built {
-            Err(error) => {
-                parts::skip(&format!("cc does not run: {error}"));
-                None
-            }
-            Ok(status) => {
-                assert!(status.success(), "leak.c does not build");
-                Some(Self {
-                    library,
-                    _folder: folder,
-                })
-            }
-        }
+/// The preloaded library that counts; `None` after saying what is missing.
+fn counter() -> Option<Preload> {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        parts::skip("the heap is counted with glibc on Linux only");
+        return None;
     }
+    Preload::build(include_str!("leak.c"), &["-fno-builtin-malloc"])
 }
 
 #[cfg(test)]

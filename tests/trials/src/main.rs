@@ -22,6 +22,7 @@ mod malformed_inputs;
 mod malformed_network;
 mod misbehaving;
 mod mutate;
+mod preload;
 mod proxies;
 mod secrets;
 mod secrets_hosts;
