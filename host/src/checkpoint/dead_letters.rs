@@ -108,7 +108,7 @@ pub fn number(region: &str, file_name: &str) -> Option<u64> {
 }
 
 /// The parsed schema; the writer borrows it for as long as it lives.
-fn schema() -> io::Result<&'static Schema> {
+pub(super) fn schema() -> io::Result<&'static Schema> {
     static PARSED: OnceLock<Schema> = OnceLock::new();
     if let Some(schema) = PARSED.get() {
         return Ok(schema);
