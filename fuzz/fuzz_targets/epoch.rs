@@ -22,6 +22,7 @@ fn sample() -> Vec<u8> {
         last: true,
         complete: false,
         at_us: 1,
+        took_us: 2,
         instances: [
             ("a/0".to_owned(), snapshot),
             ("b/0".to_owned(), Snapshot::default()),

@@ -111,7 +111,7 @@ pub(super) fn maybe(bytes: Option<&[u8]>) -> Value {
 }
 
 /// The parsed schema; the writer borrows it for as long as it lives.
-fn schema() -> io::Result<&'static Schema> {
+pub(super) fn schema() -> io::Result<&'static Schema> {
     static PARSED: OnceLock<Schema> = OnceLock::new();
     if let Some(schema) = PARSED.get() {
         return Ok(schema);

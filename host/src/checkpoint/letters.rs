@@ -1,17 +1,19 @@
 //! Reads dead letters back: the files of a host as far as epochs hold them, and the letters in them.
 
 use std::{
+    fmt::Display,
     fs::{self, File},
     io::{self, BufReader, Read},
     path::{Path, PathBuf},
 };
 
-use apache_avro::{Reader, types::Value};
+use apache_avro::{Reader, Schema, types::Value};
 
 use super::{
     dead_letters::DEAD_LETTERS,
     epoch::{Epoch, LettersMark},
     inherit::EPOCHS,
+    letter_writer,
 };
 
 /// A file of letters.
@@ -160,8 +162,8 @@ fn held(mark: &LettersMark, name: &str, number: u64, whole: u64) -> u64 {
 }
 
 /// The letters of a file, one after the other.
-pub struct Letters {
-    reader: Reader<'static, BufReader<io::Take<File>>>,
+pub struct Letters<R: Read = BufReader<io::Take<File>>> {
+    reader: Reader<'static, R>,
     path: PathBuf,
     broken: bool,
 }
@@ -172,9 +174,21 @@ impl Letters {
     /// # Errors
     /// Why it does not read, in words.
     pub fn open(path: &Path, length: u64) -> Result<Self, String> {
-        let damaged = |e: &dyn std::fmt::Display| format!("{} does not read: {e}", path.display());
-        let file = File::open(path).map_err(|e| damaged(&e))?;
-        let reader = Reader::new(BufReader::new(file.take(length))).map_err(|e| damaged(&e))?;
+        let file = File::open(path).map_err(|e| damaged(path, &e))?;
+        Self::read(BufReader::new(file.take(length)), path)
+    }
+}
+
+impl<R: Read> Letters<R> {
+    /// Reads what a file holds; `path` is for what is said.
+    ///
+    /// # Errors
+    /// Why it does not read, in words.
+    pub fn read(from: R, path: &Path) -> Result<Self, String> {
+        let reader = Reader::new(from).map_err(|e| damaged(path, &e))?;
+        if !is_ours(reader.writer_schema()) {
+            return Err(damaged(path, &NO_LETTERS));
+        }
         Ok(Self {
             reader,
             path: path.to_owned(),
@@ -183,7 +197,39 @@ impl Letters {
     }
 }
 
-impl Iterator for Letters {
+const NO_LETTERS: &str = "it holds no dead letters";
+
+fn damaged(path: &Path, why: &dyn Display) -> String {
+    format!("{} does not read: {why}", path.display())
+}
+
+/// Whether values of this schema may be letters: fields that are known as they are known, and what
+/// a later host may have appended as plain values. A schema that a damaged file makes up may be
+/// endless (a type within itself), or ask for more memory than there is.
+fn is_ours(schema: &Schema) -> bool {
+    let (Schema::Record(found), Ok(Schema::Record(ours))) = (schema, letter_writer::schema())
+    else {
+        return false;
+    };
+    found.fields.iter().all(|field| {
+        let known = ours.fields.iter().find(|ours| ours.name == field.name);
+        known.map_or_else(
+            || is_plain(&field.schema),
+            |ours| ours.schema == field.schema,
+        )
+    })
+}
+
+fn is_plain(schema: &Schema) -> bool {
+    match schema {
+        Schema::Union(union) => union.variants().iter().all(is_plain),
+        Schema::Null | Schema::Boolean | Schema::Int | Schema::Long => true,
+        Schema::Float | Schema::Double | Schema::Bytes | Schema::String => true,
+        _ => false,
+    }
+}
+
+impl<R: Read> Iterator for Letters<R> {
     type Item = Result<Letter, String>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -191,7 +237,7 @@ impl Iterator for Letters {
             return None;
         }
         let letter = match self.reader.next()? {
-            Ok(value) => letter(value).ok_or_else(|| "it holds no dead letters".to_owned()),
+            Ok(value) => letter(value).ok_or_else(|| NO_LETTERS.to_owned()),
             Err(e) => Err(e.to_string()),
         };
         self.broken = letter.is_err();
@@ -348,5 +394,43 @@ mod tests {
         let torn = Letters::open(&held[0].path, held[0].length - 1).unwrap();
         let said = torn.last().unwrap().unwrap_err();
         assert!(said.contains("r-00-000000.avro is damaged"), "{said}");
+    }
+
+    #[test]
+    fn a_schema_that_is_none_of_letters_is_refused() {
+        let header = |schema: &str| {
+            let schema = Schema::parse_str(schema).unwrap();
+            let mut bytes = apache_avro::Writer::new(&schema, Vec::new())
+                .unwrap()
+                .into_inner()
+                .unwrap();
+            let marker = bytes[bytes.len() - 16..].to_vec();
+            // A block of one value that takes no byte.
+            bytes.extend([2, 0]);
+            bytes.extend(marker);
+            bytes
+        };
+        let said = |schema: &str| {
+            let bytes = header(schema);
+            let read = Letters::read(&*bytes, Path::new("a.avro"));
+            read.and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .unwrap_err()
+        };
+        for schema in [
+            r#"{"type": "record", "name": "T", "fields": [{"name": "more", "type": "T"}]}"#,
+            r#"{"type": "record", "name": "T", "fields": [
+                {"name": "more", "type": {"type": "fixed", "name": "F", "size": 4000000000000000000}}]}"#,
+            r#"{"type": "record", "name": "T", "fields": [
+                {"name": "headers", "type": {"type": "array", "items": "null"}}]}"#,
+            r#""string""#,
+        ] {
+            assert_eq!(
+                said(schema),
+                "a.avro does not read: it holds no dead letters"
+            );
+        }
+        let later = r#"{"type": "record", "name": "T", "fields": [
+            {"name": "more", "type": ["null", "string"]}]}"#;
+        assert!(said(later).contains("is damaged, what follows is lost"));
     }
 }

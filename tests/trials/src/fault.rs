@@ -1,4 +1,4 @@
-//! The preloaded library that counts and breaks the host's calls to the file system, built by `cc`.
+//! The preloaded library that counts and breaks the host's calls to the file system.
 
 use std::{
     fs,
@@ -6,7 +6,9 @@ use std::{
     process::Command,
 };
 
-use e2e::{host::Folder, parts};
+use e2e::parts;
+
+use crate::preload::Preload;
 
 /// What becomes of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +35,7 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 
 /// The library.
-pub struct Injector {
-    library: PathBuf,
-    _folder: Folder,
-}
+pub struct Injector(Preload);
 
 impl Injector {
     /// Builds it; `None` after saying what is missing.
@@ -45,27 +44,7 @@ impl Injector {
             parts::skip("calls are broken on x86-64 Linux only");
             return None;
         }
-        let folder = Folder::new();
-        let source = folder.write("fault.c", include_str!("fault.c"));
-        let library = folder.path("fault.so");
-        let built = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o"])
-            .arg(&library)
-            .arg(&source)
-            .status();
-        match built {
-            Err(error) => {
-                parts::skip(&format!("cc does not run: {error}"));
-                None
-            }
-            Ok(status) => {
-                assert!(status.success(), "fault.c does not build");
-                Some(Self {
-                    library,
-                    _folder: folder,
-                })
-            }
-        }
+        Preload::build(include_str!("fault.c"), &[]).map(Self)
     }
 
     /// Lets call number `at` (0: none) under `folder` fail in `host`; `calls` counts them.
@@ -76,7 +55,8 @@ impl Injector {
             How::Late => "late".to_owned(),
             How::Torn => "torn".to_owned(),
         };
-        host.env("LD_PRELOAD", &self.library)
+        self.0
+            .load(host)
             .env("FAULT_FOLDER", folder)
             .env("FAULT_COUNT", &calls.0)
             .env("FAULT_AT", at.to_string())

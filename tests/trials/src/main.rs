@@ -1,9 +1,10 @@
 //! Proof by breaking it: the host as it was built, killed, starved and cut off, over and over.
 //!
-//! `cargo run --release -p trials -- NAME [--runs N] [--seed S]`, `-- NAME --long`, `-- list`. Each
-//! violation says how to repeat it; the last line is `NAME: N runs, V violations`, and the exit code
-//! is 1 if there were any. A trial whose parts are missing says so and ends with `skipped`: exit
-//! code 0, but 1 where `CI=true`. `HOST_FOLDER` names a host that is built already.
+//! `cargo run --release -p trials -- NAME [--runs N] [--seed S]`, `-- NAME --long`, `-- list`,
+//! `-- fuzz --seconds N`. Each violation says how to repeat it; the last line is
+//! `NAME: N runs, V violations`, and the exit code is 1 if there were any. A trial whose parts are
+//! missing says so and ends with `skipped`: exit code 0, but 1 where `CI=true`. `HOST_FOLDER` names a
+//! host that is built already.
 
 mod brokers;
 mod disk_full;
@@ -22,6 +23,7 @@ mod malformed_inputs;
 mod malformed_network;
 mod misbehaving;
 mod mutate;
+mod preload;
 mod proxies;
 mod secrets;
 mod secrets_hosts;
@@ -67,6 +69,9 @@ struct Args {
     /// The long number of runs.
     #[arg(long)]
     long: bool,
+    /// For each target of `fuzz`, in place of a number of runs.
+    #[arg(long, conflicts_with_all = ["runs", "long"])]
+    seconds: Option<u64>,
 }
 
 fn main() -> ExitCode {
@@ -92,5 +97,10 @@ fn main() -> ExitCode {
         );
         return ExitCode::from(2);
     };
-    frame::go(trial, args.runs, args.seed, args.long)
+    if args.seconds.is_some() && trial.name != fuzz::TRIAL.name {
+        eprintln!("error: only `{}` takes --seconds", fuzz::TRIAL.name);
+        return ExitCode::from(2);
+    }
+    let seconds = args.seconds.map(|each| each * fuzz::TARGETS.len() as u64);
+    frame::go(trial, args.runs.or(seconds), args.seed, args.long)
 }
