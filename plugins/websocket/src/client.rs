@@ -15,31 +15,39 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
-use crate::hub::Hub;
+use crate::hub::{Channel, Hub};
+use crate::wire::Wire;
 
 /// Largest message that a reader may send; it has nothing to say but "alive?".
 const MOST_INCOMING: usize = 4096;
 /// Messages and pings that a reader may send in a second.
 const MOST_A_SECOND: u32 = 20;
-/// A record that takes longer to send shows that the reader is slow: it gets the newest one next.
-const PROMPT: Duration = Duration::from_millis(100);
-/// Longest a reader may take for one record.
+/// Longest a reader may take for one record, and longest its connection may have no room for one.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest a reader may take to let itself be said goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-/// How a reader is treated.
-#[derive(Debug, Clone, Copy)]
+/// What a reader asked for, and how it is treated.
+#[derive(Debug)]
 pub struct Manners {
+    /// What it follows.
+    pub channel: Arc<Channel>,
     /// Records of the past that it wants first.
     pub back: usize,
+    /// Whether it unpacks records.
+    pub packed: bool,
     /// How often it is asked whether it is there.
     pub ping: Duration,
 }
 
-/// Serves a reader until it goes, or `stop` turns true.
-pub async fn serve<S>(io: S, hub: Arc<Hub>, manners: Manners, mut stop: watch::Receiver<bool>)
-where
+/// Serves a reader until it goes, or `stop` turns true. `wire` is what `io` ends in.
+pub async fn serve<S>(
+    io: S,
+    wire: Wire,
+    hub: Arc<Hub>,
+    manners: Manners,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let config = WebSocketConfig::default()
@@ -50,7 +58,10 @@ where
         .max_frame_size(Some(MOST_INCOMING));
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     hub.clients.fetch_add(1, Ordering::Relaxed);
-    let reason = talk(&mut socket, &hub, manners, &mut stop).await;
+    let packers = usize::from(manners.packed);
+    hub.packers.fetch_add(packers, Ordering::Relaxed);
+    let reason = talk(&mut socket, &wire, &hub, &manners, &mut stop).await;
+    hub.packers.fetch_sub(packers, Ordering::Relaxed);
     hub.clients.fetch_sub(1, Ordering::Relaxed);
     if let Some((code, reason)) = reason {
         let frame = CloseFrame {
@@ -72,16 +83,18 @@ type Farewell = Option<(CloseCode, &'static str)>;
 
 async fn talk<S>(
     socket: &mut WebSocketStream<S>,
+    wire: &Wire,
     hub: &Hub,
-    manners: Manners,
+    manners: &Manners,
     stop: &mut watch::Receiver<bool>,
 ) -> Farewell
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut newest = hub.subscribe();
-    let mut next = hub.start(manners.back);
-    let mut slow = false;
+    let channel = &*manners.channel;
+    let mut newest = channel.subscribe();
+    let mut next = channel.start(manners.back);
+    let mut stuck: Option<Stuck> = None;
     let mut pings = interval(manners.ping);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.tick().await;
@@ -92,22 +105,41 @@ where
     };
     loop {
         newest.mark_unchanged();
-        while let Some((record, then)) = hub.take(next, slow) {
+        while channel.newest() >= next {
+            if !wire.has_room() {
+                stuck.get_or_insert_with(|| Stuck::at(channel.newest()));
+                break;
+            }
+            // What came while it was stuck is passed over, but for the last.
+            let slow = stuck
+                .take()
+                .is_some_and(|stuck| channel.newest() > stuck.newest);
+            let Some((record, then)) = channel.take(next, slow) else {
+                break;
+            };
             hub.skipped.fetch_add(then - 1 - next, Ordering::Relaxed);
             next = then;
-            let begun = Instant::now();
-            match timeout(PATIENCE, send(socket, &record)).await {
+            let frame = match manners.packed {
+                true => record.packed(),
+                false => record.text(),
+            };
+            match timeout(PATIENCE, send(socket, frame)).await {
                 Ok(Ok(())) => {}
                 _ => return None,
             }
             hub.sent.fetch_add(1, Ordering::Relaxed);
-            slow = begun.elapsed() > PROMPT;
+            hub.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
         }
         if *stop.borrow() {
             return Some((CloseCode::Away, "the server stops"));
         }
         tokio::select! {
-            changed = newest.changed() => {
+            room = wire.room(), if stuck.is_some() => {
+                if room.is_err() {
+                    return None;
+                }
+            }
+            changed = newest.changed(), if stuck.is_none() => {
                 if changed.is_err() {
                     return Some((CloseCode::Away, "the server stops"));
                 }
@@ -117,9 +149,14 @@ where
                 if heard.elapsed() > manners.ping * 3 {
                     return Some((CloseCode::Policy, "no answer"));
                 }
-                match timeout(PATIENCE, socket.send(Message::Ping(Bytes::new()))).await {
-                    Ok(Ok(())) => {}
-                    _ => return None,
+                match &stuck {
+                    // A ping would only wait behind the record.
+                    Some(stuck) if stuck.since.elapsed() > PATIENCE => return None,
+                    Some(_) => {}
+                    None => match timeout(PATIENCE, socket.send(Message::Ping(Bytes::new()))).await {
+                        Ok(Ok(())) => {}
+                        _ => return None,
+                    }
                 }
             }
             message = socket.next() => {
@@ -129,7 +166,7 @@ where
                 }
                 match message {
                     Some(Ok(Message::Text(text))) if text.as_str() == "alive?" => {
-                        match timeout(PATIENCE, socket.send(Message::text("{\"type\":\"alive\"}"))).await {
+                        match timeout(PATIENCE, socket.send(alive(hub))).await {
                             Ok(Ok(())) => {}
                             _ => return None,
                         }
@@ -142,6 +179,33 @@ where
                     Some(Err(_)) => return None,
                 }
             }
+        }
+    }
+}
+
+/// The answer to "alive?", from which a page also learns that there are other topics now.
+fn alive(hub: &Hub) -> Message {
+    match hub.by_key() {
+        true => Message::text(format!(
+            "{{\"type\":\"alive\",\"topics\":{}}}",
+            hub.names().len()
+        )),
+        false => Message::text("{\"type\":\"alive\"}"),
+    }
+}
+
+/// A reader whose connection has no room.
+struct Stuck {
+    since: Instant,
+    /// Number of the newest record when that was found.
+    newest: u64,
+}
+
+impl Stuck {
+    fn at(newest: u64) -> Self {
+        Self {
+            since: Instant::now(),
+            newest,
         }
     }
 }

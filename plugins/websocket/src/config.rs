@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use plugin_api::prelude::*;
 
+use crate::hub::Bounds;
+
 options! {
     /// Serves a page that shows word clouds (or any JSON or text records) live, over a websocket.
     ///
@@ -12,7 +14,7 @@ options! {
     /// slow get the newest record instead of all.
     pub struct Options {
         /// Address to listen on; port 0 takes a free one, which the log names. Whoever reaches it
-        /// sees the page: it asks for no password. Default: `127.0.0.1:3000`.
+        /// sees the page, unless `token` is set. Default: `127.0.0.1:3000`.
         #[serde(default = "listen")]
         pub listen: String,
         /// Title of the page. Default: `Word cloud`.
@@ -22,6 +24,9 @@ options! {
         #[serde(default = "history")]
         #[schemars(range(min = 1, max = 1000))]
         pub history: usize,
+        /// What a reader can ask for apart from the rest. Default: `none`.
+        #[serde(default)]
+        pub topics: Topics,
         /// Most readers at a time, 1 to 100000; further ones are told to come back. Default: 1000.
         #[serde(default = "max_clients")]
         #[schemars(range(min = 1, max = 100_000))]
@@ -37,6 +42,37 @@ options! {
         /// silent three times as long is let go. Default: 20s.
         #[serde(default = "ping")]
         pub ping: Span,
+        /// What readers must show: programs as `Authorization: Bearer TOKEN`, the page asks for it,
+        /// or takes it from the address `/#token=TOKEN`. At least 16 characters. Default: the feed
+        /// is open to whoever reaches it.
+        #[serde(default)]
+        pub token: Option<Secret>,
+        /// Speak HTTPS. Default: HTTP.
+        #[serde(default)]
+        pub tls: Option<Tls>,
+    }
+}
+
+options! {
+    /// How to speak HTTPS.
+    pub struct Tls {
+        /// PEM file of the certificate chain. Read at start.
+        pub cert: FilePath,
+        /// PEM file of the private key. Read at start.
+        pub key: FilePath,
+    }
+}
+
+options! {
+    /// What a record's topic is.
+    #[derive(Default, Copy)]
+    pub enum Topics {
+        /// There is one feed of all records.
+        #[default]
+        None,
+        /// The record's key, such as the group of a word cloud: the page shows one topic at a time,
+        /// and `/feed?topic=NAME` sends only its records. The 100 that had records last are kept.
+        Key,
     }
 }
 
@@ -59,9 +95,15 @@ fn ping() -> Span {
     Span::secs(20)
 }
 
+/// Most topics kept.
+const TOPICS: usize = 100;
+/// Shortest token: shorter ones can be guessed.
+const TOKEN: usize = 16;
 /// Bytes that a reader takes, idle or not: its buffers are bounded, and records are shared.
 pub const READER_BYTES: u64 = 12 << 10;
-/// Most bytes that the kept records take, whatever their number.
+/// Bytes more that TLS takes.
+pub const TLS_BYTES: u64 = 40 << 10;
+/// Most bytes that the kept records take, whatever their number; those of topics as much again.
 pub const HISTORY_BYTES: usize = 8 << 20;
 
 impl Options {
@@ -106,6 +148,15 @@ impl Options {
                 "ping is too short: expected at least 100ms",
             ));
         }
+        if let Some(token) = &self.token {
+            let token = token.expose();
+            if token.len() < TOKEN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                let message = format!(
+                    "the token is no good: expected at least {TOKEN} visible characters of ASCII"
+                );
+                return Err(StageError::config("/token", message));
+            }
+        }
         for (position, origin) in self.allow_origins.iter().enumerate() {
             let host = origin
                 .strip_prefix("https://")
@@ -122,5 +173,17 @@ impl Options {
             }
         }
         Ok(address)
+    }
+
+    /// How much is kept of the records.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            records: self.history,
+            bytes: HISTORY_BYTES,
+            topics: match self.topics {
+                Topics::None => 0,
+                Topics::Key => TOPICS,
+            },
+        }
     }
 }

@@ -1,26 +1,54 @@
 //! What the readers read from: the newest records, kept once and shared by all of them, already
 //! encoded as websocket messages: sending one copies nothing and leaves no buffer behind.
 //!
+//! A *channel* is a row of records that readers follow: one of all records, and one for each topic.
 //! Each reader holds the number of the record it wants next. One that keeps up gets every record
 //! in order; one that does not jumps to the newest, so no reader ever costs more memory than the
 //! record it is being sent.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Bytes;
+
+/// Records of other sizes are not worth the time, or would take too much of it.
+const PACKED: std::ops::Range<usize> = 512..(1 << 20);
+/// First bytes of a message: the last frame of it (there is but one), text or binary.
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Records of a channel.
+    pub records: usize,
+    /// Bytes of the channel of all records, and of all topics together.
+    pub bytes: usize,
+    /// Topics; 0: a record's key means nothing.
+    pub topics: usize,
+}
 
 /// Shared between the sink and the server.
 #[derive(Debug)]
 pub struct Hub {
-    ring: Mutex<Ring>,
-    newest: watch::Sender<u64>,
+    bounds: Bounds,
+    all: Arc<Channel>,
+    topics: Mutex<BTreeMap<String, Topic>>,
+    /// Records so far, by which topics are told apart that were quiet for long.
+    clock: AtomicU64,
     /// Readers at the moment.
     pub clients: AtomicUsize,
+    /// Those of them that want records packed.
+    pub packers: AtomicUsize,
     /// Records sent to readers, so far.
     pub sent: AtomicU64,
+    /// Bytes sent to readers, so far.
+    pub bytes: AtomicU64,
     /// Records passed over because a reader was slow, so far.
     pub skipped: AtomicU64,
     /// Readers and connections turned away, so far.
@@ -28,50 +56,192 @@ pub struct Hub {
 }
 
 #[derive(Debug)]
+struct Topic {
+    channel: Arc<Channel>,
+    last: u64,
+}
+
+/// A record as it goes out.
+#[derive(Debug)]
+pub struct Message {
+    text: Bytes,
+    packed: OnceLock<Bytes>,
+}
+
+/// Records that readers follow.
+#[derive(Debug)]
+pub struct Channel {
+    ring: Mutex<Ring>,
+    newest: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
 struct Ring {
     /// Number of the first record kept; records are numbered from 1.
     first: u64,
-    records: VecDeque<Bytes>,
+    records: VecDeque<Arc<Message>>,
     bytes: usize,
-    most_records: usize,
-    most_bytes: usize,
 }
 
 impl Hub {
-    /// An empty hub that keeps at most so many records and bytes, but always the newest record.
-    pub fn new(most_records: usize, most_bytes: usize) -> Self {
-        let ring = Ring {
-            first: 1,
-            records: VecDeque::new(),
-            bytes: 0,
-            most_records,
-            most_bytes,
-        };
+    /// An empty hub.
+    pub fn new(bounds: Bounds) -> Self {
         Self {
-            ring: Mutex::new(ring),
-            newest: watch::Sender::new(0),
+            bounds,
+            all: Arc::default(),
+            topics: Mutex::default(),
+            clock: AtomicU64::new(0),
             clients: AtomicUsize::new(0),
+            packers: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
     }
 
+    /// Whether records have topics.
+    pub fn by_key(&self) -> bool {
+        self.bounds.topics > 0
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeMap<String, Topic>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a record, of a topic if there are any. Readers learn of it by [`Hub::announce`].
+    pub fn add(&self, record: &str, topic: Option<&str>) {
+        let message = Arc::new(Message::new(record));
+        if self.packers.load(Ordering::Relaxed) > 0 {
+            // Here nobody waits for it; on the server's thread all readers would.
+            message.packed();
+        }
+        let Bounds { records, bytes, .. } = self.bounds;
+        self.all.ring().add(Arc::clone(&message), records, bytes);
+        let Some(topic) = topic.filter(|_| self.by_key()) else {
+            return;
+        };
+        let mut topics = self.topics();
+        let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(topic) = self.topic(&mut topics, topic) {
+            topic.last = now;
+            topic.channel.ring().add(message, records, bytes);
+        }
+        shrink(&topics, bytes);
+    }
+
+    /// Wakes the readers that something has come for.
+    pub fn announce(&self) {
+        self.all.announce();
+        for topic in self.topics().values() {
+            topic.channel.announce();
+        }
+    }
+
+    /// The channel of a topic, or of all records; `None`: there are too many topics.
+    pub fn channel(&self, topic: Option<&str>) -> Option<Arc<Channel>> {
+        match topic.filter(|_| self.by_key()) {
+            None => Some(Arc::clone(&self.all)),
+            Some(name) => {
+                let mut topics = self.topics();
+                self.topic(&mut topics, name)
+                    .map(|topic| Arc::clone(&topic.channel))
+            }
+        }
+    }
+
+    /// A topic, made if need be; the one that was quiet longest, and that nobody follows, yields.
+    fn topic<'a>(
+        &self,
+        topics: &'a mut BTreeMap<String, Topic>,
+        name: &str,
+    ) -> Option<&'a mut Topic> {
+        if !topics.contains_key(name) {
+            if topics.len() >= self.bounds.topics {
+                let quiet = topics
+                    .iter()
+                    .filter(|(_, topic)| Arc::strong_count(&topic.channel) == 1)
+                    .min_by_key(|(_, topic)| topic.last)?
+                    .0
+                    .clone();
+                topics.remove(&quiet);
+            }
+            let topic = Topic {
+                channel: Arc::default(),
+                last: 0,
+            };
+            topics.insert(name.to_owned(), topic);
+        }
+        topics.get_mut(name)
+    }
+
+    /// Topics that records came for, in the order of their names.
+    pub fn names(&self) -> Vec<String> {
+        let topics = self.topics();
+        let named = topics.iter().filter(|(_, topic)| topic.last > 0);
+        named.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+/// Lets go of records until the topics together take no more than `most` bytes: the oldest of the
+/// topic that takes most, and once each has but its last, that of the quietest.
+fn shrink(topics: &BTreeMap<String, Topic>, most: usize) {
+    let mut taken: usize = topics
+        .values()
+        .map(|topic| topic.channel.ring().bytes)
+        .sum();
+    while taken > most {
+        let several = topics
+            .values()
+            .filter(|topic| topic.channel.ring().records.len() > 1)
+            .max_by_key(|topic| topic.channel.ring().bytes);
+        let single = || {
+            topics
+                .values()
+                .filter(|topic| !topic.channel.ring().records.is_empty())
+                .min_by_key(|topic| topic.last)
+        };
+        let Some(topic) = several.or_else(single) else {
+            return;
+        };
+        taken -= topic.channel.ring().drop_first();
+    }
+}
+
+impl Default for Channel {
+    fn default() -> Self {
+        let ring = Ring {
+            first: 1,
+            records: VecDeque::new(),
+            bytes: 0,
+        };
+        Self {
+            ring: Mutex::new(ring),
+            newest: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Channel {
     fn ring(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a record. Readers learn of it by [`Hub::announce`].
-    pub fn add(&self, record: &str) {
-        self.ring().add(message(record));
+    fn announce(&self) {
+        let newest = self.newest();
+        self.newest.send_if_modified(|known| {
+            let more = *known != newest;
+            *known = newest;
+            more
+        });
     }
 
-    /// Wakes the readers.
-    pub fn announce(&self) {
-        self.newest.send_replace(self.ring().newest());
+    /// Number of the newest record; 0: there is none yet.
+    pub fn newest(&self) -> u64 {
+        self.ring().newest()
     }
 
-    /// Follows the number of the newest record; 0: there is none yet.
+    /// Follows the number of the newest record.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }
@@ -85,7 +255,7 @@ impl Hub {
 
     /// The record that a reader at `next` gets, and where it goes on; `newest`: it was slow, so it
     /// gets the last one. `None`: it has them all.
-    pub fn take(&self, next: u64, newest: bool) -> Option<(Bytes, u64)> {
+    pub fn take(&self, next: u64, newest: bool) -> Option<(Arc<Message>, u64)> {
         let ring = self.ring();
         let last = ring.newest();
         if next > last || ring.records.is_empty() {
@@ -96,8 +266,8 @@ impl Hub {
         } else {
             next
         };
-        let record = ring.records.get((number - ring.first) as usize)?.clone();
-        Some((record, number + 1))
+        let record = ring.records.get((number - ring.first) as usize)?;
+        Some((Arc::clone(record), number + 1))
     }
 }
 
@@ -106,26 +276,60 @@ impl Ring {
         self.first + self.records.len() as u64 - 1
     }
 
-    fn add(&mut self, record: Bytes) {
-        self.bytes += record.len();
+    fn add(&mut self, record: Arc<Message>, most_records: usize, most_bytes: usize) {
+        self.bytes += record.text.len();
         self.records.push_back(record);
-        while self.records.len() > self.most_records
-            || (self.bytes > self.most_bytes && self.records.len() > 1)
+        while self.records.len() > most_records
+            || (self.bytes > most_bytes && self.records.len() > 1)
         {
-            let Some(oldest) = self.records.pop_front() else {
-                break;
-            };
-            self.bytes -= oldest.len();
-            self.first += 1;
+            self.drop_first();
         }
+    }
+
+    fn drop_first(&mut self) -> usize {
+        let Some(oldest) = self.records.pop_front() else {
+            return 0;
+        };
+        self.bytes -= oldest.text.len();
+        self.first += 1;
+        oldest.text.len()
     }
 }
 
-/// A text message as a server sends it: one frame, not masked (RFC 6455, 5.2).
-fn message(text: &str) -> Bytes {
-    let mut frame = Vec::with_capacity(text.len() + 10);
-    frame.push(0x81);
-    match text.len() {
+impl Message {
+    fn new(text: &str) -> Self {
+        Self {
+            text: message(TEXT, text.as_bytes()),
+            packed: OnceLock::new(),
+        }
+    }
+
+    /// As a text message.
+    pub fn text(&self) -> &Bytes {
+        &self.text
+    }
+
+    /// As a binary message in raw DEFLATE, made once for all; as text where that is no longer.
+    pub fn packed(&self) -> &Bytes {
+        self.packed.get_or_init(|| {
+            if !PACKED.contains(&self.text.len()) {
+                return self.text.clone();
+            }
+            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(5));
+            let text = &self.text[head(&self.text)..];
+            match encoder.write_all(text).and_then(|()| encoder.finish()) {
+                Ok(packed) if packed.len() < text.len() => message(BINARY, &packed),
+                _ => self.text.clone(),
+            }
+        })
+    }
+}
+
+/// A message as a server sends it: one frame, not masked (RFC 6455, 5.2).
+fn message(kind: u8, payload: &[u8]) -> Bytes {
+    let mut frame = Vec::with_capacity(payload.len() + 10);
+    frame.push(kind);
+    match payload.len() {
         short @ ..126 => frame.push(short as u8),
         medium @ ..0x1_0000 => {
             frame.push(126);
@@ -136,49 +340,127 @@ fn message(text: &str) -> Bytes {
             frame.extend_from_slice(&(long as u64).to_be_bytes());
         }
     }
-    frame.extend_from_slice(text.as_bytes());
+    frame.extend_from_slice(payload);
     frame.into()
+}
+
+/// Length of what stands before the payload of a message.
+fn head(frame: &[u8]) -> usize {
+    match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
-    fn take(hub: &Hub, next: u64, newest: bool) -> Option<(String, u64)> {
-        let text = |frame: Bytes| String::from_utf8(frame[2..].to_vec()).unwrap();
-        hub.take(next, newest)
-            .map(|(frame, next)| (text(frame), next))
+    fn hub(records: usize, bytes: usize, topics: usize) -> Hub {
+        Hub::new(Bounds {
+            records,
+            bytes,
+            topics,
+        })
+    }
+
+    fn take(channel: &Channel, next: u64, newest: bool) -> Option<(String, u64)> {
+        let text = |message: Arc<Message>| String::from_utf8(message.text()[2..].to_vec()).unwrap();
+        channel
+            .take(next, newest)
+            .map(|(message, next)| (text(message), next))
     }
 
     #[test]
     fn readers_get_each_record_in_order_and_the_newest_when_they_fall_behind() {
-        let hub = Hub::new(3, 1000);
-        assert_eq!((take(&hub, 1, false), hub.start(9)), (None, 1));
+        let hub = hub(3, 1000, 0);
+        let all = hub.channel(None).unwrap();
+        assert_eq!((take(&all, 1, false), all.start(9)), (None, 1));
         for record in ["a", "b", "c", "d", "e"] {
-            hub.add(record);
+            hub.add(record, Some("keys mean nothing"));
         }
-        assert_eq!(hub.start(1), 5);
-        assert_eq!(hub.start(2), 4);
-        assert_eq!(hub.start(9), 3);
-        assert_eq!(take(&hub, 3, false), Some(("c".into(), 4)));
-        assert_eq!(take(&hub, 4, false), Some(("d".into(), 5)));
-        assert_eq!(take(&hub, 4, true), Some(("e".into(), 6)));
-        assert_eq!(take(&hub, 2, false), Some(("e".into(), 6)));
-        assert_eq!(take(&hub, 6, false), None);
-        assert_eq!(take(&hub, 6, true), None);
+        assert_eq!(all.start(1), 5);
+        assert_eq!(all.start(2), 4);
+        assert_eq!(all.start(9), 3);
+        assert_eq!(take(&all, 3, false), Some(("c".into(), 4)));
+        assert_eq!(take(&all, 4, false), Some(("d".into(), 5)));
+        assert_eq!(take(&all, 4, true), Some(("e".into(), 6)));
+        assert_eq!(take(&all, 2, false), Some(("e".into(), 6)));
+        assert_eq!(take(&all, 6, false), None);
+        assert_eq!(take(&all, 6, true), None);
+        assert!(hub.names().is_empty());
     }
 
     #[test]
     fn bytes_are_bounded_too_but_the_newest_stays() {
-        let hub = Hub::new(100, 14);
+        let hub = hub(100, 14, 0);
         for record in ["12345", "67890", "abcde", "a record of its own"] {
-            hub.add(record);
+            hub.add(record, None);
         }
-        assert_eq!(hub.ring().records.len(), 1);
-        assert_eq!(hub.ring().bytes, 21);
+        let all = hub.channel(None).unwrap();
+        assert_eq!(all.ring().records.len(), 1);
+        assert_eq!(all.ring().bytes, 21);
         assert_eq!(
-            take(&hub, 4, false),
+            take(&all, 4, false),
             Some(("a record of its own".into(), 5))
         );
+    }
+
+    #[test]
+    fn a_topic_has_its_own_records_and_the_quietest_yields_to_a_new_one() {
+        let hub = hub(10, 1000, 2);
+        hub.add("1", Some("rust"));
+        hub.add("2", Some("kafka"));
+        hub.add("3", Some("rust"));
+        hub.add("4", None);
+        let rust = hub.channel(Some("rust")).unwrap();
+        assert_eq!(take(&rust, 1, false), Some(("1".into(), 2)));
+        assert_eq!(take(&rust, 2, false), Some(("3".into(), 3)));
+        assert_eq!(take(&rust, 3, false), None);
+        assert_eq!(hub.channel(None).unwrap().newest(), 4);
+        hub.add("5", Some("avro"));
+        // `rust` is older than nobody now, but followed.
+        assert_eq!(hub.names(), ["avro", "rust"]);
+        let _avro = hub.channel(Some("avro")).unwrap();
+        assert!(hub.channel(Some("one too many")).is_none());
+        hub.add("6", Some("one too many"));
+        assert_eq!(hub.names(), ["avro", "rust"]);
+        assert_eq!(hub.channel(None).unwrap().newest(), 6);
+    }
+
+    #[test]
+    fn topics_together_keep_within_their_bytes() {
+        let hub = hub(10, 20, 10);
+        for (record, topic) in [("12345678", "a"), ("abcdefgh", "b"), ("ABCDEFGH", "b")] {
+            hub.add(record, Some(topic));
+        }
+        let (a, b) = (
+            hub.channel(Some("a")).unwrap(),
+            hub.channel(Some("b")).unwrap(),
+        );
+        assert_eq!(take(&a, 1, false), Some(("12345678".into(), 2)));
+        assert_eq!(take(&b, 1, false), Some(("ABCDEFGH".into(), 3)));
+        hub.add("something", Some("c"));
+        assert_eq!(take(&a, 1, false), None);
+        hub.add("back", Some("a"));
+        assert_eq!(take(&a, 2, false), Some(("back".into(), 3)));
+    }
+
+    #[test]
+    fn a_packed_message_unpacks_to_the_text_and_a_short_one_stays_text() {
+        let text = "word ".repeat(40_000);
+        let message = Message::new(&text);
+        let packed = message.packed();
+        assert_eq!(packed[0], BINARY);
+        assert!(packed.len() < text.len() / 20);
+        let mut unpacked = String::new();
+        flate2::read::DeflateDecoder::new(&packed[head(packed)..])
+            .read_to_string(&mut unpacked)
+            .unwrap();
+        assert_eq!(unpacked, text);
+        assert_eq!(Message::new("short").packed()[0], TEXT);
     }
 }

@@ -3,11 +3,16 @@
 
 pub mod client;
 pub mod config;
+mod http;
 pub mod hub;
+mod limits;
 pub mod page;
 pub mod server;
 pub mod sink;
+mod tls;
 pub mod trust;
+mod visitors;
+mod wire;
 
 use sink::WebSocket;
 

@@ -6,14 +6,19 @@ use std::sync::atomic::Ordering;
 
 use plugin_api::prelude::*;
 
-use crate::config::{HISTORY_BYTES, Options, READER_BYTES};
+use crate::config::{HISTORY_BYTES, Options, READER_BYTES, TLS_BYTES, Topics};
 use crate::hub::Hub;
+use crate::limits;
 use crate::page;
 use crate::server::{Server, Setup};
-use crate::trust::Trust;
+use crate::tls;
+use crate::trust::{Token, Trust};
 
 /// How often the metrics are brought up to date.
 const REPORT_NS: u64 = 1_000_000_000;
+
+/// Longest name of a topic, in bytes.
+const LONGEST_TOPIC: usize = 200;
 
 /// The sink `websocket`. A record is consumed when it is among those that readers are served from:
 /// with no reader connected too.
@@ -22,7 +27,7 @@ pub struct WebSocket {
     hub: Arc<Hub>,
     server: Server,
     max_record: usize,
-    reported: [u64; 3],
+    reported: [u64; 4],
 }
 
 impl Sink for WebSocket {
@@ -39,15 +44,29 @@ impl Sink for WebSocket {
                 ));
             }
         }
+        let (kept, reader) = (
+            match options.topics {
+                Topics::None => HISTORY_BYTES,
+                Topics::Key => 2 * HISTORY_BYTES,
+            } as u64,
+            match options.tls {
+                None => READER_BYTES,
+                Some(_) => READER_BYTES + TLS_BYTES,
+            },
+        );
+        // Twice: as text, and packed for the readers that unpack it.
         let planned = Planned::sink()
-            .memory("records kept for readers", HISTORY_BYTES as u64)
-            .memory("readers", options.max_clients as u64 * READER_BYTES);
-        Ok(if address.ip().is_loopback() {
-            planned
-        } else {
-            planned.warn(format!(
-                "the page on {address} is open to whoever reaches it: there is no password"
-            ))
+            .memory("records kept for readers", 2 * kept)
+            .memory("readers", options.max_clients as u64 * reader);
+        Ok(match (&options.token, &options.tls) {
+            _ if address.ip().is_loopback() => planned,
+            (None, _) => planned.warn(format!(
+                "the page on {address} is open to whoever reaches it: set `token`, or have a proxy ask"
+            )),
+            (Some(_), None) => planned.warn(format!(
+                "the token crosses the network to {address} unencrypted: set `tls`, or have a proxy do so"
+            )),
+            (Some(_), Some(_)) => planned,
         })
     }
 
@@ -58,10 +77,20 @@ impl Sink for WebSocket {
             ));
         }
         let address = options.check()?;
-        let hub = Arc::new(Hub::new(options.history, HISTORY_BYTES));
+        let hub = Arc::new(Hub::new(options.bounds()));
+        let tls = options.tls.as_ref().map(tls::acceptor).transpose()?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        if let Some(warning) = limits::descriptors(options.max_clients) {
+            ctx.warn(warning);
+        }
         let setup = Setup {
             assets: page::assets(&options.title),
             trust: Trust::new(address, &options.allow_origins),
+            token: options
+                .token
+                .as_ref()
+                .map(|token| Token::new(token.expose())),
+            tls,
             max_clients: options.max_clients,
             history: options.history,
             ping: options.ping.duration(),
@@ -77,13 +106,13 @@ impl Sink for WebSocket {
                         .at("/listen"),
                 }
             })?;
-        ctx.info(format!("page on http://{}", server.address()));
+        ctx.info(format!("page on {scheme}://{}", server.address()));
         Ok(Self {
             ctx: ctx.clone(),
             hub,
             server,
             max_record: options.max_record.bytes(),
-            reported: [0; 3],
+            reported: [0; 4],
         })
     }
 
@@ -96,7 +125,7 @@ impl Sink for WebSocket {
         for index in from..input.batch.len() {
             let record = input.batch.record(index);
             match self.check(&record) {
-                Ok(text) => self.hub.add(text),
+                Ok(text) => self.hub.add(text, topic(&record)),
                 Err(why) => out.reject(record.index(), &why),
             }
         }
@@ -111,6 +140,7 @@ impl Sink for WebSocket {
         );
         let counters = [
             ("websocket_sent", &self.hub.sent),
+            ("websocket_sent_bytes", &self.hub.bytes),
             ("websocket_skipped", &self.hub.skipped),
             ("websocket_refused", &self.hub.refused),
         ];
@@ -145,4 +175,10 @@ impl WebSocket {
         }
         Ok(text)
     }
+}
+
+/// The topic of a record: its key, where that is a name that can be shown.
+fn topic<'a>(record: &Record<'a>) -> Option<&'a str> {
+    let name = std::str::from_utf8(record.key()?).ok()?;
+    (name.len() <= LONGEST_TOPIC).then_some(name)
 }

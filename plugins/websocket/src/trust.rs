@@ -48,6 +48,68 @@ impl Trust {
     }
 }
 
+/// What readers must show, where there is such a thing.
+pub struct Token {
+    plain: String,
+    /// As browsers can say it in a websocket's handshake, which takes no header of their own.
+    protocol: String,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl Token {
+    /// The token that is asked for.
+    pub fn new(token: &str) -> Self {
+        Self {
+            plain: token.to_owned(),
+            protocol: format!("bearer.{}", base64url(token.as_bytes())),
+        }
+    }
+
+    /// Whether `Authorization` or `Sec-WebSocket-Protocol` has it.
+    pub fn shown(&self, authorization: Option<&str>, protocols: Option<&str>) -> bool {
+        let bearer = authorization.and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme
+                .eq_ignore_ascii_case("bearer")
+                .then_some(token.trim())
+        });
+        bearer.is_some_and(|token| same(token, &self.plain))
+            || protocols.is_some_and(|list| {
+                list.split(',')
+                    .any(|protocol| same(protocol.trim(), &self.protocol))
+            })
+    }
+}
+
+/// Whether both are the same, in a time that does not tell where they differ.
+fn same(given: &str, wanted: &str) -> bool {
+    let differing = given
+        .bytes()
+        .zip(wanted.bytes())
+        .fold(0, |all, (one, other)| all | (one ^ other));
+    given.len() == wanted.len() && std::hint::black_box(differing) == 0
+}
+
+fn base64url(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = String::new();
+    for three in bytes.chunks(3) {
+        let whole = three
+            .iter()
+            .fold(0_u32, |all, byte| all << 8 | u32::from(*byte))
+            << (8 * (3 - three.len()));
+        for letter in 0..=three.len() {
+            out.push(LETTERS[(whole >> (18 - 6 * letter)) as usize & 63] as char);
+        }
+    }
+    out
+}
+
 fn authority(origin: &str) -> &str {
     origin.split_once("://").map_or(origin, |(_, host)| host)
 }
@@ -70,6 +132,27 @@ fn local(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_token_opens() {
+        let token = Token::new("correct horse~?");
+        assert!(token.shown(Some("Bearer correct horse~?"), None));
+        assert!(token.shown(Some("bearer  correct horse~?"), None));
+        assert!(token.shown(None, Some("feed, bearer.Y29ycmVjdCBob3JzZX4_")));
+        for (authorization, protocols) in [
+            (None, None),
+            (Some("Bearer correct horse~"), Some("feed")),
+            (Some("Basic correct horse~?"), Some("bearer.")),
+            (Some("Bearer "), Some("bearer.correct horse~?")),
+            (Some("correct horse~?"), Some("Y29ycmVjdCBob3JzZX4_")),
+        ] {
+            assert!(!token.shown(authorization, protocols), "{authorization:?}");
+        }
+        let vectors = ["", "Zg", "Zm8", "Zm9v", "Zm9vYg", "Zm9vYmE", "Zm9vYmFy"];
+        for (length, wanted) in vectors.into_iter().enumerate() {
+            assert_eq!(base64url(&b"foobar"[..length]), wanted, "RFC 4648, 10");
+        }
+    }
 
     #[test]
     fn only_the_own_page_and_named_origins_may_read() {
