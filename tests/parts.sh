@@ -3,7 +3,7 @@
 # each unless it is there already:
 #   python     the packages of tests/python/requirements.txt, in an environment of their own
 #   kafka      the jars of Apache Kafka (needs Java 17 and Maven)
-#   browser    playwright-core, which drives Debian's Chromium (needs Node.js and `chromium`)
+#   browser    playwright-core, which drives Debian's Chromium (needs Node.js and `chromium`), and axe-core
 #   rustc-web  Debian's second Rust compiler, unpacked, not installed (needs apt-get)
 # usage: tests/parts.sh [NAME...]     without a name: all
 set -euo pipefail

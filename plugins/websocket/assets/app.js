@@ -5,83 +5,50 @@
 // event "cloud" on it tells of each frame as it is shown.
 
 import { Cloud } from "/cloud.js";
+import { Controls } from "/controls.js";
+import { Feed } from "/feed.js";
+import { Frames, asFrame, plain } from "/frames.js";
+import { List } from "/list.js";
+import { Panel } from "/panel.js";
+import { applyTheme } from "/theme.js";
 
-const KEPT = 200;
+const BACK = 30;
 const LINES = 100;
-const MOST_WORDS = 2000;
-const FIRST_WAIT = 500;
-const LONGEST_WAIT = 10_000;
-const ALIVE_EVERY = 20_000;
-const SILENT_AFTER = 45_000;
 
 const id = (name) => document.getElementById(name);
 const main = id("cloud");
-const cloud = new Cloud(id("canvas"));
 const number = new Intl.NumberFormat();
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-const frames = [];
+const cloud = new Cloud(id("canvas"));
+const list = new List(id("list"), choose);
+const panel = new Panel(() => choose(null));
+
+/** Clouds by group; a feed without groups has the one named "". */
+const groups = new Map();
+/** Topics of the server, which sends only the one that is asked for: null where it has none. */
+let topics = null;
+/** The group or topic that is looked at, and the topic that the feed was asked for. */
+let chosen = null;
+let asked = null;
 let shown = null;
 let received = 0;
 let paused = false;
-let socket = null;
-let wait = FIRST_WAIT;
-let retry = 0;
-let heard = 0;
-let connected = false;
 let scheduled = false;
+let connection = "connecting";
+let again = 0;
+let ticking = 0;
 
-// ---- the feed
-
-function connect() {
-  clearTimeout(retry);
-  if (socket) return;
-  state();
-  const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-  const mine = new WebSocket(`${scheme}//${location.host}/feed?history=${frames.length ? 1 : 30}`);
-  socket = mine;
-  heard = Date.now();
-  mine.onopen = () => {
-    connected = true;
-    wait = FIRST_WAIT;
-    state();
-  };
-  mine.onmessage = (event) => {
-    heard = Date.now();
-    if (typeof event.data === "string") receive(event.data);
-  };
-  mine.onclose = () => {
-    if (socket !== mine) return;
-    socket = null;
-    connected = false;
-    state();
-    // Many pages that lost one server must not come back at one instant.
-    retry = setTimeout(connect, wait * (0.5 + Math.random() / 2));
-    wait = Math.min(wait * 2, LONGEST_WAIT);
-  };
-}
-
-/** Comes back at once when the network or the reader does. */
-function hurry() {
-  wait = FIRST_WAIT;
-  if (!socket) connect();
-}
-
-setInterval(() => {
-  if (!socket) return;
-  if (Date.now() - heard > SILENT_AFTER) {
-    const dead = socket;
-    socket.onclose({});
-    dead.close();
-  } else if (socket.readyState === WebSocket.OPEN) {
-    socket.send("alive?");
-  }
-}, ALIVE_EVERY);
-
-addEventListener("online", hurry);
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden) hurry();
+const feed = new Feed({ state, message: receive, topics: learn }, () => {
+  asked = topics && chosen;
+  return { history: frames()?.all.length ? 1 : BACK, ...(asked !== null && { topic: asked }) };
 });
+
+function frames() {
+  return groups.get(chosen ?? "") ?? null;
+}
+
+// ---- what comes
 
 function receive(text) {
   let value = text;
@@ -90,32 +57,56 @@ function receive(text) {
   } catch {
     // A text record.
   }
-  if (value?.type === "alive") return;
   const frame = asFrame(value);
-  if (frame) {
-    if (frames.some((known) => known.seq === frame.seq && known.time_ms === frame.time_ms)) return;
-    received += 1;
-    main.dataset.frames = received;
-    frames.push(frame);
-    if (frames.length > KEPT) frames.shift();
-    slider();
-    if (!paused) soon();
-  } else {
+  if (!frame) {
     line(typeof value === "string" ? value : JSON.stringify(value));
+    return;
   }
+  if (topics && asked === null) {
+    // The first record of the first topic: from now on one of them is followed.
+    feed.refresh();
+    return;
+  }
+  // What a topic sends belongs to it, whatever it calls itself.
+  const group = asked ?? frame.group;
+  if (!groups.has(group)) groups.set(group, new Frames());
+  if (!groups.get(group).add(frame)) return;
+  received += 1;
+  main.dataset.frames = received;
+  if (chosen === null) chosen = group;
+  choices();
+  if (group !== chosen) return;
+  slider();
+  if (!paused) soon();
 }
 
-/** A word cloud whose numbers are numbers; anything else is an ordinary record. */
-function asFrame(value) {
-  if (value?.type !== "wordcloud" || !Array.isArray(value.words)) return null;
-  const finite = (...numbers) => numbers.every(Number.isFinite);
-  const good = (word) =>
-    typeof word?.text === "string" && finite(word.count, word.x, word.y, word.size, word.width, word.rotate) && word.size > 0;
-  if (!finite(value.seq, value.width, value.height) || value.width <= 0 || value.height <= 0) return null;
-  return { ...value, words: value.words.slice(0, MOST_WORDS).filter(good) };
+function learn(names, by_key) {
+  topics = by_key ? names : null;
+  if (topics?.length && chosen === null) {
+    chosen = topics[0];
+    if (connection === "live") feed.connect();
+  }
+  choices();
 }
 
-// ---- what is shown
+function choices() {
+  const names = [...new Set([...(topics ?? []), ...groups.keys()])].sort();
+  const select = id("topic");
+  id("topic-box").hidden = names.length < 2;
+  if (names.length !== select.options.length || names.some((name, at) => select.options[at].value !== name)) {
+    select.replaceChildren(...names.map((name) => new Option(name || "all", name)));
+  }
+  select.value = chosen ?? "";
+}
+
+function change(group) {
+  chosen = group;
+  choose(null);
+  shown = null;
+  pause(false);
+  // A topic is another feed; a group was in this one all along.
+  if (topics) feed.connect();
+}
 
 /** Shows the newest frame with the next picture: of several that came at once only the last moves. */
 function soon() {
@@ -123,24 +114,31 @@ function soon() {
   scheduled = true;
   const show = () => {
     scheduled = false;
-    if (!paused && frames.length) display(frames[frames.length - 1], false);
+    const newest = frames()?.newest;
+    if (!paused && newest) display(newest);
   };
   // A hidden page gets no animation frames, but its title and list should still be right.
   if (document.hidden) setTimeout(show, 0);
   else requestAnimationFrame(show);
 }
 
-function display(frame, at_once) {
+// ---- what is shown
+
+function display(frame) {
   if (frame === shown) return;
   shown = frame;
-  id("waiting").hidden = true;
-  cloud.show(frame, at_once);
+  waiting();
+  cloud.show(frame);
   main.dataset.words = frame.words.length;
   main.dataset.seq = frame.seq;
   figures();
-  list(frame);
+  list.show(frame, (word) => frames().change(frame, word));
+  search();
+  panel.show(frame, frames());
+  slider();
   const first = frame.words.slice(0, 5).map((word) => word.text);
-  id("canvas").setAttribute("aria-label", `Word cloud of ${frame.words.length} words. Most frequent: ${first.join(", ")}`);
+  const most = first.length ? `. Most frequent: ${first.join(", ")}` : "";
+  id("canvas").setAttribute("aria-label", `Word cloud of ${frame.words.length} words${most}`);
   main.dispatchEvent(new CustomEvent("cloud", { detail: frame.seq }));
 }
 
@@ -155,36 +153,7 @@ function figures() {
   }
 }
 
-function list(frame) {
-  const rows = id("list");
-  const most = frame.words[0]?.count || 1;
-  while (rows.children.length > frame.words.length) rows.lastChild.remove();
-  while (rows.children.length < frame.words.length) rows.append(row());
-  frame.words.forEach((word, place) => {
-    const [name, count, bar] = rows.children[place].children;
-    if (name.textContent !== word.text) name.textContent = word.text;
-    const written = number.format(word.count);
-    if (count.textContent !== written) count.textContent = written;
-    bar.max = most;
-    bar.value = word.count;
-  });
-}
-
-function row() {
-  const item = document.createElement("li");
-  const name = document.createElement("span");
-  name.className = "name";
-  const count = document.createElement("span");
-  count.className = "number";
-  const bar = document.createElement("meter");
-  bar.min = 0;
-  bar.setAttribute("aria-hidden", "true");
-  item.append(name, count, bar);
-  return item;
-}
-
 function line(text) {
-  id("waiting").hidden = true;
   if (paused) return;
   id("records").hidden = false;
   if (!shown) id("stage").hidden = true;
@@ -196,11 +165,50 @@ function line(text) {
   while (lines.children.length > LINES) lines.lastChild.remove();
 }
 
-function state() {
-  const now = paused ? "paused" : connected ? "live" : received || !socket ? "offline" : "connecting";
-  const words = { live: "live", paused: connected ? "paused" : "paused, no connection", connecting: "connecting", offline: "reconnecting" };
-  id("state").dataset.state = now;
-  id("state-text").textContent = words[now];
+function waiting() {
+  const note = id("waiting");
+  note.hidden = Boolean(shown?.words.length) || connection === "locked";
+  if (shown) note.textContent = "No words at the moment: the window is empty.";
+  else if (connection === "live") note.textContent = "Connected. Waiting for the first words …";
+  else if (connection === "connecting") note.textContent = "Connecting …";
+  else note.textContent = "The server cannot be reached. The page goes on trying.";
+}
+
+function state(now, until) {
+  connection = now;
+  again = until ?? 0;
+  clearInterval(ticking);
+  if (again) ticking = setInterval(countdown, 500);
+  id("lock").hidden = now !== "locked";
+  if (now === "locked") {
+    id("lock-note").textContent = feed.token ? "That token is not the right one." : "";
+    id("token").focus();
+  }
+  tell();
+  waiting();
+}
+
+function tell() {
+  const away = connection === "offline" || connection === "full";
+  const was = away || (connection === "connecting" && received);
+  const words = {
+    live: "live",
+    connecting: received ? "reconnecting" : "connecting",
+    offline: "reconnecting",
+    full: "the server is full",
+    locked: "locked",
+  };
+  const said = paused ? (connection === "live" ? "paused" : `paused, ${words[connection]}`) : words[connection];
+  id("state").dataset.state = paused ? "paused" : was ? "offline" : connection;
+  // Said once: a screen reader need not hear it again.
+  if (id("state-text").textContent !== said) id("state-text").textContent = said;
+  id("retry").hidden = !away;
+  countdown();
+}
+
+function countdown() {
+  const seconds = Math.ceil((again - Date.now()) / 1000);
+  id("state-when").textContent = again && seconds > 0 ? `in ${seconds} s` : "";
 }
 
 // ---- the reader's wishes
@@ -209,116 +217,87 @@ function pause(on) {
   paused = on;
   const button = id("pause");
   button.setAttribute("aria-pressed", on);
-  button.querySelector(".label").textContent = on ? "Go on" : "Pause";
-  id("past").hidden = !on || frames.length < 2;
-  state();
-  if (on) {
-    slider();
-    id("slider").value = Math.max(0, frames.indexOf(shown));
-    when();
-  } else if (frames.length) {
-    display(frames[frames.length - 1], false);
-  }
-  resize();
+  button.querySelector(".name").textContent = on ? "Go live" : "Pause";
+  button.title = on ? "Go live (space)" : "Pause (space)";
+  tell();
+  const newest = frames()?.newest;
+  if (!on && newest) display(newest);
+  slider();
 }
 
 function slider() {
-  if (!paused) return;
+  const all = frames()?.all ?? [];
   const bar = id("slider");
-  const at = frames.indexOf(shown);
-  bar.max = Math.max(0, frames.length - 1);
+  const at = all.indexOf(shown);
+  bar.disabled = all.length < 2;
+  bar.max = Math.max(0, all.length - 1);
   if (at >= 0) bar.value = at;
-  id("past").hidden = frames.length < 2;
+  const time = shown && (Number.isFinite(shown.time_ms) ? clock.format(shown.time_ms) : `cloud ${shown.seq}`);
+  id("when").textContent = time ?? "";
+  bar.setAttribute("aria-valuetext", time ? `${time}, ${at + 1} of ${all.length}` : "none yet");
 }
 
-function when() {
-  id("when").textContent = shown && Number.isFinite(shown.time_ms) ? clock.format(shown.time_ms) : "";
-}
-
+/** Shows an earlier cloud, and stays there. */
 function look(place) {
-  const frame = frames[Math.min(Math.max(place, 0), frames.length - 1)];
+  const all = frames()?.all ?? [];
+  const frame = all[Math.min(Math.max(place, 0), all.length - 1)];
   if (!frame) return;
-  display(frame, false);
-  id("slider").value = frames.indexOf(frame);
-  when();
+  if (!paused) pause(true);
+  display(frame);
+}
+
+function search() {
+  const sought = plain(id("search").value.trim());
+  const found = sought && shown ? shown.words.filter((word) => plain(word.text).includes(sought)) : null;
+  const set = found && new Set(found.map((word) => word.text));
+  id("found").textContent = found ? `${number.format(found.length)} of ${number.format(shown.words.length)}` : "";
+  list.filter(set);
+  cloud.emphasise(set, panel.word);
+  return found;
+}
+
+function choose(text) {
+  if (text === null) panel.close();
+  else panel.open(text);
+  main.classList.toggle("chosen", text !== null);
+  list.mark(text);
+  cloud.emphasise(cloud.sought, text);
+  if (shown) panel.show(shown, frames());
 }
 
 function view() {
   const on = main.classList.toggle("listed");
   main.classList.toggle("only-list", on);
   id("view").setAttribute("aria-pressed", on);
-  resize();
+  if (on) list.buttons().find((button) => button.tabIndex === 0)?.scrollIntoView({ block: "nearest" });
 }
-
-const dark = matchMedia("(prefers-color-scheme: dark)");
 
 function theme(flip) {
-  const root = document.documentElement;
-  let chosen = remembered();
-  if (flip) {
-    chosen = isDark(chosen) ? "light" : "dark";
-    try {
-      localStorage.setItem("theme", chosen);
-    } catch {
-      // Without storage the choice lasts as long as the page.
-    }
-  }
-  if (chosen) root.dataset.theme = chosen;
-  cloud.theme = isDark(chosen);
+  applyTheme((dark) => (cloud.theme = dark), flip);
 }
 
-function remembered() {
-  try {
-    return localStorage.getItem("theme") ?? document.documentElement.dataset.theme;
-  } catch {
-    return document.documentElement.dataset.theme;
-  }
-}
-
-function isDark(chosen) {
-  return chosen ? chosen === "dark" : dark.matches;
-}
-
-function resize() {
-  cloud.resize();
-}
-
-function tip(event) {
-  const word = cloud.at(event.clientX, event.clientY);
-  const tag = id("tip");
-  tag.hidden = !word;
-  if (!word) return;
-  tag.textContent = `${word.text}  ${number.format(word.count)}`;
-  const box = id("stage").getBoundingClientRect();
-  const x = Math.min(event.clientX - box.left + 14, box.width - tag.offsetWidth - 8);
-  const y = Math.min(event.clientY - box.top + 16, box.height - tag.offsetHeight - 8);
-  tag.style.transform = `translate(${Math.max(4, x)}px, ${Math.max(4, y)}px)`;
-}
-
-id("pause").onclick = () => pause(!paused);
-id("view").onclick = view;
-id("theme").onclick = () => theme(true);
-id("slider").oninput = (event) => look(Number(event.target.value));
-id("canvas").onpointermove = tip;
-id("canvas").onpointerdown = tip;
-id("canvas").onpointerleave = () => (id("tip").hidden = true);
-dark.onchange = () => theme(false);
-addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("button, input")) return;
-  const act = {
-    " ": () => pause(!paused),
-    l: view,
-    d: () => theme(true),
-    ArrowLeft: () => paused && look(frames.indexOf(shown) - 1),
-    ArrowRight: () => paused && look(frames.indexOf(shown) + 1),
-  }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!act) return;
-  event.preventDefault();
-  act();
+new Controls({
+  pause: () => pause(!paused),
+  look: (step) => look((frames()?.all.indexOf(shown) ?? 0) + step),
+  at: look,
+  view,
+  theme: () => theme(true),
+  search,
+  choose,
+  topic: change,
+  word: (x, y, broad) => cloud.at(x, y, broad),
+  open: () => panel.word,
+  frame: () => shown,
+  dark: () => cloud.dark,
 });
-new ResizeObserver(resize).observe(id("stage"));
+id("retry").onclick = () => feed.hurry();
+id("lock").onsubmit = (event) => {
+  event.preventDefault();
+  feed.unlock(id("token").value);
+};
+new ResizeObserver(() => cloud.resize()).observe(id("stage"));
 
 theme(false);
-resize();
+cloud.resize();
 // Words measured before the typeface is there would be drawn too wide.
-document.fonts.load('700 40px "Cloud"').finally(connect);
+document.fonts.load('700 40px "Cloud"').finally(() => feed.connect());

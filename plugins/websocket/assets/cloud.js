@@ -5,10 +5,21 @@
 // and ligatures, as the server measured them; a word in a script that the typeface lacks is
 // fitted into the width that the server left for it.
 
-const FAMILY = '"Cloud", "Noto Sans", system-ui, sans-serif';
-const LIGHT = ["#1d4e89", "#0b7a75", "#b3541e", "#8c2f66", "#3b5bb5", "#8a6a00", "#b02a3c", "#4a6b2a"];
-const DARK = ["#7cc4ff", "#5fd6c4", "#ffb07a", "#f29bd0", "#a9b8ff", "#f2cf66", "#ff9aa8", "#b5dd8a"];
+import { colour } from "/theme.js";
+
+export const FAMILY = '"Cloud", "Noto Sans", system-ui, sans-serif';
 const MOVE_MS = 650;
+/** How much is left of words that are not looked for. */
+const DIMMED = 0.16;
+/** A sprite does for a word that has grown or shrunk so much: it moves, and at rest it is set anew. */
+const MOST_GROWN = 1.6;
+/** Parts of the font size that a word takes above and below its baseline. */
+const ABOVE = 0.78;
+const BELOW = 0.24;
+/** A finger is broader than a small word: pixels of the window around it that count as well. */
+const FINGER = 14;
+
+const breadths = new Map();
 
 export class Cloud {
   constructor(canvas) {
@@ -24,6 +35,8 @@ export class Cloud {
     this.ratio = 1;
     this.fit = { scale: 1, left: 0, top: 0 };
     this.fitted = this.fit;
+    this.sought = null;
+    this.chosen = null;
   }
 
   /** Shows a frame; moves there unless `at_once`. */
@@ -62,11 +75,11 @@ export class Cloud {
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
+      this.sprites.clear();
     }
     this.ratio = ratio;
     this.layout();
     this.fitted = this.fit;
-    this.sprites.clear();
     this.redraw();
   }
 
@@ -77,20 +90,31 @@ export class Cloud {
     this.redraw();
   }
 
-  /** The word at a point of the window, if any. */
-  at(x, y) {
+  /** Dims all words but these; null: none. Marks the one that is chosen. */
+  emphasise(sought, chosen) {
+    this.sought = sought;
+    this.chosen = chosen;
+    this.redraw();
+  }
+
+  /** The word at a point of the window, if any; `broad`: or next to it. */
+  at(x, y, broad) {
     if (!this.frame) return null;
     const box = this.canvas.getBoundingClientRect();
     const { scale, left, top } = this.fit;
     const cx = ((x - box.left) * this.ratio - left) / scale;
     const cy = ((y - box.top) * this.ratio - top) / scale;
+    let nearest = null;
+    let least = broad ? (FINGER * this.ratio) / scale : 0;
     for (const word of this.frame.words) {
-      let dx = cx - word.x;
-      let dy = cy - word.y;
-      if (word.rotate) [dx, dy] = [-dy, dx];
-      if (Math.abs(dx) <= word.width / 2 && dy <= word.size * 0.24 && dy >= -word.size * 0.78) return word;
+      const [dx, dy] = turned(cx - word.x, cy - word.y, -word.rotate);
+      const across = Math.max(0, Math.abs(dx) - word.width / 2);
+      const down = Math.max(0, dy - word.size * BELOW, -dy - word.size * ABOVE);
+      const away = Math.hypot(across, down);
+      if (away === 0) return word;
+      if (away < least) [nearest, least] = [word, away];
     }
-    return null;
+    return nearest;
   }
 
   layout() {
@@ -130,7 +154,9 @@ export class Cloud {
   redraw() {
     if (this.running || !this.frame) return;
     this.clear();
-    for (const word of this.frame.words) this.drawWord(this.pen, word, pose(word, 1));
+    drawFrame(this.pen, this.frame, this.fit, this.dark, (word) => this.weight(word));
+    const word = this.frame.words.find((one) => one.text === this.chosen);
+    if (word) this.mark(word);
   }
 
   clear() {
@@ -139,27 +165,33 @@ export class Cloud {
     this.pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
-  place(at, fit) {
-    this.pen.setTransform(1, 0, 0, 1, fit.left + at.x * fit.scale, fit.top + at.y * fit.scale);
-    if (at.rotate) this.pen.rotate((at.rotate * Math.PI) / 180);
-    this.pen.globalAlpha = at.alpha;
+  weight(word) {
+    return this.sought && !this.sought.has(word.text) ? DIMMED : 1;
   }
 
-  drawWord(pen, word, at) {
-    this.place(at, this.fit);
-    pen.fillStyle = this.color(word);
-    set(pen, word.text, at.size * this.fit.scale, word.width * this.fit.scale);
+  mark(word) {
+    const pen = this.pen;
+    place(pen, word, this.fit);
+    pen.globalAlpha = 1;
+    pen.strokeStyle = colour(word, this.frame, this.dark);
+    pen.lineWidth = 2 * this.ratio;
+    const { scale } = this.fit;
+    const [width, height] = [word.width * scale, word.size * (ABOVE + BELOW) * scale];
+    pen.beginPath();
+    pen.roundRect(-width / 2 - 4 * this.ratio, -word.size * ABOVE * scale, width + 8 * this.ratio, height, 6 * this.ratio);
+    pen.stroke();
   }
 
   drawSprite(word, at, fit) {
     const size = word.size * this.fit.scale;
     let sprite = this.sprites.get(word.text);
-    if (!sprite || Math.abs(sprite.size / size - 1) > 0.1) {
+    if (!sprite || size > sprite.size * MOST_GROWN || size < sprite.size / MOST_GROWN) {
       if (this.sprites.size > 4000) this.sprites.clear();
       sprite = this.sprite(word, size);
       this.sprites.set(word.text, sprite);
     }
-    this.place(at, fit);
+    place(this.pen, at, fit);
+    this.pen.globalAlpha = at.alpha * this.weight(word);
     const grow = (at.size * fit.scale) / sprite.size;
     const { image, left, top } = sprite;
     this.pen.drawImage(image, -left * grow, -top * grow, image.width * grow, image.height * grow);
@@ -173,15 +205,25 @@ export class Cloud {
     const [left, top] = [image.width / 2, size * 1.2 + 2];
     const pen = image.getContext("2d");
     pen.translate(left, top);
-    pen.fillStyle = this.color(word);
+    pen.fillStyle = colour(word, this.frame, this.dark);
     set(pen, word.text, size, width);
     return { image, left, top, size };
   }
+}
 
-  color(word) {
-    const palette = this.dark ? DARK : LIGHT;
-    return palette[(word.color | 0) % palette.length] ?? palette[0];
+/** Sets all words of a frame at rest. */
+export function drawFrame(pen, frame, fit, dark, weight = () => 1) {
+  for (const word of frame.words) {
+    place(pen, word, fit);
+    pen.globalAlpha = weight(word);
+    pen.fillStyle = colour(word, frame, dark);
+    set(pen, word.text, word.size * fit.scale, word.width * fit.scale);
   }
+}
+
+function place(pen, at, fit) {
+  pen.setTransform(1, 0, 0, 1, fit.left + at.x * fit.scale, fit.top + at.y * fit.scale);
+  if (at.rotate) pen.rotate((at.rotate * Math.PI) / 180);
 }
 
 /** Sets a word at the origin, in pixels, no wider than `width`. */
@@ -191,9 +233,20 @@ function set(pen, text, size, width) {
   pen.textBaseline = "alphabetic";
   if ("fontKerning" in pen) pen.fontKerning = "none";
   if ("textRendering" in pen) pen.textRendering = "optimizeSpeed";
-  const own = pen.measureText(text).width;
+  const own = breadth(pen, text, size) * size;
   if (own > width * 1.01) pen.scale(width / own, 1);
   pen.fillText(text, 0, 0);
+}
+
+/** Width of a text in parts of its font size: measured once, since measuring takes longer than drawing. */
+function breadth(pen, text, size) {
+  let known = breadths.get(text);
+  if (known === undefined) {
+    if (breadths.size > 10_000) breadths.clear();
+    known = pen.measureText(text).width / size;
+    breadths.set(text, known);
+  }
+  return known;
 }
 
 /** The part of the canvas, about its middle, that words take: in steps, so that it seldom changes. */
@@ -201,13 +254,22 @@ function reach(frame) {
   let [across, down] = [0, 0];
   const [middle, centre] = [frame.width / 2, frame.height / 2];
   for (const { x, y, size, width, rotate } of frame.words) {
-    const half = width / 2;
-    const [up, low] = [size * 0.78, size * 0.24];
-    across = Math.max(across, rotate ? x + low - middle : x + half - middle, rotate ? middle - (x - up) : middle - (x - half));
-    down = Math.max(down, rotate ? y + half - centre : y + low - centre, rotate ? centre - (y - half) : centre - (y - up));
+    for (const corner of [-width / 2, width / 2]) {
+      for (const edge of [-size * ABOVE, size * BELOW]) {
+        const [dx, dy] = turned(corner, edge, rotate);
+        across = Math.max(across, Math.abs(x + dx - middle));
+        down = Math.max(down, Math.abs(y + dy - centre));
+      }
+    }
   }
   const step = (part) => Math.min(1, Math.max(0.5, Math.ceil(part * 16) / 16));
   return { width: frame.width * step(across / middle), height: frame.height * step(down / centre) };
+}
+
+function turned(x, y, degrees) {
+  if (!degrees) return [x, y];
+  const [sine, cosine] = [Math.sin((degrees * Math.PI) / 180), Math.cos((degrees * Math.PI) / 180)];
+  return [x * cosine - y * sine, x * sine + y * cosine];
 }
 
 function pose(word, alpha) {

@@ -32,34 +32,38 @@ pub fn assets(title: &str) -> Vec<Asset> {
             etag,
         }
     };
-    vec![
-        asset("/", "text/html; charset=utf-8", index.into()),
-        asset(
+    let mut all = vec![asset("/", "text/html; charset=utf-8", index.into())];
+    let (style, script) = ("text/css; charset=utf-8", "text/javascript; charset=utf-8");
+    for (path, media, body) in [
+        (
             "/style.css",
-            "text/css; charset=utf-8",
-            Bytes::from_static(include_bytes!("../assets/style.css")),
+            style,
+            &include_bytes!("../assets/style.css")[..],
         ),
-        asset(
-            "/app.js",
-            "text/javascript; charset=utf-8",
-            Bytes::from_static(include_bytes!("../assets/app.js")),
+        ("/parts.css", style, include_bytes!("../assets/parts.css")),
+        ("/app.js", script, include_bytes!("../assets/app.js")),
+        ("/cloud.js", script, include_bytes!("../assets/cloud.js")),
+        (
+            "/controls.js",
+            script,
+            include_bytes!("../assets/controls.js"),
         ),
-        asset(
-            "/cloud.js",
-            "text/javascript; charset=utf-8",
-            Bytes::from_static(include_bytes!("../assets/cloud.js")),
-        ),
-        asset(
+        ("/feed.js", script, include_bytes!("../assets/feed.js")),
+        ("/frames.js", script, include_bytes!("../assets/frames.js")),
+        ("/list.js", script, include_bytes!("../assets/list.js")),
+        ("/panel.js", script, include_bytes!("../assets/panel.js")),
+        ("/save.js", script, include_bytes!("../assets/save.js")),
+        ("/theme.js", script, include_bytes!("../assets/theme.js")),
+        (
             "/icon.svg",
             "image/svg+xml",
-            Bytes::from_static(include_bytes!("../assets/icon.svg")),
+            include_bytes!("../assets/icon.svg"),
         ),
-        asset(
-            "/font.ttf",
-            "font/ttf",
-            Bytes::from_static(notosans::BOLD_TTF),
-        ),
-    ]
+        ("/font.ttf", "font/ttf", notosans::BOLD_TTF),
+    ] {
+        all.push(asset(path, media, Bytes::from_static(body)));
+    }
+    all
 }
 
 fn escape(text: &str) -> String {

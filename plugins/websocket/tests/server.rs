@@ -128,7 +128,15 @@ fn the_page_is_served_with_a_strict_policy() {
     for (path, media) in [
         ("/app.js", "text/javascript"),
         ("/cloud.js", "text/javascript"),
+        ("/controls.js", "text/javascript"),
+        ("/feed.js", "text/javascript"),
+        ("/frames.js", "text/javascript"),
+        ("/list.js", "text/javascript"),
+        ("/panel.js", "text/javascript"),
+        ("/save.js", "text/javascript"),
+        ("/theme.js", "text/javascript"),
         ("/style.css", "text/css"),
+        ("/parts.css", "text/css"),
         ("/icon.svg", "image/svg+xml"),
         ("/font.ttf", "font/ttf"),
     ] {
@@ -359,9 +367,12 @@ fn a_head_that_never_ends_is_cut_off() {
             stranger
         })
         .collect();
-    // Readers are served all the while.
+    // Readers are served all the while, also when there are more strangers than may stay: those
+    // that came first go.
     settle(&mut connect(address));
-    for mut stranger in strangers {
+    let more: Vec<TcpStream> = (0..300).map(|_| dial(address)).collect();
+    settle(&mut connect(address));
+    for mut stranger in strangers.into_iter().chain(more) {
         let mut answer = Vec::new();
         // Closed or reset, but before the read times out.
         match stranger.read_to_end(&mut answer) {
@@ -435,6 +446,19 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
     let (_, planned) = plan(json!({"listen": "0.0.0.0:3000"}), ContentType::text()).unwrap();
     assert_eq!(
         planned.warnings,
-        ["the page on 0.0.0.0:3000 is open to whoever reaches it: there is no password"]
+        [
+            "the page on 0.0.0.0:3000 is open to whoever reaches it: set `token`, or have a proxy ask"
+        ]
+    );
+    let token = json!({"listen": "0.0.0.0:3000", "token": "a token of 20 signs!"});
+    let error = plan(token, ContentType::text()).err().unwrap();
+    assert_eq!(error.pointer, "/token");
+    let token = json!({"listen": "0.0.0.0:3000", "token": "a-token-of-20-signs!"});
+    let (_, planned) = plan(token, ContentType::text()).unwrap();
+    assert_eq!(
+        planned.warnings,
+        [
+            "the token crosses the network to 0.0.0.0:3000 unencrypted: set `tls`, or have a proxy do so"
+        ]
     );
 }

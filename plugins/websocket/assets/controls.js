@@ -1,0 +1,139 @@
+// What the reader can do, by mouse, finger and keyboard, and what it leads to.
+
+import { save } from "/save.js";
+
+const number = new Intl.NumberFormat();
+const id = (name) => document.getElementById(name);
+/** In full screen the bars go when nothing has moved for so long. */
+const QUIET_AFTER = 3000;
+
+export class Controls {
+  /** `act` has a function for each wish. */
+  constructor(act) {
+    this.act = act;
+    this.quiet = 0;
+    id("pause").onclick = act.pause;
+    id("view").onclick = act.view;
+    id("theme").onclick = act.theme;
+    id("full").onclick = full;
+    id("slider").oninput = (event) => act.at(Number(event.target.value));
+    id("topic").onchange = (event) => act.topic(event.target.value);
+    this.search();
+    this.canvas();
+    this.menu();
+    addEventListener("keydown", (event) => this.key(event));
+    document.addEventListener("fullscreenchange", () => this.fullscreen());
+    for (const kind of ["pointermove", "pointerdown", "keydown", "focusin"]) addEventListener(kind, () => this.wake());
+  }
+
+  search() {
+    const box = id("search");
+    box.oninput = this.act.search;
+    box.onkeydown = (event) => {
+      const first = event.key === "Enter" && this.act.search()?.[0];
+      if (first) this.act.choose(first.text);
+      if (event.key !== "Escape" || !box.value) return;
+      box.value = "";
+      this.act.search();
+      event.stopPropagation();
+    };
+  }
+
+  canvas() {
+    const canvas = id("canvas");
+    const tip = id("tip");
+    const broad = (event) => event.pointerType !== "mouse";
+    canvas.onpointermove = (event) => {
+      const word = this.act.word(event.clientX, event.clientY, broad(event));
+      canvas.classList.toggle("over", Boolean(word));
+      tip.hidden = !word || broad(event);
+      if (tip.hidden) return;
+      tip.textContent = `${word.text}  ${number.format(word.count)}`;
+      const box = id("stage").getBoundingClientRect();
+      const x = Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 8);
+      const y = Math.min(event.clientY - box.top + 16, box.height - tip.offsetHeight - 8);
+      tip.style.transform = `translate(${Math.max(4, x)}px, ${Math.max(4, y)}px)`;
+    };
+    canvas.onpointerleave = () => (tip.hidden = true);
+    canvas.onclick = (event) => {
+      tip.hidden = true;
+      const word = this.act.word(event.clientX, event.clientY, broad(event));
+      this.act.choose(word ? word.text : null);
+    };
+  }
+
+  menu() {
+    const menu = id("menu");
+    menu.addEventListener("beforetoggle", () => {
+      const button = id("more").getBoundingClientRect();
+      menu.style.top = `${button.bottom + 6}px`;
+      menu.style.right = `${Math.max(8, document.documentElement.clientWidth - button.right)}px`;
+    });
+    for (const button of menu.querySelectorAll("[data-save]")) {
+      button.onclick = () => {
+        const frame = this.act.frame();
+        if (frame) save(button.dataset.save, frame, this.act.dark());
+        menu.hidePopover();
+      };
+    }
+    const keys = id("keys");
+    keys.checked = kept("keys") !== "off";
+    keys.onchange = () => keep("keys", keys.checked ? "on" : "off");
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { act } = this;
+    if (event.key === "Escape") {
+      if (act.open() !== null && !document.querySelector("#menu:popover-open")) act.choose(null);
+      return;
+    }
+    // Buttons and fields have keys of their own; single keys can be switched off (WCAG 2.1.4).
+    if (event.target.closest?.("button, input, select, [popover]") || !id("keys").checked) return;
+    const wish = {
+      " ": act.pause,
+      l: act.view,
+      d: act.theme,
+      f: full,
+      "/": () => id("search").focus(),
+      ArrowLeft: () => act.look(-1),
+      ArrowRight: () => act.look(1),
+    }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!wish) return;
+    event.preventDefault();
+    wish();
+  }
+
+  fullscreen() {
+    id("full").setAttribute("aria-pressed", Boolean(document.fullscreenElement));
+    this.wake();
+  }
+
+  wake() {
+    clearTimeout(this.quiet);
+    document.body.classList.remove("quiet");
+    if (document.fullscreenElement) this.quiet = setTimeout(() => document.body.classList.add("quiet"), QUIET_AFTER);
+  }
+}
+
+function full() {
+  // A browser may refuse; then the page stays as it is.
+  if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
+  else document.documentElement.requestFullscreen?.().catch(() => {});
+}
+
+function kept(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function keep(name, value) {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // Without storage the choice lasts as long as the page.
+  }
+}

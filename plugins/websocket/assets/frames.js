@@ -1,0 +1,95 @@
+// What came: clouds whose numbers are numbers, and those of one group in the order of time.
+
+const MOST_WORDS = 2000;
+const MOST_SAMPLES = 20;
+/** Clouds kept for looking back, and their words together. */
+const KEPT = 600;
+const KEPT_WORDS = 120_000;
+
+/** A word cloud, or null: any other record. Whatever a frame lacks is left out, not made up. */
+export function asFrame(value) {
+  if (value?.type !== "wordcloud" || !Array.isArray(value.words)) return null;
+  const { seq, width, height } = value;
+  if (![seq, width, height].every(Number.isFinite) || width <= 0 || height <= 0) return null;
+  const shared = Array.isArray(value.samples) ? value.samples : [];
+  const words = value.words.slice(0, MOST_WORDS).filter(good).map((word) => ({
+    ...word,
+    rotate: Number.isFinite(word.rotate) ? word.rotate : 0,
+    samples: samples(word.samples, shared),
+  }));
+  const group = value.group ?? value.key ?? "";
+  return { ...value, words, group: String(group), palette: colours(value.palette) };
+}
+
+function good(word) {
+  const { text, count, x, y, size, width } = word ?? {};
+  return typeof text === "string" && [count, x, y, size, width].every(Number.isFinite) && size > 0 && width > 0;
+}
+
+/** Tweets of a word: texts, objects with a `text`, or places in the list that all words share. */
+function samples(given, shared) {
+  if (!Array.isArray(given)) return [];
+  const found = given.map((sample) => (Number.isInteger(sample) ? shared[sample] : sample));
+  const asObject = (sample) => (typeof sample === "string" ? { text: sample } : sample);
+  return found.map(asObject).filter((sample) => typeof sample?.text === "string").slice(0, MOST_SAMPLES);
+}
+
+function colours(palette) {
+  const all = Array.isArray(palette) && palette.length > 0 && palette.every((c) => /^#[0-9a-f]{6}$/i.test(c));
+  return all ? palette : null;
+}
+
+/** The clouds of one group. */
+export class Frames {
+  constructor() {
+    this.all = [];
+    this.words = 0;
+  }
+
+  get newest() {
+    return this.all[this.all.length - 1] ?? null;
+  }
+
+  /** Keeps a cloud; false: it is known. */
+  add(frame) {
+    if (this.all.some((known) => known.seq === frame.seq && known.time_ms === frame.time_ms)) return false;
+    frame.counts = new Map(frame.words.map((word) => [word.text, word]));
+    this.all.push(frame);
+    this.words += frame.words.length;
+    while (this.all.length > KEPT || (this.words > KEPT_WORDS && this.all.length > 2)) {
+      this.words -= this.all.shift().words.length;
+    }
+    return true;
+  }
+
+  /** Counts of a word over all clouds kept; 0 where it is not shown. */
+  course(text) {
+    return this.all.map((frame) => ({
+      time: Number.isFinite(frame.time_ms) ? frame.time_ms : frame.seq,
+      count: frame.counts.get(text)?.count ?? 0,
+      frame,
+    }));
+  }
+
+  /** By how much a word's count changed: as the frame says, or against the cloud before. */
+  change(frame, word) {
+    if (Number.isFinite(word.change)) return word.change;
+    const before = this.all[this.all.indexOf(frame) - 1];
+    if (!before) return null;
+    return word.count - (before.counts.get(word.text)?.count ?? 0);
+  }
+
+  /** Newest tweets of a word: those of the cloud shown, or else of the last one before that has any. */
+  samples(frame, text) {
+    for (let at = this.all.indexOf(frame); at >= 0; at -= 1) {
+      const found = this.all[at].counts.get(text)?.samples;
+      if (found?.length) return found;
+    }
+    return [];
+  }
+}
+
+/** For comparing what is sought with words: without case, accents and forms of width. */
+export function plain(text) {
+  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+}

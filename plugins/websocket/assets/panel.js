@@ -1,0 +1,112 @@
+// What is known of one word: its count, how that went over time, and tweets that it stands in.
+
+import { signed } from "/list.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const WIDTH = 320;
+const HEIGHT = 96;
+const number = new Intl.NumberFormat();
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const id = (name) => document.getElementById(name);
+
+export class Panel {
+  /** `closed()` is told when the reader closes it. */
+  constructor(closed) {
+    this.word = null;
+    this.before = null;
+    id("panel-close").onclick = () => closed();
+  }
+
+  /** Opens for a word; where it was opened from gets the focus back. */
+  open(text) {
+    if (this.word === null) this.before = document.activeElement;
+    this.word = text;
+    id("panel").hidden = false;
+    id("panel-word").textContent = text;
+    id("panel-word").focus({ preventScroll: true });
+    id("panel-body").scrollTop = 0;
+  }
+
+  close() {
+    if (this.word === null) return;
+    this.word = null;
+    id("panel").hidden = true;
+    if (this.before?.isConnected) this.before.focus({ preventScroll: true });
+    this.before = null;
+  }
+
+  show(frame, frames) {
+    if (this.word === null) return;
+    const place = frame.words.findIndex((word) => word.text === this.word);
+    const word = frame.words[place];
+    const change = word ? signed(frames.change(frame, word)) : "";
+    id("panel-facts").textContent = word
+      ? `${number.format(word.count)} times, place ${number.format(place + 1)} of ${number.format(frame.words.length)}` +
+        (change && `, ${change} since the last cloud`)
+      : "Not in this cloud.";
+    this.chart(frames.course(this.word), frame);
+    this.tweets(frames.samples(frame, this.word));
+  }
+
+  chart(course, frame) {
+    const chart = id("chart");
+    const most = Math.max(1, ...course.map((point) => point.count));
+    const [first, last] = [course[0], course[course.length - 1]];
+    const span = last.time - first.time || 1;
+    const x = (point) => 4 + ((point.time - first.time) / span) * (WIDTH - 8);
+    const y = (point) => HEIGHT - 4 - (point.count / most) * (HEIGHT - 12);
+    const line = course.map((point) => `${x(point).toFixed(1)} ${y(point).toFixed(1)}`).join("L");
+    const now = course.find((point) => point.frame === frame) ?? last;
+    chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    chart.replaceChildren(
+      shape("path", { class: "area", d: `M${x(first)} ${HEIGHT - 4}L${line}L${x(last)} ${HEIGHT - 4}Z` }),
+      shape("path", { class: "line", d: `M${line}` }),
+      shape("circle", { class: "now", cx: x(now), cy: y(now), r: 4 }),
+    );
+    const times = Number.isFinite(frame.time_ms);
+    const when = (point) => (times ? clock.format(point.time) : `cloud ${point.time}`);
+    const counts = course.map((point) => point.count);
+    const least = Math.min(...counts);
+    id("chart-from").textContent = when(first);
+    id("chart-to").textContent = when(last);
+    id("chart-most").textContent = `most ${number.format(most)}`;
+    chart.setAttribute(
+      "aria-label",
+      `Count over time, from ${when(first)} to ${when(last)}: first ${first.count}, least ${least}, most ${Math.max(...counts)}, last ${last.count}`,
+    );
+  }
+
+  tweets(samples) {
+    id("no-samples").hidden = samples.length > 0;
+    const known = [...id("samples").children].map((item) => item.dataset.key);
+    const keys = samples.map((sample) => `${sample.id ?? ""} ${sample.text}`);
+    // What stands there already stays, so that a reader's place and selection stay too.
+    if (known.length === keys.length && known.every((key, at) => key === keys[at])) return;
+    id("samples").replaceChildren(...samples.map((sample, at) => tweet(sample, keys[at])));
+  }
+}
+
+function tweet(sample, key) {
+  const item = document.createElement("li");
+  item.dataset.key = key;
+  const text = document.createElement("p");
+  text.dir = "auto";
+  text.textContent = sample.text;
+  item.append(text);
+  const user = sample.user?.screen_name ?? sample.user ?? sample.author;
+  const time = sample.time_ms ?? sample.at_ms;
+  const from = [typeof user === "string" && user && `@${user.replace(/^@/, "")}`, Number.isFinite(time) && clock.format(time)];
+  if (from.some(Boolean)) {
+    const note = document.createElement("p");
+    note.className = "from";
+    note.textContent = from.filter(Boolean).join(" · ");
+    item.append(note);
+  }
+  return item;
+}
+
+function shape(name, attributes) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}

@@ -1,0 +1,81 @@
+// Light or dark, and colours that can be told from the ground in both.
+
+const LIGHT = ["#1d4e89", "#0b7a75", "#b3541e", "#8c2f66", "#3b5bb5", "#8a6a00", "#b02a3c", "#4a6b2a"];
+const DARK = ["#7cc4ff", "#5fd6c4", "#ffb07a", "#f29bd0", "#a9b8ff", "#f2cf66", "#ff9aa8", "#b5dd8a"];
+const GROUND = { light: "#fbfaf6", dark: "#12151b" };
+/** Contrast that WCAG asks of large text. */
+const CONTRAST = 3;
+
+const system = matchMedia("(prefers-color-scheme: dark)");
+const legible = new Map();
+
+export const ground = (dark) => (dark ? GROUND.dark : GROUND.light);
+
+/** The colour of a word: its own, its place in the frame's palette, or in the page's. */
+export function colour(word, frame, dark) {
+  const own = typeof word.color === "string" && /^#[0-9a-f]{6}$/i.test(word.color) ? word.color : null;
+  const place = Math.abs(word.color | 0);
+  if (!own && !frame?.palette) return (dark ? DARK : LIGHT)[place % LIGHT.length];
+  return contrasting(own ?? frame.palette[place % frame.palette.length], dark);
+}
+
+/** The colour, or as much lighter or darker as it takes to be legible. */
+function contrasting(hex, dark) {
+  const key = hex + dark;
+  if (legible.has(key)) return legible.get(key);
+  const behind = luminance(parse(ground(dark)));
+  const towards = dark ? 255 : 0;
+  let rgb = parse(hex);
+  for (let step = 0; step < 20 && contrast(luminance(rgb), behind) < CONTRAST; step += 1) {
+    rgb = rgb.map((part) => part + (towards - part) * 0.12);
+  }
+  const found = `rgb(${rgb.map(Math.round).join(" ")})`;
+  legible.set(key, found);
+  return found;
+}
+
+function parse(hex) {
+  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+}
+
+function luminance(rgb) {
+  const [r, g, b] = rgb.map((part) => {
+    const value = part / 255;
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+}
+
+function contrast(one, other) {
+  return (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+}
+
+function chosen() {
+  try {
+    return localStorage.getItem("theme") ?? document.documentElement.dataset.theme;
+  } catch {
+    return document.documentElement.dataset.theme;
+  }
+}
+
+export function isDark() {
+  const choice = chosen();
+  return choice ? choice === "dark" : system.matches;
+}
+
+/** Puts the choice on the page, `flip`ped if so wished; tells `changed` now and whenever the system changes. */
+export function applyTheme(changed, flip) {
+  if (flip) {
+    const next = isDark() ? "light" : "dark";
+    document.documentElement.dataset.theme = next;
+    try {
+      localStorage.setItem("theme", next);
+    } catch {
+      // Without storage the choice lasts as long as the page.
+    }
+  } else if (chosen()) {
+    document.documentElement.dataset.theme = chosen();
+  }
+  system.onchange = () => changed(isDark());
+  changed(isDark());
+}

@@ -1,0 +1,98 @@
+// The token, topics and groups, and the client that the README shows.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { Server, frame, picture, script, shows, state, visit } from "./driver.js";
+
+const TOKEN = "a-token-for-this-test/+~";
+const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
+
+async function token(browser) {
+  const server = await Server.start({ token: TOKEN });
+  await server.send([frame(1, ["secret", "words"])]);
+  let page = await visit(browser, server.url);
+  await state(page, "locked");
+  await page.fill("#token", "a wrong one");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.getElementById("lock-note").textContent === "That token is not the right one.");
+  assert.equal(await page.locator("#list li").count(), 0);
+  await page.fill("#token", TOKEN);
+  await page.click("#lock button");
+  await shows(page, 1);
+  await page.reload();
+  await shows(page, 1);
+  await page.leave();
+  page = await visit(browser, `${server.url}/#token=${encodeURIComponent(TOKEN)}`);
+  await shows(page, 1);
+  assert.equal(await page.evaluate(() => location.hash), "", "the token does not stay in the address");
+  await page.leave();
+  await server.close();
+}
+
+async function topics(browser) {
+  let server = await Server.start({ topics: "key" });
+  await server.send([frame(1, ["ferris"])], "rust");
+  await server.send([frame(7, ["java", "beans"])], "kafka & co");
+  const page = await visit(browser, server.url);
+  await shows(page, 7);
+  assert.deepEqual(await page.locator("#topic option").allTextContents(), ["kafka & co", "rust"]);
+  await page.selectOption("#topic", "rust");
+  await shows(page, 1);
+  await picture(page, "topics");
+  await server.send([frame(8, ["java"])], "kafka & co");
+  await server.send([frame(2, ["crab"])], "rust");
+  await shows(page, 2);
+  assert.equal(await page.locator("#cloud").getAttribute("data-frames"), "3", "the other topic was not sent");
+  const { listen } = server;
+  await server.close();
+  await state(page, "offline");
+  // It stays with its topic, even while the new server has not heard of it.
+  server = await Server.start({ topics: "key", listen });
+  await page.evaluate(() => document.querySelector("#retry").click());
+  await state(page, "live");
+  await server.send([frame(1, ["bean"])], "kafka & co");
+  await server.send([frame(3, ["claw"])], "rust");
+  await shows(page, 3);
+  await page.leave();
+  await server.close();
+}
+
+async function groups(browser) {
+  const server = await Server.start();
+  await server.send([frame(1, ["uno"], { group: "es" }), frame(1, ["one"], { group: "en" }), frame(2, ["dos"], { group: "es" })]);
+  const page = await visit(browser, server.url);
+  await shows(page, 2);
+  await page.selectOption("#topic", "en");
+  await shows(page, 1);
+  assert.deepEqual(await page.locator("#list .name").allTextContents(), ["one"]);
+  await page.leave();
+  await server.close();
+}
+
+async function client(browser) {
+  const [, code] = readme.match(/```js\n([^]*?)```/);
+  assert.ok(code.trim().split("\n").length <= 10, "ten lines");
+  const server = await Server.start();
+  const page = await visit(browser, server.url);
+  await state(page, "live");
+  await page.evaluate(() => {
+    window.drawn = [];
+    window.draw = (cloud) => window.drawn.push(cloud.seq);
+  });
+  // In front of it a semicolon, so that it is not taken for one function.
+  await page.evaluate(`;${code.replaceAll("127.0.0.1:3000", server.listen)}`);
+  await server.send([frame(1, ["hello"])]);
+  await page.waitForFunction(() => window.drawn.includes(1));
+  const { listen } = server;
+  await server.close();
+  const again = await Server.start({ listen });
+  await again.send([frame(2, ["back"])]);
+  await page.waitForFunction(() => window.drawn.includes(2));
+  await page.leave();
+}
+
+await script(async (browser) => {
+  await token(browser);
+  await topics(browser);
+  await groups(browser);
+  await client(browser);
+});
