@@ -123,7 +123,8 @@ impl Hub {
         };
         let mut topics = self.topics();
         let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
-        if let Some(topic) = self.topic(&mut topics, topic) {
+        let room = topics.len() < self.bounds.topics;
+        if let Some(topic) = Self::topic(&mut topics, topic, room, |_| true) {
             topic.last = now;
             topic.channel.ring().add(message, records, bytes);
         }
@@ -140,27 +141,35 @@ impl Hub {
 
     /// The channel of a topic, or of all records; `None`: there are too many topics.
     pub fn channel(&self, topic: Option<&str>) -> Option<Arc<Channel>> {
-        match topic.filter(|_| self.by_key()) {
-            None => Some(Arc::clone(&self.all)),
-            Some(name) => {
-                let mut topics = self.topics();
-                self.topic(&mut topics, name)
-                    .map(|topic| Arc::clone(&topic.channel))
-            }
-        }
+        let Some(name) = topic.filter(|_| self.by_key()) else {
+            return Some(Arc::clone(&self.all));
+        };
+        let mut topics = self.topics();
+        // Readers may wait for topics to come, but not push out those that are there.
+        let awaited = topics.values().filter(|topic| topic.last == 0).count();
+        let room = topics.len() < self.bounds.topics && awaited < self.awaited();
+        let topic = Self::topic(&mut topics, name, room, |topic| topic.last == 0)?;
+        Some(Arc::clone(&topic.channel))
     }
 
-    /// A topic, made if need be; the one that was quiet longest, and that nobody follows, yields.
+    /// Most topics that readers wait for and no record came for.
+    fn awaited(&self) -> usize {
+        (self.bounds.topics / 4).max(1)
+    }
+
+    /// A topic, made if there is `room` or one that nobody follows and that `may_go`: of those the
+    /// one that was quiet longest.
     fn topic<'a>(
-        &self,
         topics: &'a mut BTreeMap<String, Topic>,
         name: &str,
+        room: bool,
+        may_go: impl Fn(&Topic) -> bool,
     ) -> Option<&'a mut Topic> {
         if !topics.contains_key(name) {
-            if topics.len() >= self.bounds.topics {
+            if !room {
                 let quiet = topics
                     .iter()
-                    .filter(|(_, topic)| Arc::strong_count(&topic.channel) == 1)
+                    .filter(|(_, topic)| may_go(topic) && Arc::strong_count(&topic.channel) == 1)
                     .min_by_key(|(_, topic)| topic.last)?
                     .0
                     .clone();
@@ -429,6 +438,25 @@ mod tests {
         hub.add("6", Some("one too many"));
         assert_eq!(hub.names(), ["avro", "rust"]);
         assert_eq!(hub.channel(None).unwrap().newest(), 6);
+    }
+
+    #[test]
+    fn readers_who_wait_for_topics_push_out_none_that_has_records() {
+        let hub = hub(10, 1000, 8);
+        for topic in ["a", "b", "c", "d", "e", "f", "g"] {
+            hub.add("1", Some(topic));
+        }
+        let waiting: Vec<_> = (0..20)
+            .filter_map(|number| hub.channel(Some(&format!("none {number}"))))
+            .collect();
+        assert_eq!((waiting.len(), hub.names().len()), (1, 7));
+        drop(waiting);
+        assert!(
+            hub.channel(Some("another")).is_some(),
+            "nobody waits any more"
+        );
+        hub.add("2", Some("h"));
+        assert_eq!(hub.names().len(), 8);
     }
 
     #[test]
