@@ -146,7 +146,7 @@ function figures() {
   const parts = {
     count: Number.isFinite(shown.records) && `${number.format(shown.records)} records`,
     distinct: Number.isFinite(shown.distinct) && `${number.format(shown.distinct)} different words`,
-    last: Number.isFinite(shown.time_ms) && `cloud ${number.format(shown.seq)} at ${clock.format(shown.time_ms)}`,
+    last: `cloud ${number.format(shown.seq)}`,
   };
   for (const [name, text] of Object.entries(parts)) {
     id(name).textContent = text || "";
@@ -249,19 +249,19 @@ function look(place) {
 function search() {
   const sought = plain(id("search").value.trim());
   const found = sought && shown ? shown.words.filter((word) => plain(word.text).includes(sought)) : null;
-  const set = found && new Set(found.map((word) => word.text));
+  const set = found && new Set(found.map((word) => word.key));
   id("found").textContent = found ? `${number.format(found.length)} of ${number.format(shown.words.length)}` : "";
   list.filter(set);
   cloud.emphasise(set, panel.word);
   return found;
 }
 
-function choose(text) {
-  if (text === null) panel.close();
-  else panel.open(text);
-  main.classList.toggle("chosen", text !== null);
-  list.mark(text);
-  cloud.emphasise(cloud.sought, text);
+/** Opens the panel of the word with this key; null: closes it. */
+function choose(key) {
+  if (key === null) panel.close();
+  else panel.open(key, frames().text(shown, key));
+  list.mark(key);
+  cloud.emphasise(cloud.sought, key);
   if (shown) panel.show(shown, frames());
 }
 

@@ -50,8 +50,8 @@ export class Cloud {
     this.moves = [];
     for (const word of frame.words) {
       const to = pose(word, 1);
-      const old = before.get(word.text);
-      before.delete(word.text);
+      const old = before.get(word.key);
+      before.delete(word.key);
       this.moves.push({ word, from: jump ? to : old ?? { ...to, alpha: 0, size: word.size * 0.7 }, to });
     }
     if (!jump) {
@@ -107,10 +107,7 @@ export class Cloud {
     let nearest = null;
     let least = broad ? (FINGER * this.ratio) / scale : 0;
     for (const word of this.frame.words) {
-      const [dx, dy] = turned(cx - word.x, cy - word.y, -word.rotate);
-      const across = Math.max(0, Math.abs(dx) - word.width / 2);
-      const down = Math.max(0, dy - word.size * BELOW, -dy - word.size * ABOVE);
-      const away = Math.hypot(across, down);
+      const away = distance(word, cx, cy);
       if (away === 0) return word;
       if (away < least) [nearest, least] = [word, away];
     }
@@ -131,7 +128,7 @@ export class Cloud {
     const found = new Map();
     for (const move of this.moves) {
       const at = between(move, part);
-      if (at.alpha > 0.02) found.set(move.word.text, at);
+      if (at.alpha > 0.02) found.set(move.word.key, at);
     }
     return found;
   }
@@ -155,7 +152,7 @@ export class Cloud {
     if (this.running || !this.frame) return;
     this.clear();
     drawFrame(this.pen, this.frame, this.fit, this.dark, (word) => this.weight(word));
-    const word = this.frame.words.find((one) => one.text === this.chosen);
+    const word = this.frame.words.find((one) => one.key === this.chosen);
     if (word) this.mark(word);
   }
 
@@ -166,28 +163,36 @@ export class Cloud {
   }
 
   weight(word) {
-    return this.sought && !this.sought.has(word.text) ? DIMMED : 1;
+    return this.sought && !this.sought.has(word.key) ? DIMMED : 1;
   }
 
   mark(word) {
     const pen = this.pen;
-    place(pen, word, this.fit);
+    const { scale, left, top } = this.fit;
+    const around = 3 * this.ratio;
     pen.globalAlpha = 1;
     pen.strokeStyle = colour(word, this.frame, this.dark);
     pen.lineWidth = 2 * this.ratio;
-    const { scale } = this.fit;
-    const [width, height] = [word.width * scale, word.size * (ABOVE + BELOW) * scale];
     pen.beginPath();
-    pen.roundRect(-width / 2 - 4 * this.ratio, -word.size * ABOVE * scale, width + 8 * this.ratio, height, 6 * this.ratio);
+    if (word.box) {
+      const [x, y, width, height] = word.box;
+      pen.setTransform(1, 0, 0, 1, left + x * scale, top + y * scale);
+      pen.roundRect(-around, -around, width * scale + 2 * around, height * scale + 2 * around, 2 * around);
+    } else {
+      const [width, height] = [word.width * scale, word.size * (ABOVE + BELOW) * scale];
+      place(pen, word, this.fit);
+      pen.roundRect(-width / 2 - around, -word.size * ABOVE * scale, width + 2 * around, height, 2 * around);
+    }
     pen.stroke();
   }
 
   drawSprite(word, at, fit) {
     const size = word.size * this.fit.scale;
     let sprite = this.sprites.get(word.text);
-    if (!sprite || size > sprite.size * MOST_GROWN || size < sprite.size / MOST_GROWN) {
+    const ink = colour(word, this.frame, this.dark);
+    if (!sprite || sprite.ink !== ink || size > sprite.size * MOST_GROWN || size < sprite.size / MOST_GROWN) {
       if (this.sprites.size > 4000) this.sprites.clear();
-      sprite = this.sprite(word, size);
+      sprite = this.sprite(word, size, ink);
       this.sprites.set(word.text, sprite);
     }
     place(this.pen, at, fit);
@@ -197,7 +202,7 @@ export class Cloud {
     this.pen.drawImage(image, -left * grow, -top * grow, image.width * grow, image.height * grow);
   }
 
-  sprite(word, size) {
+  sprite(word, size, ink) {
     const width = word.width * this.fit.scale;
     const image = document.createElement("canvas");
     image.width = Math.ceil(width + size * 0.3) + 4;
@@ -205,9 +210,9 @@ export class Cloud {
     const [left, top] = [image.width / 2, size * 1.2 + 2];
     const pen = image.getContext("2d");
     pen.translate(left, top);
-    pen.fillStyle = colour(word, this.frame, this.dark);
+    pen.fillStyle = ink;
     set(pen, word.text, size, width);
-    return { image, left, top, size };
+    return { image, left, top, size, ink };
   }
 }
 
@@ -219,6 +224,16 @@ export function drawFrame(pen, frame, fit, dark, weight = () => 1) {
     pen.fillStyle = colour(word, frame, dark);
     set(pen, word.text, word.size * fit.scale, word.width * fit.scale);
   }
+}
+
+/** How far a point is from a word; 0: on it. */
+function distance(word, px, py) {
+  if (word.box) {
+    const [x, y, width, height] = word.box;
+    return Math.hypot(Math.max(0, x - px, px - x - width), Math.max(0, y - py, py - y - height));
+  }
+  const [dx, dy] = turned(px - word.x, py - word.y, -word.rotate);
+  return Math.hypot(Math.max(0, Math.abs(dx) - word.width / 2), Math.max(0, dy - word.size * BELOW, -dy - word.size * ABOVE));
 }
 
 function place(pen, at, fit) {

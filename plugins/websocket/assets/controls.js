@@ -31,7 +31,7 @@ export class Controls {
     box.oninput = this.act.search;
     box.onkeydown = (event) => {
       const first = event.key === "Enter" && this.act.search()?.[0];
-      if (first) this.act.choose(first.text);
+      if (first) this.act.choose(first.key);
       if (event.key !== "Escape" || !box.value) return;
       box.value = "";
       this.act.search();
@@ -58,7 +58,7 @@ export class Controls {
     canvas.onclick = (event) => {
       tip.hidden = true;
       const word = this.act.word(event.clientX, event.clientY, broad(event));
-      this.act.choose(word ? word.text : null);
+      this.act.choose(word ? word.key : null);
     };
   }
 

@@ -14,11 +14,14 @@ export function asFrame(value) {
   const shared = Array.isArray(value.samples) ? value.samples : [];
   const words = value.words.slice(0, MOST_WORDS).filter(good).map((word) => ({
     ...word,
+    // What stays the same when another way to write it becomes the most frequent one.
+    key: typeof word.key === "string" ? word.key : word.text,
     rotate: Number.isFinite(word.rotate) ? word.rotate : 0,
+    box: Array.isArray(word.box) && word.box.length === 4 && word.box.every(Number.isFinite) ? word.box : null,
     samples: samples(word.samples, shared),
   }));
-  const group = value.group ?? value.key ?? "";
-  return { ...value, words, group: String(group), palette: colours(value.palette) };
+  const palette = { light: colours(value.colors), dark: colours(value.colors_dark ?? value.colors) };
+  return { ...value, words, group: String(value.group ?? ""), palette };
 }
 
 function good(word) {
@@ -53,7 +56,7 @@ export class Frames {
   /** Keeps a cloud; false: it is known. */
   add(frame) {
     if (this.all.some((known) => known.seq === frame.seq && known.time_ms === frame.time_ms)) return false;
-    frame.counts = new Map(frame.words.map((word) => [word.text, word]));
+    frame.counts = new Map(frame.words.map((word) => [word.key, word]));
     this.all.push(frame);
     this.words += frame.words.length;
     while (this.all.length > KEPT || (this.words > KEPT_WORDS && this.all.length > 2)) {
@@ -63,10 +66,10 @@ export class Frames {
   }
 
   /** Counts of a word over all clouds kept; 0 where it is not shown. */
-  course(text) {
+  course(key) {
     return this.all.map((frame) => ({
       time: Number.isFinite(frame.time_ms) ? frame.time_ms : frame.seq,
-      count: frame.counts.get(text)?.count ?? 0,
+      count: frame.counts.get(key)?.count ?? 0,
       frame,
     }));
   }
@@ -76,13 +79,19 @@ export class Frames {
     if (Number.isFinite(word.change)) return word.change;
     const before = this.all[this.all.indexOf(frame) - 1];
     if (!before) return null;
-    return word.count - (before.counts.get(word.text)?.count ?? 0);
+    return word.count - (before.counts.get(word.key)?.count ?? 0);
+  }
+
+  /** How a word is written: in the cloud shown, or else in the last one that has it. */
+  text(frame, key) {
+    const found = frame.counts.get(key) ?? this.all.findLast((one) => one.counts.has(key))?.counts.get(key);
+    return found?.text ?? key;
   }
 
   /** Newest tweets of a word: those of the cloud shown, or else of the last one before that has any. */
-  samples(frame, text) {
+  samples(frame, key) {
     for (let at = this.all.indexOf(frame); at >= 0; at -= 1) {
-      const found = this.all[at].counts.get(text)?.samples;
+      const found = this.all[at].counts.get(key)?.samples;
       if (found?.length) return found;
     }
     return [];

@@ -6,7 +6,7 @@ const number = new Intl.NumberFormat();
 const PAGE = 10;
 
 export class List {
-  /** `rows` is an `<ol>`; `choose(text)` is told of the word that was chosen. */
+  /** `rows` is an `<ol>`; `choose(key)` is told of the word that was chosen. */
   constructor(rows, choose) {
     this.rows = rows;
     this.current = "";
@@ -29,10 +29,8 @@ export class List {
     frame.words.forEach((word, place) => {
       const button = rows.children[place].firstChild;
       const [name, by, count] = button.children;
-      if (button.dataset.word !== word.text) {
-        button.dataset.word = word.text;
-        name.textContent = word.text;
-      }
+      button.dataset.word = word.key;
+      put(name, word.text);
       put(count, number.format(word.count));
       put(by, signed(change(word)));
       by.dataset.way = Math.sign(change(word) ?? 0);
@@ -51,15 +49,15 @@ export class List {
   }
 
   /** Marks the word whose panel is open. */
-  mark(text) {
+  mark(key) {
     for (const item of this.rows.children) {
-      if (item.firstChild.dataset.word === text) item.firstChild.setAttribute("aria-current", "true");
+      if (item.firstChild.dataset.word === key) item.firstChild.setAttribute("aria-current", "true");
       else item.firstChild.removeAttribute("aria-current");
     }
   }
 
-  button(text) {
-    return this.buttons().find((button) => button.dataset.word === text);
+  button(key) {
+    return this.buttons().find((button) => button.dataset.word === key);
   }
 
   buttons() {

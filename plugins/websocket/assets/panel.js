@@ -18,9 +18,9 @@ export class Panel {
   }
 
   /** Opens for a word; where it was opened from gets the focus back. */
-  open(text) {
+  open(key, text) {
     if (this.word === null) this.before = document.activeElement;
-    this.word = text;
+    this.word = key;
     id("panel").hidden = false;
     id("panel-word").textContent = text;
     id("panel-word").focus({ preventScroll: true });
@@ -37,8 +37,9 @@ export class Panel {
 
   show(frame, frames) {
     if (this.word === null) return;
-    const place = frame.words.findIndex((word) => word.text === this.word);
+    const place = frame.words.findIndex((word) => word.key === this.word);
     const word = frame.words[place];
+    id("panel-word").textContent = frames.text(frame, this.word);
     const change = word ? signed(frames.change(frame, word)) : "";
     id("panel-facts").textContent = word
       ? `${number.format(word.count)} times, place ${number.format(place + 1)} of ${number.format(frame.words.length)}` +

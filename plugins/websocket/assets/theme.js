@@ -11,12 +11,13 @@ const legible = new Map();
 
 export const ground = (dark) => (dark ? GROUND.dark : GROUND.light);
 
-/** The colour of a word: its own, its place in the frame's palette, or in the page's. */
+/** The colour of a word: its own, its place in the frame's colours, or in the page's. */
 export function colour(word, frame, dark) {
   const own = typeof word.color === "string" && /^#[0-9a-f]{6}$/i.test(word.color) ? word.color : null;
   const place = Math.abs(word.color | 0);
-  if (!own && !frame?.palette) return (dark ? DARK : LIGHT)[place % LIGHT.length];
-  return contrasting(own ?? frame.palette[place % frame.palette.length], dark);
+  const palette = dark ? frame?.palette.dark : frame?.palette.light;
+  if (!own && !palette) return (dark ? DARK : LIGHT)[place % LIGHT.length];
+  return contrasting(own ?? palette[place % palette.length], dark);
 }
 
 /** The colour, or as much lighter or darker as it takes to be legible. */

@@ -68,6 +68,26 @@ async function groups(browser) {
   await server.close();
 }
 
+/** Everything that a cloud may say besides what it must. */
+async function details(browser) {
+  const server = await Server.start();
+  const more = { colors: ["#0072b2", "#ffffff"], colors_dark: ["#56b4e9", "#000000"], samples: ["first tweet", "second tweet"] };
+  const cloud = (seq, text, count) =>
+    frame(seq, [{ text, key: "#rust", count, change: 7, samples: [1, 9, 0], box: [100, 100, 300, 200] }, "plain"], more);
+  await server.send([cloud(1, "#Rust", 20), cloud(2, "#RUST", 30)]);
+  const page = await visit(browser, server.url);
+  await shows(page, 2);
+  await page.locator("#list .row").first().focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#panel-word").textContent(), "#RUST");
+  assert.match(await page.locator("#panel-facts").textContent(), /^30 times, place 1 of 2, \+7 since/);
+  assert.match(await page.locator("#chart").getAttribute("aria-label"), /first 20, least 20, most 30, last 30$/);
+  assert.deepEqual(await page.locator("#samples li").allTextContents(), ["second tweet", "first tweet"]);
+  await picture(page, "details");
+  await page.leave();
+  await server.close();
+}
+
 async function client(browser) {
   const [, code] = readme.match(/```js\n([^]*?)```/);
   assert.ok(code.trim().split("\n").length <= 10, "ten lines");
@@ -94,5 +114,6 @@ await script(async (browser) => {
   await token(browser);
   await topics(browser);
   await groups(browser);
+  await details(browser);
   await client(browser);
 });
