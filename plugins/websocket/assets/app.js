@@ -2,7 +2,8 @@
 //
 // For whoever watches from outside (tests, scripts): <main id="cloud"> carries data-seq (number of
 // the frame shown), data-frames (frames received since the page was loaded) and data-words; the
-// event "cloud" on it tells of each frame as it is shown.
+// event "cloud" on it tells of each frame as it is shown. data-rest of the canvas is "yes" when nothing
+// moves.
 
 import { Cloud } from "/cloud.js";
 import { Controls } from "/controls.js";

@@ -1,7 +1,8 @@
 // Draws clouds on the canvas and moves from one to the next.
 //
 // While words move they are sprites, drawn once each and only scaled and placed sixty times a
-// second; at rest the words are set anew, so that they are sharp. Letters stand without kerning
+// second; at rest the words are set anew, so that they are sharp. Neither may hold up a picture:
+// what takes longer than a slice of it goes on with the next one. Letters stand without kerning
 // and ligatures, as the server measured them; a word in a script that the typeface lacks is
 // fitted into the width that the server left for it.
 
@@ -19,6 +20,8 @@ const BELOW = 0.24;
 /** A finger is broader than a small word: pixels of the window around it that count as well. */
 const FINGER = 14;
 
+/** Milliseconds of a picture that may go into setting words, so that what moves goes on moving. */
+const SLICE_MS = 7;
 const breadths = new Map();
 
 export class Cloud {
@@ -37,6 +40,12 @@ export class Cloud {
     this.fitted = this.fit;
     this.sought = null;
     this.chosen = null;
+    this.until = 0;
+    /** Where a cloud at rest is set, slice by slice, before it is shown. */
+    this.desk = document.createElement("canvas");
+    this.setting = 0;
+    /** Words that there was no time for while the others moved. */
+    this.missing = new Set();
   }
 
   /** Shows a frame; moves there unless `at_once`. */
@@ -60,6 +69,7 @@ export class Cloud {
       }
     }
     this.begun = performance.now() - (jump ? MOVE_MS : 0);
+    this.canvas.dataset.rest = "no";
     if (!this.running) {
       this.running = true;
       requestAnimationFrame((now) => this.step(now));
@@ -80,7 +90,8 @@ export class Cloud {
     this.ratio = ratio;
     this.layout();
     this.fitted = this.fit;
-    this.redraw();
+    // The canvas is empty now: nothing of it may be left for later.
+    this.redraw(Infinity);
   }
 
   /** Light or dark. */
@@ -142,18 +153,44 @@ export class Cloud {
       return;
     }
     this.clear();
+    this.until = performance.now() + SLICE_MS;
     const eased = ease(part);
     const fit = between({ from: this.fitted, to: this.fit }, eased);
     for (const move of this.moves) this.drawSprite(move.word, between(move, eased), fit);
     requestAnimationFrame((then) => this.step(then));
   }
 
-  redraw() {
+  /** Sets the words at rest: at first as long as a slice, then with each picture that follows. */
+  redraw(slice = SLICE_MS) {
+    const turn = ++this.setting;
     if (this.running || !this.frame) return;
-    this.clear();
-    drawFrame(this.pen, this.frame, this.fit, this.dark, (word) => this.weight(word));
-    const word = this.frame.words.find((one) => one.key === this.chosen);
-    if (word) this.mark(word);
+    const { desk, canvas, frame, missing } = this;
+    canvas.dataset.rest = "no";
+    this.missing = new Set();
+    // Those that are not seen yet come first, and at once.
+    const words = [...frame.words].sort((one, other) => missing.has(other.key) - missing.has(one.key));
+    const weight = (word) => this.weight(word);
+    desk.width = canvas.width;
+    desk.height = canvas.height;
+    const pen = desk.getContext("2d");
+    let done = 0;
+    const go = () => {
+      if (turn !== this.setting || this.running) return;
+      const from = done;
+      done = drawWords(pen, words, frame, this.fit, this.dark, weight, performance.now() + slice, from);
+      if (done < words.length) {
+        const late = words.slice(from, done).filter((word) => missing.has(word.key));
+        drawWords(this.pen, late, frame, this.fit, this.dark, weight, Infinity);
+        requestAnimationFrame(go);
+        return;
+      }
+      this.clear();
+      this.pen.drawImage(desk, 0, 0);
+      const word = frame.words.find((one) => one.key === this.chosen);
+      if (word) this.mark(word);
+      canvas.dataset.rest = "yes";
+    };
+    go();
   }
 
   clear() {
@@ -190,10 +227,20 @@ export class Cloud {
     const size = word.size * this.fit.scale;
     let sprite = this.sprites.get(word.text);
     const ink = colour(word, this.frame, this.dark);
-    if (!sprite || sprite.ink !== ink || size > sprite.size * MOST_GROWN || size < sprite.size / MOST_GROWN) {
-      if (this.sprites.size > 4000) this.sprites.clear();
-      sprite = this.sprite(word, size, ink);
-      this.sprites.set(word.text, sprite);
+    const fits = sprite?.ink === ink && size < sprite.size * MOST_GROWN && size > sprite.size / MOST_GROWN;
+    if (!fits) {
+      const time = performance.now() <= this.until;
+      // Without it the old one has to do; a new word is hardly seen as yet and can wait.
+      if (!time && !sprite) {
+        this.missing.add(word.key);
+        return;
+      }
+      this.missing.delete(word.key);
+      if (time) {
+        if (this.sprites.size > 4000) this.sprites.clear();
+        sprite = this.sprite(word, size, ink);
+        this.sprites.set(word.text, sprite);
+      }
     }
     place(this.pen, at, fit);
     this.pen.globalAlpha = at.alpha * this.weight(word);
@@ -217,13 +264,21 @@ export class Cloud {
 }
 
 /** Sets all words of a frame at rest. */
-export function drawFrame(pen, frame, fit, dark, weight = () => 1) {
-  for (const word of frame.words) {
+export function drawFrame(pen, frame, fit, dark) {
+  drawWords(pen, frame.words, frame, fit, dark, () => 1, Infinity);
+}
+
+/** Sets words from the one at `from` on, until a time; answers where it has come to. */
+function drawWords(pen, words, frame, fit, dark, weight, until, from = 0) {
+  for (let at = from; at < words.length; at += 1) {
+    if (performance.now() > until) return at;
+    const word = words[at];
     place(pen, word, fit);
     pen.globalAlpha = weight(word);
     pen.fillStyle = colour(word, frame, dark);
     set(pen, word.text, word.size * fit.scale, word.width * fit.scale);
   }
+  return words.length;
 }
 
 /** How far a point is from a word; 0: on it. */

@@ -95,24 +95,9 @@ export const shows = (page, seq) => page.waitForFunction((wanted) => document.ge
 
 export const state = (page, wanted) => page.waitForFunction((name) => document.getElementById("state").dataset.state === name, wanted);
 
-/** Waits until nothing moves any more. */
+/** Waits until nothing moves any more: on a page that is empty, nothing does. */
 export const still = (page) =>
-  page.evaluate(
-    () =>
-      new Promise((kept) => {
-        const canvas = document.getElementById("canvas");
-        let last = "";
-        let same = 0;
-        const look = () => {
-          const now = canvas.toDataURL();
-          same = now === last ? same + 1 : 0;
-          last = now;
-          if (same > 3) kept();
-          else requestAnimationFrame(look);
-        };
-        look();
-      }),
-  );
+  page.waitForFunction(() => document.getElementById("canvas").dataset.rest !== "no");
 
 /** A picture for whoever wants to look. */
 export async function picture(page, name) {
