@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
+use hashbrown::HashMap;
+use plugin_api::schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::layout::{Place, Word, hash};
+use crate::layout::{Place, hash};
+use crate::window::{Counted, Samples};
 
 /// Number of colours that a word's `color` picks from.
 pub const COLORS: u64 = 8;
@@ -13,39 +16,59 @@ const PALETTE: [&str; COLORS as usize] = [
     "#1d4e89", "#0b7a75", "#b3541e", "#7b2d5b", "#3d5a80", "#8a6d0b", "#a4303f", "#4a6b2a",
 ];
 
-/// What a frame says besides its words.
-#[derive(Debug, Clone, Serialize)]
+/// A frame of a word cloud: the most frequent words of a window of records and where they stand.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct Frame<'a> {
     /// Always `wordcloud`, by which the page knows a cloud among other records.
     #[serde(rename = "type")]
+    #[schemars(extend("const" = "wordcloud"))]
     pub kind: &'static str,
-    /// Number of the frame, from 1 on since the start of the stage.
+    /// The group whose words these are, also the record's key; absent without `group_by`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'a str>,
+    /// Number of the frame, from 1 on since the start of the stage, over all groups.
     pub seq: u64,
     /// When it was made, in milliseconds since 1970.
     pub time_ms: i64,
-    /// Time of the newest record counted, in milliseconds since 1970.
+    /// Time of the newest record of any group, in milliseconds since 1970.
     pub newest_ms: Option<i64>,
     /// Width of the canvas in pixels.
     pub width: u32,
     /// Height of the canvas in pixels.
     pub height: u32,
     /// Records in the window.
-    pub records: usize,
+    pub records: u64,
     /// Words in the window, each as often as it occurs.
-    pub tokens: usize,
+    pub tokens: u64,
     /// Different words in the window.
     pub distinct: usize,
     /// The words, most frequent first.
     pub words: Vec<Item<'a>>,
+    /// Keys of the words of the group's last frame that are not in this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<&'a str>,
+    /// Texts in which the words occur, newest first; words refer to them by position.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<&'a str>,
 }
 
 /// A word on the canvas.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct Item<'a> {
-    /// The word.
+    /// The word as most often written; two words with a blank between are a pair.
     pub text: &'a str,
+    /// The word with its case folded, by which it is the same from frame to frame; absent if it is
+    /// as `text`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'a str>,
     /// How often it occurs in the window.
     pub count: u64,
+    /// By how much `count` has grown since the group's last frame; absent if the word was not in
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<i64>,
     /// The middle of its width on its baseline, in pixels from the left.
     pub x: f32,
     /// The same from the top.
@@ -58,21 +81,40 @@ pub struct Item<'a> {
     pub rotate: i16,
     /// Index of its colour, 0 to 7; the same word always has the same.
     pub color: u8,
+    /// Positions in the frame's `samples` of texts in which it occurs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub samples: Vec<u32>,
 }
 
-/// Joins words and places, which stand in the same order.
-pub fn items<'a>(words: &[Word<'a>], places: &[Place], seed: u64) -> Vec<Item<'a>> {
-    let item = |(word, place): (&Word<'a>, &Place)| Item {
+/// Joins words with their places and samples, which stand in the same order, and the last frame's
+/// counts by key.
+pub fn items<'a>(
+    words: &[Counted<'a>],
+    places: &[Place],
+    samples: &mut Samples<'_>,
+    shown: &HashMap<Box<str>, u64>,
+    seed: u64,
+) -> Vec<Item<'a>> {
+    let item = |((at, word), place): ((usize, &Counted<'a>), &Place)| Item {
         text: word.text,
+        key: Some(word.key).filter(|key| *key != word.text),
         count: word.count,
+        change: shown
+            .get(word.key)
+            .map(|before| word.count as i64 - *before as i64),
         x: place.x,
         y: place.y,
         size: place.size,
         width: (place.width * 100.0).round() / 100.0,
         rotate: if place.turned { -90 } else { 0 },
-        color: (hash(word.text, seed ^ 0xC0105) % COLORS) as u8,
+        color: (hash(word.key, seed ^ 0xC0105) % COLORS) as u8,
+        samples: samples
+            .of
+            .get_mut(at)
+            .map(std::mem::take)
+            .unwrap_or_default(),
     };
-    words.iter().zip(places).map(item).collect()
+    words.iter().enumerate().zip(places).map(item).collect()
 }
 
 impl Frame<'_> {
@@ -129,6 +171,7 @@ mod tests {
     fn frame(words: Vec<Item<'_>>) -> Frame<'_> {
         Frame {
             kind: "wordcloud",
+            group: None,
             seq: 7,
             time_ms: 1,
             newest_ms: None,
@@ -138,21 +181,19 @@ mod tests {
             tokens: 3,
             distinct: 2,
             words,
+            gone: Vec::new(),
+            samples: Vec::new(),
         }
     }
 
     #[test]
     fn a_frame_is_written_as_json_and_as_svg() {
-        let words = [
-            Word {
-                text: "a&b",
-                count: 2,
-            },
-            Word {
-                text: "<c>",
-                count: 1,
-            },
-        ];
+        let word = |text, count| Counted {
+            key: text,
+            text,
+            count,
+        };
+        let words = [word("a&b", 2), word("<c>", 1)];
         let place = Place {
             x: 50.0,
             y: 24.0,
@@ -169,6 +210,8 @@ mod tests {
                     ..place
                 },
             ],
+            &mut Samples::default(),
+            &HashMap::new(),
             0,
         ));
         let mut json = Vec::new();

@@ -6,6 +6,8 @@
 
 use hashbrown::HashSet;
 
+use crate::token::fold;
+
 /// What is written in tweets of every language and means nothing.
 const TWITTER: &[&str] = &[
     "rt", "via", "amp", "http", "https", "www", "htt", "fav", "dm",
@@ -20,6 +22,23 @@ const ENGLISH: &[&str] = &[
     "shouldnt", "thats", "that's", "theyre", "there's", "theres", "u", "ur", "wanna", "wasnt",
     "werent", "what's", "whats", "when's", "where's", "who's", "whos", "why's", "wont", "would",
     "wouldnt", "would've", "ya", "y'all", "yall", "yet", "youre", "youve",
+];
+
+/// What the Russian list lacks.
+const RUSSIAN: &[&str] = &[
+    "это",
+    "эта",
+    "эти",
+    "этих",
+    "всё",
+    "ещё",
+    "её",
+    "очень",
+    "просто",
+    "твой",
+    "мои",
+    "наш",
+    "ваш",
 ];
 
 const JAPANESE: &[&str] = &[
@@ -130,14 +149,26 @@ pub fn collect(languages: &[String], extra: &[String]) -> Result<HashSet<Box<str
             "ja" => JAPANESE,
             code => stop_words::lookup(code).ok_or(position)?,
         };
-        words.extend(
-            list.iter()
-                .map(|word| word.to_lowercase().replace('’', "'").into()),
-        );
-        if language == "en" {
-            words.extend(ENGLISH.iter().map(|word| Box::from(*word)));
-        }
+        words.extend(list.iter().map(|word| own(word)));
+        let more = match language.as_str() {
+            "en" => ENGLISH,
+            "ru" => RUSSIAN,
+            _ => &[],
+        };
+        words.extend(more.iter().map(|word| own(word)));
     }
-    words.extend(extra.iter().map(|word| word.to_lowercase().into()));
+    words.extend(extra.iter().map(|word| own(word)));
     Ok(words)
+}
+
+/// A word of a list as the tokenizer makes those of texts.
+fn own(word: &str) -> Box<str> {
+    fold(&word.trim().replace(['’', '‘'], "'")).into()
+}
+
+/// The words of a file: one a line, `#` begins a comment.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.trim_start_matches('\u{feff}').lines();
+    let words = words.map(|line| line.split_once('#').map_or(line, |(word, _)| word).trim());
+    words.filter(|word| !word.is_empty())
 }

@@ -10,6 +10,7 @@ fn rules() -> Rules {
     Rules {
         stop: stop::collect(&languages, &["Extra".to_owned()]).unwrap(),
         fold_case: true,
+        bigrams: false,
         hashtags: true,
         mentions: false,
         numbers: false,
@@ -21,7 +22,7 @@ fn rules() -> Rules {
 
 fn words_by(rules: Rules, text: &str) -> Vec<String> {
     let mut words = Vec::new();
-    Tokenizer::new(rules).words(text, |word| words.push(word.to_owned()));
+    Tokenizer::new(rules).words(text, |_, key| words.push(key.to_owned()));
     words
 }
 
