@@ -8,6 +8,7 @@ pub mod font;
 pub mod frame;
 pub mod input;
 pub mod layout;
+mod links;
 pub mod mask;
 pub mod processor;
 pub mod stop;

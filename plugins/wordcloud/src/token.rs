@@ -114,7 +114,7 @@ impl Tokenizer {
             let wanted = match entity.kind {
                 Kind::Hashtag | Kind::Cashtag => words.rules.hashtags,
                 Kind::Mention => words.rules.mentions,
-                Kind::Link | Kind::Mail => false,
+                Kind::Link | Kind::Broken | Kind::Mail => false,
             };
             if wanted && cut != Some(entity.end) {
                 words.tag(&text[entity.start..entity.end], &mut sink);
