@@ -6,6 +6,7 @@
 
 use std::hash::BuildHasher;
 
+use compact_str::CompactString;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// No form.
@@ -13,7 +14,8 @@ pub(super) const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Form {
-    text: String,
+    /// Short ones stand here, so that comparing them reads no other memory.
+    text: CompactString,
     hash: u64,
     written: u32,
     key: u32,
@@ -175,7 +177,7 @@ impl Forms {
             }
             None => {
                 self.forms.push(Form {
-                    text: text.to_owned(),
+                    text: CompactString::new(text),
                     hash,
                     written: 0,
                     key: NONE,
