@@ -47,9 +47,11 @@ pub struct Frame<'a> {
     pub words: Vec<Item<'a>>,
     /// Keys of the words of the group's last frame that are not in this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub gone: Vec<&'a str>,
     /// Texts in which the words occur, newest first; words refer to them by position.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub samples: Vec<&'a str>,
 }
 
@@ -83,6 +85,7 @@ pub struct Item<'a> {
     pub color: u8,
     /// Positions in the frame's `samples` of texts in which it occurs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     pub samples: Vec<u32>,
 }
 
