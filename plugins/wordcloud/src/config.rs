@@ -2,7 +2,10 @@
 
 use plugin_api::prelude::*;
 
+use crate::font::{Book, Sources};
 use crate::layout::Settings;
+use crate::palette::{Background, Palette};
+use crate::shape::Shape;
 use crate::stop;
 use crate::token::Rules;
 use crate::window::Bounds;
@@ -34,9 +37,9 @@ options! {
         /// Least time between two frames. Default: 1s.
         #[serde(default = "interval")]
         pub interval: Span,
-        /// What comes out: `json` for the page, `svg` for files. Default: `json`.
+        /// What comes out: `json` for the page, `svg` or `png` for files. Default: `json`.
         #[serde(default = "json")]
-        pub output: Output,
+        pub format: Output,
         /// Width of the canvas in pixels, 100 to 8192. Default: 1280.
         #[serde(default = "width")]
         #[schemars(range(min = 100, max = 8192))]
@@ -49,6 +52,43 @@ options! {
         #[serde(default = "vertical")]
         #[schemars(range(min = 0.0, max = 1.0))]
         pub vertical: f32,
+        /// How a word's size comes from its count: `area` (the size is the square root, so that the
+        /// area is in proportion), `linear` or `log`. Default: `area`.
+        #[serde(default = "area")]
+        pub scale: Scale,
+        /// Least pixels between a word's box and the ink of words placed before it, 0 to 20.
+        /// Default: 1.
+        #[serde(default = "padding")]
+        #[schemars(range(min = 0.0, max = 20.0))]
+        pub padding: f32,
+        /// `steady`: words stay where they are from frame to frame as far as they can. `tight`: each
+        /// frame is laid out by itself and fills the canvas better. Default: `steady` for JSON,
+        /// `tight` for pictures.
+        #[serde(default)]
+        pub packing: Option<Packing>,
+        /// A PNG whose dark and opaque pixels are where words may stand, stretched over the canvas.
+        /// Default: everywhere.
+        #[serde(default)]
+        pub shape: Option<FilePath>,
+        /// Colours: `okabe-ito` and `tol`, which people who see colours differently can tell apart,
+        /// or `mono`. Default: `okabe-ito`.
+        #[serde(default = "okabe_ito")]
+        pub palette: Palette,
+        /// What is behind the words of a picture: `light`, `dark` or `clear`. Default: `light`.
+        #[serde(default = "light")]
+        pub background: Background,
+        /// Fonts, or folders of them, for characters that the carried ones lack; they come before
+        /// the machine's. Default: none.
+        #[serde(default)]
+        pub fonts: Vec<FilePath>,
+        /// Whether the machine's fonts are used for characters that others lack. Default: true.
+        #[serde(default = "yes")]
+        pub system_fonts: bool,
+        /// Smallest font size in pixels that can be read: a frame whose smallest word is below it
+        /// says by how much (`shrunk`). Default: 8.
+        #[serde(default = "legible")]
+        #[schemars(range(min = 1.0, max = 100.0))]
+        pub legible: f32,
         /// Varies the pattern; the same seed and input give the same cloud. Default: 1.
         #[serde(default = "one")]
         pub seed: u64,
@@ -100,6 +140,34 @@ options! {
         Json,
         /// An SVG picture.
         Svg,
+        /// A PNG picture.
+        Png,
+    }
+}
+
+options! {
+    /// How a word's size comes from its count.
+    #[derive(Copy, Eq, Default)]
+    pub enum Scale {
+        /// The area is in proportion to the count: the size is its square root.
+        #[default]
+        Area,
+        /// The size is in proportion to the count.
+        Linear,
+        /// The size is in proportion to the logarithm of the count plus one.
+        Log,
+    }
+}
+
+options! {
+    /// What a layout is made for.
+    #[derive(Copy, Eq, Default)]
+    pub enum Packing {
+        /// A stream of frames in which words stay where they are.
+        #[default]
+        Steady,
+        /// A single picture, filled as far as possible.
+        Tight,
     }
 }
 
@@ -128,6 +196,21 @@ fn interval() -> Span {
 }
 fn json() -> Output {
     Output::Json
+}
+fn area() -> Scale {
+    Scale::Area
+}
+fn padding() -> f32 {
+    1.0
+}
+fn okabe_ito() -> Palette {
+    Palette::OkabeIto
+}
+fn light() -> Background {
+    Background::Light
+}
+fn legible() -> f32 {
+    8.0
 }
 fn width() -> u32 {
     1280
@@ -161,7 +244,7 @@ fn max_tokens() -> u32 {
 }
 
 /// Pixels of canvas that a word needs at least, so that every word can be placed.
-const PIXELS_A_WORD: u64 = 400;
+const PIXELS_A_WORD: u64 = 100;
 
 /// Options that make sense together, in the terms of the parts they are for.
 #[derive(Debug, Clone)]
@@ -216,6 +299,18 @@ impl Options {
                 format!("vertical is {}: expected 0 to 1", self.vertical),
             ));
         }
+        if !(0.0..=20.0).contains(&self.padding) {
+            return Err(StageError::config(
+                "/padding",
+                format!("padding is {}: expected 0 to 20", self.padding),
+            ));
+        }
+        if !(1.0..=100.0).contains(&self.legible) {
+            return Err(StageError::config(
+                "/legible",
+                format!("legible is {}: expected 1 to 100", self.legible),
+            ));
+        }
         if self.interval.nanos() < 10_000_000 {
             return Err(StageError::config(
                 "/interval",
@@ -254,8 +349,40 @@ impl Options {
                 height: self.height,
                 vertical: self.vertical,
                 seed: self.seed,
+                padding: self.padding,
+                scale: self.scale,
+                packing: self.packing.unwrap_or(match self.format {
+                    Output::Json => Packing::Steady,
+                    Output::Svg | Output::Png => Packing::Tight,
+                }),
+                legible: self.legible,
+                shape: self.shape()?,
+                fonts: Book::new(Sources {
+                    files: self.fonts.iter().map(|path| path.to_path_buf()).collect(),
+                    machine: self.system_fonts,
+                    page: self.format == Output::Json,
+                }),
             },
         })
+    }
+
+    fn shape(&self) -> Result<Option<Shape>, StageError> {
+        let Some(path) = &self.shape else {
+            return Ok(None);
+        };
+        let wrong = |why: String| {
+            StageError::config("/shape", format!("cannot use {}: {why}", path.display()))
+        };
+        let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let shape = Shape::read(&bytes).map_err(wrong)?;
+        let room = shape.share() * f64::from(self.width) * f64::from(self.height);
+        if room < f64::from(self.words) * PIXELS_A_WORD as f64 {
+            return Err(wrong(format!(
+                "its dark pixels leave {room:.0} pixels of the canvas for {} words",
+                self.words
+            )));
+        }
+        Ok(Some(shape))
     }
 }
 

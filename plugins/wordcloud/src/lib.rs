@@ -3,13 +3,16 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod draw;
 pub mod entities;
 pub mod font;
 pub mod frame;
 pub mod input;
 pub mod layout;
 pub mod mask;
+pub mod palette;
 pub mod processor;
+pub mod shape;
 pub mod stop;
 pub mod text;
 pub mod token;

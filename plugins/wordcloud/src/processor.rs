@@ -1,9 +1,12 @@
 //! The stage: text in, words into the window, frames out on a timer.
 
+use hashbrown::HashSet;
 use plugin_api::prelude::*;
 
 use crate::config::{Checked, Options, Output};
-use crate::frame::{self, Frame};
+use crate::draw::{self, Drawing};
+use crate::font::{self, Book};
+use crate::frame::{self, Frame, Look};
 use crate::input::Reader;
 use crate::layout::{Layout, Word};
 use crate::token::Tokenizer;
@@ -29,6 +32,9 @@ pub struct WordCloud {
     tokenizer: Tokenizer,
     window: Window,
     layout: Layout,
+    fonts: Book,
+    /// Characters of which it was said that no font has them.
+    lacked: HashSet<char>,
     builder: BatchBuilder,
     text: String,
     seq: u64,
@@ -50,9 +56,10 @@ impl Processor for WordCloud {
         for input in inputs {
             Reader::new(input, &options.text)?;
         }
-        let content = ContentType::new(match options.output {
+        let content = ContentType::new(match options.format {
             Output::Json => Format::Json,
             Output::Svg => Format::Svg,
+            Output::Png => Format::Png,
         });
         let word = options.max_length as u64 * CHARACTER_BYTES + WORD_BYTES;
         Ok(Planned::new(content)
@@ -60,7 +67,8 @@ impl Processor for WordCloud {
             .memory(
                 "words of the window",
                 u64::from(options.max_tokens) * TOKEN_BYTES,
-            ))
+            )
+            .memory("fonts of the machine", font::MOST_BYTES as u64))
     }
 
     fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {
@@ -83,6 +91,8 @@ impl Processor for WordCloud {
             readers,
             tokenizer: Tokenizer::new(rules),
             window: Window::new(bounds),
+            fonts: settings.fonts.clone(),
+            lacked: HashSet::new(),
             layout: Layout::new(settings),
             builder: BatchBuilder::new(),
             text: String::new(),
@@ -189,13 +199,15 @@ impl WordCloud {
             return Ok(());
         }
         self.report();
-        let top = self
-            .window
-            .top(self.options.words as usize, self.options.min_count);
-        let words: Vec<Word<'_>> = top
+        let most = self.options.words as usize;
+        // Some more than are shown, so that those about the last rank need not come and go.
+        let top = self.window.top(most + most / 4, self.options.min_count);
+        let ranked: Vec<Word<'_>> = top
             .into_iter()
             .map(|(text, count)| Word { text, count })
             .collect();
+        let chosen = self.layout.choose(&ranked, most);
+        let words: Vec<Word<'_>> = chosen.into_iter().map(|at| ranked[at]).collect();
         let places = self.layout.arrange(&words);
         self.seq += 1;
         let now_us = self.ctx.now_us();
@@ -208,24 +220,58 @@ impl WordCloud {
                 .map(|time| time / 1000),
             width: self.options.width,
             height: self.options.height,
+            look: Look::new(self.layout.said(), self.options.palette),
             records: self.window.records(),
             tokens: self.window.tokens(),
             distinct: self.window.distinct(),
             words: frame::items(&words, &places, self.options.seed),
         };
-        let output = self.options.output;
+        let undrawn = match self.options.format {
+            Output::Json => Vec::new(),
+            Output::Svg | Output::Png => self.fonts.lend(|fonts| {
+                draw::undrawn(words.iter().map(|word| word.text), fonts)
+            }),
+        };
+        let picture = || Drawing {
+            width: self.options.width,
+            height: self.options.height,
+            background: self.options.background,
+            colors: self.options.palette.colors(self.options.background),
+            title: format!("{} words of {} records", words.len(), frame.records),
+            words: words
+                .iter()
+                .zip(&places)
+                .map(|(word, place)| (*word, *place, frame::color(word.text, self.options.seed)))
+                .collect(),
+        };
+        let (format, fonts) = (self.options.format, &self.fonts);
         self.builder
-            .write(|buffer| match output {
-                Output::Json => frame.write_json(buffer),
+            .write(|buffer| match format {
+                Output::Json => frame.write_json(buffer).map_err(|error| error.to_string()),
                 Output::Svg => {
-                    frame.write_svg(buffer);
+                    fonts.lend(|fonts| picture().svg(fonts, buffer));
                     Ok(())
                 }
+                Output::Png => fonts.lend(|fonts| picture().png(fonts, buffer)),
             })
             .map_err(|error| StageError::fatal(format!("cannot write a frame: {error}")))?
             .ts_us(Some(now_us));
         out.emit(0, self.builder.finish());
+        self.lacking(&undrawn);
         Ok(())
+    }
+
+    /// Says once for each character that it could not be drawn.
+    fn lacking(&mut self, undrawn: &[char]) {
+        let new: String = undrawn
+            .iter()
+            .filter(|letter| self.lacked.insert(**letter))
+            .collect();
+        if !new.is_empty() {
+            self.ctx.warn(format!(
+                "no font has {new}: discs stand for them; give fonts by the option `fonts`, or install some"
+            ));
+        }
     }
 
     /// Gauges, and a warning the first time that a bound on memory was reached.

@@ -18,7 +18,7 @@ fn a_word_cloud_keeps_the_contract() {
     let interval = "1h";
     for options in [
         json!({"interval": interval, "window": "4 records"}),
-        json!({"interval": interval, "window": "1h", "output": "svg"}),
+        json!({"interval": interval, "window": "1h", "format": "svg"}),
     ] {
         let input = ContentType::text();
         conformance::processor::<ThisPlugin>("wordcloud", &options, &input, &sample);
