@@ -2,8 +2,11 @@
 
 use plugin_api::prelude::*;
 
+use crate::font::{Book, Sources};
 use crate::input::Wanted;
 use crate::layout::Settings;
+use crate::palette::{Background, Palette};
+use crate::shape::Shape;
 use crate::stop;
 use crate::token::Rules;
 use crate::window::Bounds;
@@ -11,13 +14,14 @@ use crate::window::Bounds;
 options! {
     /// Counts the words of the newest records and lays the most frequent ones out as a word cloud.
     ///
-    /// Takes JSON, Avro or text. Counts are exact over the window. A frame goes out at most every
-    /// `interval`, when counts have changed: sizes proportional to the square root of the counts,
-    /// no two words overlapping, none left out, words staying where they were as far as they can.
+    /// Takes JSON, Avro or text. Counts are exact over the window. At most `fps` frames a second go
+    /// out, when counts have changed: sizes proportional to the square root of the counts, no two
+    /// words overlapping, none left out, words staying where they were as far as they can.
     pub struct Options {
         /// Where the text is: fields of the Avro schema or JSON paths (`outer.inner`), tried in
-        /// order. Default: `extended_tweet.full_text`, `full_text`, `text` in JSON, and the same
-        /// or `t_text` in Avro. Text input needs none.
+        /// order. Default: that of a retweeted tweet (`retweeted_status.…`), then
+        /// `extended_tweet.full_text`, `full_text`, `text` in JSON, and the same or `t_text` in Avro.
+        /// Text input needs none.
         #[serde(default)]
         pub text: Vec<String>,
         /// Which records count: the last so many that came (`"10 000 records"`), those of the last
@@ -58,9 +62,9 @@ options! {
         #[serde(default = "samples")]
         #[schemars(range(min = 0, max = 10))]
         pub samples: u32,
-        /// What comes out: `json` for the page, `svg` for files. Default: `json`.
+        /// What comes out: `json` for the page, `svg` or `png` for files. Default: `json`.
         #[serde(default = "json")]
-        pub output: Output,
+        pub format: Output,
         /// Width of the canvas in pixels, 100 to 8192. Default: 1280.
         #[serde(default = "width")]
         #[schemars(range(min = 100, max = 8192))]
@@ -73,6 +77,43 @@ options! {
         #[serde(default = "vertical")]
         #[schemars(range(min = 0.0, max = 1.0))]
         pub vertical: f32,
+        /// How a word's size comes from its count: `area` (the size is the square root, so that the
+        /// area is in proportion), `linear` or `log`. Default: `area`.
+        #[serde(default = "area")]
+        pub scale: Scale,
+        /// Least pixels between a word's box and the ink of words placed before it, 0 to 20.
+        /// Default: 1.
+        #[serde(default = "padding")]
+        #[schemars(range(min = 0.0, max = 20.0))]
+        pub padding: f32,
+        /// `steady`: words stay where they are from frame to frame as far as they can. `tight`: each
+        /// frame is laid out by itself and fills the canvas better. Default: `steady` for JSON,
+        /// `tight` for pictures.
+        #[serde(default)]
+        pub packing: Option<Packing>,
+        /// A PNG whose dark and opaque pixels are where words may stand, stretched over the canvas.
+        /// Default: everywhere.
+        #[serde(default)]
+        pub shape: Option<FilePath>,
+        /// Colours: `okabe-ito` and `tol`, which people who see colours differently can tell apart,
+        /// or `mono`. Default: `okabe-ito`.
+        #[serde(default = "okabe_ito")]
+        pub palette: Palette,
+        /// What is behind the words of a picture: `light`, `dark` or `clear`. Default: `light`.
+        #[serde(default = "light")]
+        pub background: Background,
+        /// Fonts, or folders of them, for characters that the carried ones lack; they come before
+        /// the machine's. Default: none.
+        #[serde(default)]
+        pub fonts: Vec<FilePath>,
+        /// Whether the machine's fonts are used for characters that others lack. Default: true.
+        #[serde(default = "yes")]
+        pub system_fonts: bool,
+        /// Smallest font size in pixels that can be read: a frame whose smallest word is below it
+        /// says by how much (`shrunk`). Default: 8.
+        #[serde(default = "legible")]
+        #[schemars(range(min = 1.0, max = 100.0))]
+        pub legible: f32,
         /// Varies the pattern; the same seed and input give the same cloud. Default: 1.
         #[serde(default = "one")]
         pub seed: u64,
@@ -139,6 +180,34 @@ options! {
         Json,
         /// An SVG picture.
         Svg,
+        /// A PNG picture.
+        Png,
+    }
+}
+
+options! {
+    /// How a word's size comes from its count.
+    #[derive(Copy, Eq, Default)]
+    pub enum Scale {
+        /// The area is in proportion to the count: the size is its square root.
+        #[default]
+        Area,
+        /// The size is in proportion to the count.
+        Linear,
+        /// The size is in proportion to the logarithm of the count plus one.
+        Log,
+    }
+}
+
+options! {
+    /// What a layout is made for.
+    #[derive(Copy, Eq, Default)]
+    pub enum Packing {
+        /// A stream of frames in which words stay where they are.
+        #[default]
+        Steady,
+        /// A single picture, filled as far as possible.
+        Tight,
     }
 }
 
@@ -205,6 +274,21 @@ fn each() -> Retweets {
 fn json() -> Output {
     Output::Json
 }
+fn area() -> Scale {
+    Scale::Area
+}
+fn padding() -> f32 {
+    1.0
+}
+fn okabe_ito() -> Palette {
+    Palette::OkabeIto
+}
+fn light() -> Background {
+    Background::Light
+}
+fn legible() -> f32 {
+    8.0
+}
 fn width() -> u32 {
     1280
 }
@@ -240,7 +324,7 @@ fn max_tokens() -> u32 {
 const SAMPLE_BYTES: usize = 8 << 20;
 const GROUP_SAMPLE_BYTES: usize = 16 << 10;
 /// Pixels of canvas that a word needs at least, so that every word can be placed.
-const PIXELS_A_WORD: u64 = 400;
+const PIXELS_A_WORD: u64 = 100;
 
 /// Options that make sense together, in the terms of the parts they are for.
 #[derive(Debug, Clone)]
@@ -318,6 +402,18 @@ impl Options {
                 format!("vertical is {}: expected 0 to 1", self.vertical),
             ));
         }
+        if !(0.0..=20.0).contains(&self.padding) {
+            return Err(StageError::config(
+                "/padding",
+                format!("padding is {}: expected 0 to 20", self.padding),
+            ));
+        }
+        if !(1.0..=100.0).contains(&self.legible) {
+            return Err(StageError::config(
+                "/legible",
+                format!("legible is {}: expected 1 to 100", self.legible),
+            ));
+        }
         if !(0.0..=60.0).contains(&self.fps) {
             return Err(StageError::config(
                 "/fps",
@@ -372,8 +468,40 @@ impl Options {
                 height: self.height,
                 vertical: self.vertical,
                 seed: self.seed,
+                padding: self.padding,
+                scale: self.scale,
+                packing: self.packing.unwrap_or(match self.format {
+                    Output::Json => Packing::Steady,
+                    Output::Svg | Output::Png => Packing::Tight,
+                }),
+                legible: self.legible,
+                shape: self.shape()?,
+                fonts: Book::new(Sources {
+                    files: self.fonts.iter().map(|path| path.to_path_buf()).collect(),
+                    machine: self.system_fonts,
+                    page: self.format == Output::Json,
+                }),
             },
         })
+    }
+
+    fn shape(&self) -> Result<Option<Shape>, StageError> {
+        let Some(path) = &self.shape else {
+            return Ok(None);
+        };
+        let wrong = |why: String| {
+            StageError::config("/shape", format!("cannot use {}: {why}", path.display()))
+        };
+        let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let shape = Shape::read(&bytes).map_err(wrong)?;
+        let room = shape.share() * f64::from(self.width) * f64::from(self.height);
+        if room < f64::from(self.words) * PIXELS_A_WORD as f64 {
+            return Err(wrong(format!(
+                "its dark pixels leave {room:.0} pixels of the canvas for {} words",
+                self.words
+            )));
+        }
+        Ok(Some(shape))
     }
 }
 

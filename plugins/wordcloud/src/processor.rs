@@ -1,12 +1,16 @@
 //! The stage: text in, words into the window, frames out on a timer.
 
+use hashbrown::HashSet;
 use plugin_api::prelude::*;
 
 use crate::config::{Checked, Options, Output};
-use crate::frame::{self, Frame};
+use crate::draw::{self, Drawing};
+use crate::font::{self, Book};
+use crate::frame::{self, Frame, Look};
 use crate::input::{Item, Reader};
 use crate::layout::{Layout, Settings, Word};
 use crate::token::Tokenizer;
+use crate::window::Counted;
 use crate::window::groups::{Admitted, Group, Groups, Losses};
 
 /// A record from further ahead of the clock than this counts as of now: one wrong timestamp must
@@ -30,6 +34,9 @@ pub struct WordCloud {
     tokenizer: Tokenizer,
     groups: Groups<Layout>,
     settings: Settings,
+    fonts: Book,
+    /// Characters of which it was said that no font has them.
+    lacked: HashSet<char>,
     builder: BatchBuilder,
     item: Item,
     seq: u64,
@@ -53,9 +60,10 @@ impl Processor for WordCloud {
         for input in inputs {
             Reader::new(input, options.wanted())?;
         }
-        let content = ContentType::new(match options.output {
+        let content = ContentType::new(match options.format {
             Output::Json => Format::Json,
             Output::Svg => Format::Svg,
+            Output::Png => Format::Png,
         });
         // A pair is two words.
         let words = 1 + u64::from(options.bigrams);
@@ -66,7 +74,8 @@ impl Processor for WordCloud {
                 "words of the windows",
                 u64::from(options.max_tokens) * TOKEN_BYTES,
             )
-            .memory("samples", (bounds.samples * options.groups()) as u64))
+            .memory("samples", (bounds.samples * options.groups()) as u64)
+            .memory("fonts of the machine", font::MOST_BYTES as u64))
     }
 
     fn open(options: Options, ctx: &Context) -> Result<Self, StageError> {
@@ -89,7 +98,9 @@ impl Processor for WordCloud {
             readers,
             tokenizer: Tokenizer::new(rules),
             groups: Groups::new(bounds, options.groups()),
+            fonts: settings.fonts.clone(),
             settings,
+            lacked: HashSet::new(),
             builder: BatchBuilder::new(),
             item: Item::default(),
             seq: 0,
@@ -227,24 +238,36 @@ impl WordCloud {
         let Some(group) = self.groups.group(slot) else {
             return Ok(());
         };
+        let mut undrawn = Vec::new();
         if std::mem::take(&mut group.changed) {
             self.seq += 1;
             let now_us = self.ctx.now_us();
-            let (options, builder) = (&self.options, &mut self.builder);
+            let (options, fonts) = (&self.options, &self.fonts);
             let layout = group
                 .own
                 .get_or_insert_with(|| Layout::new(self.settings.clone()));
-            let top = group.window.top(options.words as usize, options.min_count);
-            let words: Vec<Word<'_>> = top
+            let most = options.words as usize;
+            // Some more than are shown, so that those about the last rank need not come and go.
+            let top = group.window.top(most + most / 4, options.min_count);
+            let ranked: Vec<Word<'_>> = top
                 .iter()
                 .map(|word| Word {
                     text: word.text,
                     count: word.count,
                 })
                 .collect();
+            let chosen = layout.choose(&ranked, most);
+            let top: Vec<Counted<'_>> = chosen.iter().map(|at| top[*at]).collect();
+            let words: Vec<Word<'_>> = chosen.iter().map(|at| ranked[*at]).collect();
             let places = layout.arrange(&words);
             let keys: Vec<&str> = top.iter().map(|word| word.key).collect();
-            let mut samples = group.window.samples(&keys, options.samples as usize);
+            let pictured = options.format != Output::Json;
+            let each = if pictured {
+                0
+            } else {
+                options.samples as usize
+            };
+            let mut samples = group.window.samples(&keys, each);
             let mut gone: Vec<&str> = group.shown.keys().map(|key| &**key).collect();
             gone.retain(|key| !keys.contains(key));
             gone.sort_unstable();
@@ -259,6 +282,7 @@ impl WordCloud {
                     .map(|time| time / 1000),
                 width: options.width,
                 height: options.height,
+                look: Look::new(layout.said(), options.palette),
                 records: group.window.records(),
                 tokens: group.window.tokens(),
                 distinct: group.window.distinct(),
@@ -266,20 +290,39 @@ impl WordCloud {
                 gone,
                 samples: samples.texts,
             };
-            let record = builder
-                .write(|buffer| match options.output {
-                    Output::Json => frame.write_json(buffer),
+            if pictured {
+                undrawn =
+                    fonts.lend(|fonts| draw::undrawn(words.iter().map(|word| word.text), fonts));
+            }
+            let picture = || Drawing {
+                width: options.width,
+                height: options.height,
+                background: options.background,
+                colors: options.palette.colors(options.background),
+                title: format!("{} words of {} records", words.len(), frame.records),
+                words: words
+                    .iter()
+                    .zip(&places)
+                    .zip(&keys)
+                    .map(|((word, place), key)| (*word, *place, frame::color(key, options.seed)))
+                    .collect(),
+            };
+            let record = self
+                .builder
+                .write(|buffer| match options.format {
+                    Output::Json => frame.write_json(buffer).map_err(|error| error.to_string()),
                     Output::Svg => {
-                        frame.write_svg(buffer);
+                        fonts.lend(|fonts| picture().svg(fonts, buffer));
                         Ok(())
                     }
+                    Output::Png => fonts.lend(|fonts| picture().png(fonts, buffer)),
                 })
                 .map_err(|error| StageError::fatal(format!("cannot write a frame: {error}")))?
                 .ts_us(Some(now_us));
             if named {
                 record.key(Some(group.name.as_bytes()));
             }
-            out.emit(0, builder.finish());
+            out.emit(0, self.builder.finish());
             group.shown = top
                 .iter()
                 .map(|word| (word.key.into(), word.count))
@@ -288,7 +331,21 @@ impl WordCloud {
         if group.window.records() == 0 {
             self.groups.remove(slot);
         }
+        self.lacking(&undrawn);
         Ok(())
+    }
+
+    /// Says once for each character that it could not be drawn.
+    fn lacking(&mut self, undrawn: &[char]) {
+        let new: String = undrawn
+            .iter()
+            .filter(|letter| self.lacked.insert(**letter))
+            .collect();
+        if !new.is_empty() {
+            self.ctx.warn(format!(
+                "no font has {new}: discs stand for them; give fonts by the option `fonts`, or install some"
+            ));
+        }
     }
 
     /// Gauges, and a warning the first time that a bound on memory was reached.

@@ -17,7 +17,7 @@ fn a_word_cloud_keeps_the_contract() {
     // One frame, at the end: where the words of later frames stand depends on earlier ones.
     for options in [
         json!({"fps": 0, "window": "4 records"}),
-        json!({"fps": 0, "window": "1h", "output": "svg"}),
+        json!({"fps": 0, "window": "1h", "format": "svg"}),
     ] {
         let input = ContentType::text();
         conformance::processor::<ThisPlugin>("wordcloud", &options, &input, &sample);

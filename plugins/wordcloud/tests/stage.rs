@@ -190,7 +190,7 @@ fn one_timestamp_from_the_future_does_not_empty_the_window() {
 #[test]
 fn svg_comes_out_as_svg() {
     let mut stage = open(
-        &json!({"output": "svg", "width": 320, "height": 200, "words": 20}),
+        &json!({"format": "svg", "width": 320, "height": 200, "words": 20}),
         ContentType::text(),
     );
     assert_eq!(stage.planned().outputs, [ContentType::new(Format::Svg)]);
