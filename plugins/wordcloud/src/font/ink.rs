@@ -24,9 +24,9 @@ impl Fonts {
         let extent = [left, lower, right, upper]
             .iter()
             .fold(0.0_f32, |most, edge| most.max(edge.abs()));
-        // From one sample to the next no point moves by more than half a cell, so that what it
-        // touches between them it touches at one of them.
-        let samples = (extent * (high - low) / cell * 2.0).ceil().max(1.0) as usize;
+        // From one sample to the next no point moves by more than a cell, so that the column that it
+        // touches between them it touches at one of them, and so the line.
+        let samples = (extent * (high - low) / cell).ceil().max(1.0) as usize;
         for sample in 0..=samples {
             let size = low + (high - low) * sample as f32 / samples as f32;
             self.set_all(word, size / cell, &mut ink);

@@ -264,11 +264,13 @@ impl Layout {
                     turned.push(spot.turned);
                 }
                 _ => {
-                    shaped.push(fonts.shape(word.text));
+                    let glyphs = fonts.shape(word.text);
                     turned.push(
                         rank >= NEVER_TURNED
+                            && glyphs.turns()
                             && chance(word.text, self.settings.seed) < self.settings.vertical,
                     );
+                    shaped.push(glyphs);
                 }
             }
         }
