@@ -51,7 +51,10 @@ impl Laid {
 
     /// Share of the canvas inside words' boxes.
     fn fill(&self, width: u32, height: u32) -> f64 {
-        let boxes = self.words.iter().map(|word| [word[2], word[3], word[4], word[5]]);
+        let boxes = self
+            .words
+            .iter()
+            .map(|word| [word[2], word[3], word[4], word[5]]);
         fill(boxes, width, height)
     }
 
@@ -157,7 +160,9 @@ impl Peers {
         fs::create_dir_all(&folder)?;
         let python = folder.join("python/bin/python");
         if !python.exists() {
-            run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("python")))?;
+            run(Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(folder.join("python")))?;
         }
         run(Command::new(&python).args(["-m", "pip", "install", "-q", "wordcloud==1.9.6"]))?;
         fs::write(folder.join("package.json"), "{\"private\":true}")?;
@@ -182,7 +187,12 @@ impl Peers {
 
     fn d3_cloud(&self, task: &Value) -> Result<Laid, Error> {
         let mut command = Command::new("node");
-        ask(command.arg(self.scripts.join("d3_cloud.mjs")).arg(&self.node), task)
+        ask(
+            command
+                .arg(self.scripts.join("d3_cloud.mjs"))
+                .arg(&self.node),
+            task,
+        )
     }
 }
 
@@ -261,16 +271,23 @@ pub fn picture(report: &mut Report) -> Result<(), Error> {
             .zip(&places)
             .map(|(text, place)| json!([text, place.size, place.turned]))
             .collect();
-        let counted: Vec<Value> = words.iter().map(|word| json!([word.text, word.count])).collect();
+        let counted: Vec<Value> = words
+            .iter()
+            .map(|word| json!([word.text, word.count]))
+            .collect();
         let task = |words: Vec<Value>| json!({"words": words, "width": width, "height": height, "font": font});
         let python = peers.word_cloud(&task(counted))?;
         say("word_cloud", &python);
         let node = peers.d3_cloud(&task(sized))?;
         say("d3-cloud", &node);
         let ratio = python.cpu_s / laid.cpu_s;
-        let short = python.fill(width, height).max(node.fill(width, height)) - laid.fill(width, height);
-        println!("           {:.1} times less CPU than word_cloud (goal {goal}), {:.1} than d3-cloud; fill {short:+.3} below theirs (at most {FILL})",
-            ratio, node.cpu_s / laid.cpu_s);
+        let short =
+            python.fill(width, height).max(node.fill(width, height)) - laid.fill(width, height);
+        println!(
+            "           {:.1} times less CPU than word_cloud (goal {goal}), {:.1} than d3-cloud; fill {short:+.3} below theirs (at most {FILL})",
+            ratio,
+            node.cpu_s / laid.cpu_s
+        );
         worst = worst.min(if short > FILL { 0.0 } else { ratio / goal });
         report.add(&format!("{width}x{height}, {number}: ratio"), ratio);
     }
@@ -400,8 +417,13 @@ pub fn live(report: &mut Report) -> Result<(), Error> {
     let (p50, p99, most) = (at(0.5), at(0.99), at(1.0));
     let mean = times.iter().sum::<f64>() / times.len() as f64;
     let movement = way / kept as f64 / diagonal * 100.0;
-    println!("{} frames of {SHOWN} words on {width}x{height}", times.len());
-    println!("CPU ms: mean {mean:.3}, p50 {p50:.3} (at most 0.3), p99 {p99:.3} (at most 1), worst {most:.1}");
+    println!(
+        "{} frames of {SHOWN} words on {width}x{height}",
+        times.len()
+    );
+    println!(
+        "CPU ms: mean {mean:.3}, p50 {p50:.3} (at most 0.3), p99 {p99:.3} (at most 1), worst {most:.1}"
+    );
     println!(
         "movement of kept words: {movement:.4} % of the diagonal a frame (at most 0.1), {:.2} % of them moved",
         moved as f64 * 100.0 / kept as f64
@@ -416,6 +438,11 @@ pub fn live(report: &mut Report) -> Result<(), Error> {
     report.add("p99 ms", p99);
     report.add("movement %", movement);
     report.add("least fill", fills[0]);
-    report.conclude((0.3 / p50).min(1.0 / p99).min(0.1 / movement).min(fills[0] / 0.65));
+    report.conclude(
+        (0.3 / p50)
+            .min(1.0 / p99)
+            .min(0.1 / movement)
+            .min(fills[0] / 0.65),
+    );
     Ok(())
 }

@@ -404,8 +404,8 @@ impl Grid {
             );
             self.block(canvas, wide, high, rows.0, rows.1);
             let found = self.nearest_free(target, (wide, high), rows);
-            let sure = found
-                .is_some_and(|(_, _, cost)| cost.sqrt() * self.height as f32 <= reach as f32);
+            let sure =
+                found.is_some_and(|(_, _, cost)| cost.sqrt() * self.height as f32 <= reach as f32);
             if rows == (0, self.height) || sure {
                 return found;
             }

@@ -228,9 +228,9 @@ impl WordCloud {
         };
         let undrawn = match self.options.format {
             Output::Json => Vec::new(),
-            Output::Svg | Output::Png => self.fonts.lend(|fonts| {
-                draw::undrawn(words.iter().map(|word| word.text), fonts)
-            }),
+            Output::Svg | Output::Png => self
+                .fonts
+                .lend(|fonts| draw::undrawn(words.iter().map(|word| word.text), fonts)),
         };
         let picture = || Drawing {
             width: self.options.width,

@@ -54,7 +54,8 @@ impl Shape {
 
     /// Share of the picture that is inside.
     pub fn share(&self) -> f64 {
-        self.inside.iter().filter(|inside| **inside).count() as f64 / self.inside.len().max(1) as f64
+        self.inside.iter().filter(|inside| **inside).count() as f64
+            / self.inside.len().max(1) as f64
     }
 
     /// The cells outside on a canvas of `wide` by `high` cells, the picture stretched over it.

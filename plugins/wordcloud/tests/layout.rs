@@ -144,7 +144,11 @@ fn every_word_is_placed_apart_at_its_exact_size_on_any_canvas() {
                 ink * 100.0,
                 places[0].size
             );
-            let least = if packing == Packing::Tight { 0.25 } else { 0.18 };
+            let least = if packing == Packing::Tight {
+                0.25
+            } else {
+                0.18
+            };
             if number >= 60 {
                 assert!(ink > least, "the canvas is left empty: {ink}");
             }
@@ -298,7 +302,11 @@ fn the_box_of_a_word_holds_its_ink_and_padding_keeps_words_apart() {
         for place in &places {
             let [x, y, wide, high] = place.bounds;
             assert!(x >= 0.0 && y >= 0.0 && x + wide <= 800.0 && y + high <= 400.0);
-            let (along, across) = if place.turned { (high, wide) } else { (wide, high) };
+            let (along, across) = if place.turned {
+                (high, wide)
+            } else {
+                (wide, high)
+            };
             assert!(along <= place.width * 1.1 && across <= place.size * 1.4);
         }
     }

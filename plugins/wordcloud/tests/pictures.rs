@@ -145,7 +145,11 @@ fn svg_is_well_formed_and_says_each_word_as_it_is() {
     assert_eq!(named("g").count(), places.len());
     for link in named("use") {
         let target = link.attribute("href").unwrap().trim_start_matches('#');
-        assert!(document.descendants().any(|node| node.attribute("id") == Some(target)));
+        assert!(
+            document
+                .descendants()
+                .any(|node| node.attribute("id") == Some(target))
+        );
     }
     assert!(named("path").all(|path| path.attribute("d").unwrap().starts_with('M')));
     assert_eq!(named("image").count(), 2);

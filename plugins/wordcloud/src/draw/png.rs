@@ -77,7 +77,11 @@ impl Canvas {
         for (line, row) in pixels.chunks(width.max(1)).enumerate() {
             for (column, &share) in row.iter().enumerate().filter(|(_, share)| **share > 0) {
                 let (dx, dy) = (left + column as i32, top + line as i32);
-                let (dx, dy) = if place.turned { (dy, -dx - 1) } else { (dx, dy) };
+                let (dx, dy) = if place.turned {
+                    (dy, -dx - 1)
+                } else {
+                    (dx, dy)
+                };
                 self.blend(x + dx, y + dy, opaque(color, share));
             }
         }
@@ -113,7 +117,11 @@ impl Canvas {
         for y in a.1.min(b.1).floor() as i32..a.1.max(b.1).ceil() as i32 {
             for x in a.0.min(b.0).floor() as i32..a.0.max(b.0).ceil() as i32 {
                 let (dx, dy) = (x as f32 - place.x, y as f32 - place.y);
-                let (along, down) = if place.turned { (-dy - 1.0, dx) } else { (dx, dy) };
+                let (along, down) = if place.turned {
+                    (-dy - 1.0, dx)
+                } else {
+                    (dx, dy)
+                };
                 let clamp = |at: f32, most: usize| at.clamp(0.0, most as f32) as usize;
                 let columns = clamp((along - from) / step.0, wide)
                     ..clamp(((along + 1.0 - from) / step.0).ceil(), wide);
@@ -170,7 +178,9 @@ fn on_canvas(place: &Place, along: f32, up: f32) -> (f32, f32) {
 
 fn decode(bytes: &[u8]) -> Option<(usize, usize, Vec<[u8; 4]>)> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
-    decoder.set_transformations(png::Transformations::normalize_to_color8() | png::Transformations::ALPHA);
+    decoder.set_transformations(
+        png::Transformations::normalize_to_color8() | png::Transformations::ALPHA,
+    );
     let mut reader = decoder.read_info().ok()?;
     let mut pixels = vec![0; reader.output_buffer_size()?];
     let info = reader.next_frame(&mut pixels).ok()?;

@@ -14,7 +14,10 @@ const UNITS: f32 = 1000.0;
 pub(super) fn write(drawing: &Drawing<'_>, fonts: &mut Fonts, out: &mut Vec<u8>) {
     let (width, height) = (drawing.width, drawing.height);
     let mut glyphs: HashMap<Option<(u16, u16)>, (usize, f32)> = HashMap::new();
-    let (mut defs, mut body) = (String::new(), String::with_capacity(drawing.words.len() * 256));
+    let (mut defs, mut body) = (
+        String::new(),
+        String::with_capacity(drawing.words.len() * 256),
+    );
     for (word, place, color) in &drawing.words {
         let shaped = fonts.shape(word.text);
         // Writing to a String cannot fail.
@@ -32,14 +35,18 @@ pub(super) fn write(drawing: &Drawing<'_>, fonts: &mut Fonts, out: &mut Vec<u8>)
         for glyph in &shaped.glyphs {
             let key = glyph.face.map(|face| (face, glyph.id));
             let number = glyphs.len();
-            let (number, units) = *glyphs.entry(key).or_insert_with(|| {
-                (number, define(number, key, fonts, &mut defs))
-            });
+            let (number, units) = *glyphs
+                .entry(key)
+                .or_insert_with(|| (number, define(number, key, fonts, &mut defs)));
             if units == 0.0 {
                 continue;
             }
             let x = (glyph.x - shaped.advance / 2.0) * UNITS;
-            let _ = write!(body, "<use href=\"#g{number}\" transform=\"translate({}", short(x));
+            let _ = write!(
+                body,
+                "<use href=\"#g{number}\" transform=\"translate({}",
+                short(x)
+            );
             let _ = write!(body, " {})", short(-glyph.y * UNITS));
             if units != UNITS {
                 let _ = write!(body, " scale({})", UNITS / units);
@@ -56,7 +63,10 @@ pub(super) fn write(drawing: &Drawing<'_>, fonts: &mut Fonts, out: &mut Vec<u8>)
     escape(&drawing.title, &mut svg);
     let _ = write!(svg, "</title><defs>{defs}</defs>");
     if let Some(color) = drawing.background.color() {
-        let _ = write!(svg, "<rect width=\"{width}\" height=\"{height}\" fill=\"{color}\"/>");
+        let _ = write!(
+            svg,
+            "<rect width=\"{width}\" height=\"{height}\" fill=\"{color}\"/>"
+        );
     }
     svg.push_str(&body);
     svg.push_str("</svg>");
@@ -72,7 +82,10 @@ fn define(number: usize, key: Option<(u16, u16)>, fonts: &Fonts, defs: &mut Stri
             -(lower + upper) / 2.0,
             (right - left) / 2.0,
         );
-        let _ = write!(defs, "<circle id=\"g{number}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\"/>");
+        let _ = write!(
+            defs,
+            "<circle id=\"g{number}\" cx=\"{x}\" cy=\"{y}\" r=\"{r}\"/>"
+        );
         return UNITS;
     };
     if let Some(picture) = fonts.picture(face, id) {
@@ -91,7 +104,10 @@ fn define(number: usize, key: Option<(u16, u16)>, fonts: &Fonts, defs: &mut Stri
         return 0.0;
     }
     // The axis of a face points up.
-    let _ = write!(defs, "<path id=\"g{number}\" transform=\"scale(1 -1)\" d=\"{path}\"/>");
+    let _ = write!(
+        defs,
+        "<path id=\"g{number}\" transform=\"scale(1 -1)\" d=\"{path}\"/>"
+    );
     units
 }
 

@@ -24,10 +24,10 @@ use unicode_bidi::BidiInfo;
 use unicode_script::{Script, UnicodeScript as _};
 use unicode_width::UnicodeWidthChar as _;
 
-pub use face::{Coverage, Picture};
 use face::Face;
-use system::System;
+pub use face::{Coverage, Picture};
 pub use system::MOST_BYTES;
+use system::System;
 
 /// The carried face that the page uses too.
 pub const NOTO_SANS: &[u8] = include_bytes!("../../fonts/NotoSans-Bold.ttf");
@@ -341,7 +341,9 @@ impl Fonts {
         for (info, at) in buffer.glyph_infos().iter().zip(buffer.glyph_positions()) {
             let id = u16::try_from(info.glyph_id).unwrap_or(0);
             if id == 0 {
-                let letter = text.get(info.cluster as usize..).and_then(|rest| rest.chars().next());
+                let letter = text
+                    .get(info.cluster as usize..)
+                    .and_then(|rest| rest.chars().next());
                 if let Some(letter) = letter.filter(|letter| !ignorable(*letter)) {
                     discs(letter.encode_utf8(&mut [0; 4]), shaped);
                 }
@@ -360,7 +362,12 @@ impl Fonts {
     }
 
     fn measure(&self, shaped: &mut Shaped) {
-        let mut all = [f32::INFINITY, f32::INFINITY, f32::NEG_INFINITY, f32::NEG_INFINITY];
+        let mut all = [
+            f32::INFINITY,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::NEG_INFINITY,
+        ];
         let half = shaped.advance / 2.0;
         for glyph in &shaped.glyphs {
             let bounds = match glyph.face {

@@ -21,8 +21,25 @@ fn ids(shaped: &Shaped) -> Vec<(Option<u16>, u16)> {
 fn no_script_is_drawn_as_boxes() {
     let mut fonts = fonts(false);
     for word in [
-        "word", "Größe", "данные", "λόγος", "東京", "日本語", "가나다", "سلام", "हिन्दी", "क्षत्रिय", "שלום",
-        "สวัสดี", "#عربي", "iPhoneアプリ", "🎉", "👩‍🚀", "👍🏽", "🇩🇪", "e\u{301}a",
+        "word",
+        "Größe",
+        "данные",
+        "λόγος",
+        "東京",
+        "日本語",
+        "가나다",
+        "سلام",
+        "हिन्दी",
+        "क्षत्रिय",
+        "שלום",
+        "สวัสดี",
+        "#عربي",
+        "iPhoneアプリ",
+        "🎉",
+        "👩‍🚀",
+        "👍🏽",
+        "🇩🇪",
+        "e\u{301}a",
     ] {
         let shaped = fonts.shape(word);
         assert!(shaped.missing.is_empty(), "{word}: {:?}", shaped.missing);
@@ -44,22 +61,42 @@ fn arabic_letters_join_and_stand_from_right_to_left() {
     // The first letter of the text stands on the right.
     let word = fonts.shape("سلام");
     let seen = fonts.shape("سـ");
-    let last = word.glyphs.iter().max_by(|a, b| a.x.total_cmp(&b.x)).unwrap();
+    let last = word
+        .glyphs
+        .iter()
+        .max_by(|a, b| a.x.total_cmp(&b.x))
+        .unwrap();
     assert!(ids(&seen).contains(&(last.face, last.id)));
     // In a hashtag of Arabic letters the sign is the rightmost.
     let tag = fonts.shape("#سلام");
-    let rightmost = tag.glyphs.iter().max_by(|a, b| a.x.total_cmp(&b.x)).unwrap();
+    let rightmost = tag
+        .glyphs
+        .iter()
+        .max_by(|a, b| a.x.total_cmp(&b.x))
+        .unwrap();
     assert_eq!(rightmost.face, Some(0));
     // Digits keep their order within it.
     let digits = fonts.shape("سلام2021");
     let latin: Vec<u16> = digits
         .glyphs
         .iter()
-        .filter(|glyph| fonts.shape("2021").glyphs.iter().any(|digit| digit.id == glyph.id))
+        .filter(|glyph| {
+            fonts
+                .shape("2021")
+                .glyphs
+                .iter()
+                .any(|digit| digit.id == glyph.id)
+        })
         .map(|glyph| glyph.id)
         .collect();
     if !latin.is_empty() {
-        assert_eq!(latin, ids(&fonts.shape("2021")).iter().map(|id| id.1).collect::<Vec<_>>());
+        assert_eq!(
+            latin,
+            ids(&fonts.shape("2021"))
+                .iter()
+                .map(|id| id.1)
+                .collect::<Vec<_>>()
+        );
     }
 }
 
@@ -91,8 +128,20 @@ fn what_no_font_has_is_a_disc_and_is_named() {
     let mut fonts = Fonts::new(&Sources::default());
     let shaped = fonts.shape("a東🎉b");
     assert_eq!(shaped.missing, ['東', '🎉']);
-    assert_eq!(shaped.glyphs.iter().filter(|glyph| glyph.face.is_none()).count(), 2);
-    assert!(shaped.glyphs.iter().all(|glyph| glyph.face.is_none() || glyph.id != 0));
+    assert_eq!(
+        shaped
+            .glyphs
+            .iter()
+            .filter(|glyph| glyph.face.is_none())
+            .count(),
+        2
+    );
+    assert!(
+        shaped
+            .glyphs
+            .iter()
+            .all(|glyph| glyph.face.is_none() || glyph.id != 0)
+    );
     // An emoji of two people and what joins them is a single disc.
     assert_eq!(fonts.shape("👩‍🚀").glyphs.len(), 1);
 }

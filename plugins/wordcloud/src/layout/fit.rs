@@ -19,6 +19,7 @@ const USUAL: f32 = 0.95;
 const STEP: f32 = 1.06;
 const CLOSE: f32 = 1.02;
 const FINE_STEP: f32 = 1.015;
+const FINEST: f32 = 1.005;
 /// Words that stand about the middle; all, where there are no more than a few.
 const MIDDLE: usize = 12;
 const FEW: usize = 50;
@@ -53,9 +54,11 @@ impl Layout {
                 None => fell = true,
             }
         }
-        // One more layout for half a step; on cells below a pixel it costs too much.
-        if fell && self.field.cell >= 1.0 {
-            let next = scale * FINE_STEP.sqrt();
+        // Half a step and a quarter; on cells below a pixel they would cost too much.
+        let mut step = FINE_STEP;
+        while fell && self.field.cell >= 1.0 && step > FINEST {
+            step = step.sqrt();
+            let next = scale * step;
             if let Some(better) = self.place_all(task, next, None, fonts) {
                 (scale, laid) = (next, better);
             }
@@ -96,7 +99,10 @@ impl Layout {
         // A smaller scale nearly always fits where a larger one did. Where it does not, the next
         // one is tried: in the end every word is a single cell.
         loop {
-            if self.place_all(task, scale, Some(&mut field), fonts).is_some() {
+            if self
+                .place_all(task, scale, Some(&mut field), fonts)
+                .is_some()
+            {
                 low = Some(scale);
             } else {
                 high = Some(scale);

@@ -98,13 +98,16 @@ struct Spot {
     seen: u32,
 }
 
+/// What ink is reserved for: a word, a band of sizes, and whether it is turned.
+type Reserved = (Box<str>, i32, bool);
+
 /// The layout and what it keeps from frame to frame.
 #[derive(Debug)]
 pub struct Layout {
     settings: Settings,
     field: Field,
     spots: HashMap<Box<str>, Spot>,
-    inks: HashMap<(Box<str>, i32, bool), (Arc<Ink>, u32)>,
+    inks: HashMap<Reserved, (Arc<Ink>, u32)>,
     scale: Option<f32>,
     /// Share of the room that the words' boxes may take, which a steady layout learns.
     fill: f32,
@@ -253,8 +256,16 @@ impl Layout {
                 Scale::Log => (word.count as f64).ln_1p(),
             })
             .collect();
-        let whole = raw.iter().map(|raw| raw * raw).sum::<f64>().sqrt().max(1e-9);
-        let weight: Vec<f32> = raw.iter().map(|raw| (raw / whole).max(1e-6) as f32).collect();
+        let whole = raw
+            .iter()
+            .map(|raw| raw * raw)
+            .sum::<f64>()
+            .sqrt()
+            .max(1e-9);
+        let weight: Vec<f32> = raw
+            .iter()
+            .map(|raw| (raw / whole).max(1e-6) as f32)
+            .collect();
         let mut shaped = Vec::with_capacity(words.len());
         let mut turned = Vec::with_capacity(words.len());
         for (rank, word) in words.iter().enumerate() {

@@ -62,7 +62,7 @@ impl Layout {
         let most = self.most_scale(task);
         let wanted = (self.fill / share).sqrt();
         let ratio = (last / wanted).powi(2);
-        let mut scale = if ratio > SLACK || ratio < 1.0 / SLACK {
+        let mut scale = if !(1.0 / SLACK..=SLACK).contains(&ratio) {
             wanted.clamp(last / STEP, last * STEP)
         } else {
             last
@@ -73,7 +73,9 @@ impl Layout {
             self.draw_in(task);
         } else {
             while !self.again(task, scale, fonts) {
-                self.fill = (share * scale * scale).min(self.fill * GIVE).max(LEAST_FILL);
+                self.fill = (share * scale * scale)
+                    .min(self.fill * GIVE)
+                    .max(LEAST_FILL);
                 scale *= 0.985;
             }
         }
@@ -131,7 +133,9 @@ impl Layout {
                 .get(task.words[index].text)
                 .map(|spot| (spot.x, spot.y));
             match home {
-                Some(home) if self.field.fits(&ink, home) => self.settle(task, index, scale, ink, home),
+                Some(home) if self.field.fits(&ink, home) => {
+                    self.settle(task, index, scale, ink, home)
+                }
                 _ => homeless.push((index, ink)),
             }
         }
@@ -179,7 +183,9 @@ impl Layout {
             };
             let ink = known.unwrap_or_else(|| self.reserved(task, index, scale, fonts));
             match home {
-                Some(home) if self.field.fits(&ink, home) => self.settle(task, index, scale, ink, home),
+                Some(home) if self.field.fits(&ink, home) => {
+                    self.settle(task, index, scale, ink, home)
+                }
                 _ if self.house(task, index, scale, ink) => {}
                 _ => return false,
             }
@@ -240,7 +246,7 @@ impl Layout {
 
     /// Moves one word closer to the middle if there is room, so that holes close without a jump.
     fn draw_in(&mut self, task: &Task<'_>) {
-        if self.frame % LOOK != 0 {
+        if !self.frame.is_multiple_of(LOOK) {
             return;
         }
         let index = task.order[(self.frame / LOOK) as usize % task.order.len()];
@@ -252,11 +258,16 @@ impl Layout {
         let middle = self.field.middle;
         let (x, y) = centre(&ink, at);
         let part = |way: i32, whole: usize| (way as f32 / whole as f32).powi(2);
-        let distance = part(x - middle.0, self.field.canvas.width()) + part(y - middle.1, self.field.canvas.height());
+        let distance = part(x - middle.0, self.field.canvas.width())
+            + part(y - middle.1, self.field.canvas.height());
         self.field.erase(&ink, at);
         let found = self
             .field
-            .free(&ink, middle, (distance.sqrt() * self.field.canvas.height() as f32) as usize)
+            .free(
+                &ink,
+                middle,
+                (distance.sqrt() * self.field.canvas.height() as f32) as usize,
+            )
             .filter(|(_, cost)| *cost < WORTH * distance);
         let to = found.map_or(at, |(to, _)| to);
         self.field.stamp(&ink, to);
