@@ -123,7 +123,7 @@ fn settings(width: u32, height: u32, packing: Packing) -> Settings {
         height,
         vertical: 0.1,
         seed: 1,
-        padding: std::env::var("PAD").map_or(1.0, |p| p.parse().unwrap()),
+        padding: if packing == Packing::Tight { 0.0 } else { 1.0 },
         legible: 8.0,
         packing,
         ..Settings::default()
@@ -176,7 +176,7 @@ impl Peers {
         Ok(Self {
             python,
             node: folder.join("package.json"),
-            scripts: PathBuf::from("/work/wt/cloud-layout/benches/cloud"),
+            scripts: Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud"),
         })
     }
 
@@ -216,15 +216,12 @@ fn ask(command: &mut Command, task: &Value) -> Result<Laid, Error> {
     Laid::from(&serde_json::from_slice(&out.stdout)?)
 }
 
-/// One picture: the CPU that it takes and how well the canvas is filled.
+/// One picture: the CPU that it takes and how well the canvas is filled. No side keeps words apart
+/// by more than their ink.
 pub fn picture(report: &mut Report) -> Result<(), Error> {
-    let peers = if std::env::var("NOPEERS").is_ok() {
-        Err("no".into())
-    } else {
-        Peers::get()
-    }
-    .inspect_err(|error| println!("without the peers, which could not be had: {error}"))
-    .ok();
+    let peers = Peers::get()
+        .inspect_err(|error| println!("without the peers, which could not be had: {error}"))
+        .ok();
     let folder = tempfile::tempdir()?;
     let font = folder.path().join("font.ttf");
     fs::write(&font, font::NOTO_SANS)?;

@@ -200,6 +200,22 @@ fn svg_comes_out_as_svg() {
 }
 
 #[test]
+fn what_no_font_has_is_logged_once_and_its_picture_still_comes() {
+    let options = json!({"format": "png", "width": 320, "height": 200, "words": 20,
+        "system_fonts": false, "window": "1 records"});
+    let mut stage = open(&options, ContentType::text());
+    assert_eq!(stage.planned().outputs, [ContentType::new(Format::Png)]);
+    for text in ["東京 storm", "東京 thunder"] {
+        stage.process(0, &batch_of([text])).unwrap();
+        let outcome = stage.end(0).unwrap();
+        assert_eq!(outcome.emitted(), 1);
+    }
+    let said = stage.host().log_lines();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].message.contains("no font has 京東"), "{said:?}");
+}
+
+#[test]
 fn bounds_on_memory_are_said_once() {
     let mut stage = open(
         &json!({"max_words": 2, "max_tokens": 1000}),
@@ -272,6 +288,9 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
             "/group_by",
         ),
         (json!({"stop_file": "/no/such/file"}), text(), "/stop_file"),
+        (json!({"padding": 21}), text(), "/padding"),
+        (json!({"legible": 0}), text(), "/legible"),
+        (json!({"shape": "no/such.png"}), text(), "/shape"),
         (json!({"languages": ["en", "xx"]}), text(), "/languages/1"),
         (json!({"max_length": 1}), text(), "/max_length"),
     ] {

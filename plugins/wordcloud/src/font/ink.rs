@@ -5,15 +5,18 @@ use crate::mask::Ink;
 
 /// How far from the pixels' grid a pen may stand and still count as on it.
 const ON_GRID: f32 = 1e-3;
+/// Size in cells an em below which a cell is much of a word.
+const SMALL: f32 = 40.0;
 
 impl Fonts {
     /// The cells of `cell` pixels that a word touches at `size` pixels an em, its anchor (the
     /// middle of its width, on the baseline) on the corner of cell (0, 0). A cell too many is
     /// possible, one too few is not: glyphs are drawn with their pens on whole cells, and count at
-    /// both cells between which a pen stands.
+    /// both cells between which a pen stands. Only small ones on cells of a pixel, for which a cell
+    /// is much, are drawn just where they stand, which takes longer.
     pub fn ink(&self, word: &Shaped, size: f32, cell: f32) -> Ink {
         let mut ink = blank(word, size / cell);
-        self.set_all(word, size / cell, &mut ink);
+        self.set_all(word, size / cell, cell == 1.0, &mut ink);
         ink.tight()
     }
 
@@ -24,17 +27,17 @@ impl Fonts {
         let extent = [left, lower, right, upper]
             .iter()
             .fold(0.0_f32, |most, edge| most.max(edge.abs()));
-        // From one sample to the next no point moves by more than half a cell, so that what it
-        // touches between them it touches at one of them.
-        let samples = (extent * (high - low) / cell * 2.0).ceil().max(1.0) as usize;
+        // From one sample to the next no point moves by more than a cell, so that the column that it
+        // touches between them it touches at one of them, and so the line.
+        let samples = (extent * (high - low) / cell).ceil().max(1.0) as usize;
         for sample in 0..=samples {
             let size = low + (high - low) * sample as f32 / samples as f32;
-            self.set_all(word, size / cell, &mut ink);
+            self.set_all(word, size / cell, false, &mut ink);
         }
         ink.tight()
     }
 
-    fn set_all(&self, word: &Shaped, size: f32, ink: &mut Ink) {
+    fn set_all(&self, word: &Shaped, size: f32, exact: bool, ink: &mut Ink) {
         if word.boxed {
             let [left, lower, right, upper] = word.bounds.map(|edge| edge * size);
             let at = |edge: f32, from: i32| (edge.floor() as i32 - from).max(0) as usize;
@@ -44,15 +47,15 @@ impl Fonts {
             ink.fill(x, y, wide, high);
         } else {
             for glyph in &word.glyphs {
-                self.add(glyph, word, size, ink);
+                self.add(glyph, word, size, exact, ink);
             }
         }
     }
 
-    fn add(&self, glyph: &Glyph, word: &Shaped, size: f32, ink: &mut Ink) {
+    fn add(&self, glyph: &Glyph, word: &Shaped, size: f32, exact: bool, ink: &mut Ink) {
         let (x, y) = ((glyph.x - word.advance / 2.0) * size, -glyph.y * size);
         let (column, line) = (x.floor(), y.floor());
-        let between = (x - column > ON_GRID, y - line > ON_GRID);
+        let mut between = (x - column > ON_GRID, y - line > ON_GRID);
         let place = |left: i32, top: i32| {
             (
                 (left + column as i32 - ink.left).max(0) as usize,
@@ -67,7 +70,13 @@ impl Fonts {
             ink.fill(x, y, wide, high);
             return;
         };
-        let coverage = self.faces[usize::from(face)].coverage(glyph.id, size);
+        let face = &self.faces[usize::from(face)];
+        let coverage = if exact && between.0 && size < SMALL {
+            between = (false, false);
+            face.coverage_at(glyph.id, size, x - column, y - line)
+        } else {
+            face.coverage(glyph.id, size)
+        };
         if coverage.width == 0 {
             return;
         }

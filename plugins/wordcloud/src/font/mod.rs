@@ -70,6 +70,13 @@ pub struct Sources {
     pub page: bool,
 }
 
+impl Shaped {
+    /// Whether the word may be turned: pictures, which are not read, stand upright.
+    pub fn turns(&self) -> bool {
+        !self.glyphs.iter().all(|glyph| glyph.solid)
+    }
+}
+
 /// The faces that several layouts and drawings share, made when they are first needed.
 #[derive(Debug, Clone, Default)]
 pub struct Book {

@@ -19,9 +19,10 @@ const USUAL: f32 = 0.95;
 const STEP: f32 = 1.06;
 const CLOSE: f32 = 1.02;
 const FINE_STEP: f32 = 1.015;
-/// Words, and share of their number, that stand about the middle.
+const FINEST: f32 = 1.005;
+/// Words that stand about the middle; all, where there are no more than a few.
 const MIDDLE: usize = 12;
-const MIDDLE_SHARE: usize = 4;
+const FEW: usize = 50;
 
 /// A layout of all words at one scale.
 pub(super) struct Laid {
@@ -48,10 +49,19 @@ impl Layout {
         };
         while !fell && scale < most {
             let next = (scale * FINE_STEP).min(most);
-            let Some(better) = self.place_all(task, next, None, fonts) else {
-                break;
-            };
-            (scale, laid) = (next, better);
+            match self.place_all(task, next, None, fonts) {
+                Some(better) => (scale, laid) = (next, better),
+                None => fell = true,
+            }
+        }
+        // Half a step and a quarter; on cells below a pixel they would cost too much.
+        let mut step = FINE_STEP;
+        while fell && self.field.cell >= 1.0 && step > FINEST {
+            step = step.sqrt();
+            let next = scale * step;
+            if let Some(better) = self.place_all(task, next, None, fonts) {
+                (scale, laid) = (next, better);
+            }
         }
         self.spots.clear();
         for (index, (anchor, ink)) in laid.anchors.into_iter().zip(laid.inks).enumerate() {
@@ -133,7 +143,7 @@ impl Layout {
         };
         let mut order = task.order.clone();
         order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
-        let inner = MIDDLE.min(number.div_ceil(MIDDLE_SHARE));
+        let inner = if number > FEW { MIDDLE } else { number };
         for (rank, &index) in order.iter().enumerate() {
             let size = task.weight[index] * scale;
             // All corners in turn, beginning with another one by the seed.
@@ -148,7 +158,11 @@ impl Layout {
             let mut turned = task.turned[index];
             let mut ink = if turned { flat.turned() } else { flat };
             let mut found = field.free(&ink, near, reach);
-            if found.is_none() && self.settings.vertical > 0.0 && rank >= inner {
+            if found.is_none()
+                && self.settings.vertical > 0.0
+                && rank >= MIDDLE
+                && task.shaped[index].turns()
+            {
                 // Rather turned than all words smaller.
                 let flat = fonts.ink(&task.shaped[index], size, field.cell);
                 turned = !turned;

@@ -98,13 +98,16 @@ struct Spot {
     seen: u32,
 }
 
+/// What ink is reserved for: a word, a band of sizes, and whether it is turned.
+type Reserved = (Box<str>, i32, bool);
+
 /// The layout and what it keeps from frame to frame.
 #[derive(Debug)]
 pub struct Layout {
     settings: Settings,
     field: Field,
     spots: HashMap<Box<str>, Spot>,
-    inks: HashMap<(Box<str>, i32, bool), (Arc<Ink>, u32)>,
+    inks: HashMap<Reserved, (Arc<Ink>, u32)>,
     scale: Option<f32>,
     /// Share of the room that the words' boxes may take, which a steady layout learns.
     fill: f32,
@@ -272,11 +275,13 @@ impl Layout {
                     turned.push(spot.turned);
                 }
                 _ => {
-                    shaped.push(fonts.shape(word.text));
+                    let glyphs = fonts.shape(word.text);
                     turned.push(
                         rank >= NEVER_TURNED
+                            && glyphs.turns()
                             && chance(word.text, self.settings.seed) < self.settings.vertical,
                     );
+                    shaped.push(glyphs);
                 }
             }
         }

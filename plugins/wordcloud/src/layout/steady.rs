@@ -13,11 +13,11 @@ const HALF: f32 = 1.03;
 const EASE: f32 = 0.96;
 /// How far the words' share of the room may be from the one aimed at before the scale follows, and
 /// by how much it changes in a frame at most.
-const SLACK: f32 = 1.05;
+const SLACK: f32 = 1.03;
 const STEP: f32 = 1.01;
 /// What is taken from the share aimed at when words did not fit, and given back each frame.
 const GIVE: f32 = 0.995;
-const TAKE: f32 = 1.00005;
+const TAKE: f32 = 1.0001;
 /// Bounds of that share; boxes that overlap count twice.
 const LEAST_FILL: f32 = 0.3;
 const MOST_FILL: f32 = 0.84;
@@ -62,7 +62,7 @@ impl Layout {
         let most = self.most_scale(task);
         let wanted = (self.fill / share).sqrt();
         let ratio = (last / wanted).powi(2);
-        let mut scale = if ratio > SLACK || ratio < 1.0 / SLACK {
+        let mut scale = if !(1.0 / SLACK..=SLACK).contains(&ratio) {
             wanted.clamp(last / STEP, last * STEP)
         } else {
             last
@@ -246,7 +246,7 @@ impl Layout {
 
     /// Moves one word closer to the middle if there is room, so that holes close without a jump.
     fn draw_in(&mut self, task: &Task<'_>) {
-        if self.frame % LOOK != 0 {
+        if !self.frame.is_multiple_of(LOOK) {
             return;
         }
         let index = task.order[(self.frame / LOOK) as usize % task.order.len()];
