@@ -4,6 +4,8 @@
 //! 1 if the goal was missed.
 
 mod checkpoint;
+mod cloud;
+mod cloud_count;
 mod edge;
 mod fanout;
 mod filter;
@@ -51,6 +53,18 @@ const BENCHES: &[Bench] = &[
         run: filter::run,
     },
     Bench {
+        name: "cloud",
+        about: "a word cloud's picture: CPU against word_cloud 1.9.6 (4x and 10x less) at no less fill, beside d3-cloud",
+        goal: 1.0,
+        run: cloud::picture,
+    },
+    Bench {
+        name: "cloud-day",
+        about: "a day of frames of 200 words at 1080p: CPU p50 0.3 ms, p99 1 ms; movement 0.1 %; fill 0.65",
+        goal: 1.0,
+        run: cloud::live,
+    },
+    Bench {
         name: "edge",
         about: "an edge with a crossing of the ABI: at most 1 µs a batch plus 5 ns a record",
         goal: 1.0,
@@ -87,6 +101,12 @@ const BENCHES: &[Bench] = &[
         run: start::run,
     },
     Bench {
+        name: "cloud-count",
+        about: "the word cloud: at most 3 µs a tweet to count its words, 6 with cutting it into them",
+        goal: 1.0,
+        run: cloud_count::run,
+    },
+    Bench {
         name: "spool",
         about: "the disk buffer, made durable by batch and by epoch, against append and fsync",
         goal: 0.2,
@@ -104,7 +124,7 @@ fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_default();
     if name == "list" {
         for bench in BENCHES {
-            println!("{:<10} {} (goal ≥ {})", bench.name, bench.about, bench.goal);
+            println!("{:<11} {} (goal ≥ {})", bench.name, bench.about, bench.goal);
         }
         return ExitCode::SUCCESS;
     }

@@ -2,7 +2,11 @@
 
 use plugin_api::prelude::*;
 
+use crate::font::{Book, Sources};
+use crate::input::Wanted;
 use crate::layout::Settings;
+use crate::palette::{Background, Palette};
+use crate::shape::Shape;
 use crate::stop;
 use crate::token::Rules;
 use crate::window::Bounds;
@@ -10,20 +14,37 @@ use crate::window::Bounds;
 options! {
     /// Counts the words of the newest records and lays the most frequent ones out as a word cloud.
     ///
-    /// Takes JSON, Avro or text. Counts are exact over the window. A frame goes out at most every
-    /// `interval`, when counts have changed: sizes proportional to the square root of the counts,
-    /// no two words overlapping, none left out, words staying where they were as far as they can.
+    /// Takes JSON, Avro or text. Counts are exact over the window. At most `fps` frames a second go
+    /// out, when counts have changed: sizes proportional to the square root of the counts, no two
+    /// words overlapping, none left out, words staying where they were as far as they can.
     pub struct Options {
         /// Where the text is: fields of the Avro schema or JSON paths (`outer.inner`), tried in
-        /// order. Default: `extended_tweet.full_text`, `full_text`, `text` in JSON, and the same
-        /// or `t_text` in Avro. Text input needs none.
+        /// order. Default: that of a retweeted tweet (`retweeted_status.…`), then
+        /// `extended_tweet.full_text`, `full_text`, `text` in JSON, and the same or `t_text` in Avro.
+        /// Text input needs none.
         #[serde(default)]
         pub text: Vec<String>,
-        /// Which records count: the last so many (`"10 000 records"`), those of the last while by
-        /// their own time (`"10m"`), or both (`"10 000 records, 10m"`: whichever is less).
-        /// Default: `"10 000 records"`.
+        /// Which records count: the last so many that came (`"10 000 records"`), those of the last
+        /// while by their own time (`"10m"`), both (`"10 000 records, 10m"`: whichever is less), or
+        /// `"all"`. Default: `"10 000 records"`.
         #[serde(default = "window")]
         pub window: String,
+        /// What becomes of a record that is older than others before it by more than `lateness`:
+        /// `count` it as long as the window reaches back to it, or `drop` it. Default: `count`.
+        #[serde(default = "count")]
+        pub late: Late,
+        /// With `late = "drop"`: how far behind the newest a record may be. Default: 10s.
+        #[serde(default = "lateness")]
+        pub lateness: Span,
+        /// Makes a cloud for each value of this JSON path or Avro field, or with `@key` for each key
+        /// of the records. A record without it counts in no cloud. Default: one cloud of all.
+        #[serde(default)]
+        pub group_by: Option<String>,
+        /// Bound on memory: most clouds at once, 1 to 1000. For a further one the cloud that has got
+        /// no record for longest goes, which is logged and counted. Default: 100.
+        #[serde(default = "max_groups")]
+        #[schemars(range(min = 1, max = 1000))]
+        pub max_groups: u32,
         /// Number of words in the cloud, 1 to 2000. Default: 150.
         #[serde(default = "words")]
         #[schemars(range(min = 1, max = 2000))]
@@ -31,12 +52,19 @@ options! {
         /// Words that occur less often are not shown. Default: 1.
         #[serde(default = "one")]
         pub min_count: u64,
-        /// Least time between two frames. Default: 1s.
-        #[serde(default = "interval")]
-        pub interval: Span,
-        /// What comes out: `json` for the page, `svg` for files. Default: `json`.
+        /// Most frames a second of each cloud, up to 60; they go out only when counts have changed.
+        /// 0: only one, when the input has ended. Default: 1.
+        #[serde(default = "fps")]
+        #[schemars(range(min = 0.0, max = 60.0))]
+        pub fps: f64,
+        /// Texts sent along for each word, 0 to 10: the newest in which it occurs. Words share
+        /// them. Default: 1.
+        #[serde(default = "samples")]
+        #[schemars(range(min = 0, max = 10))]
+        pub samples: u32,
+        /// What comes out: `json` for the page, `svg` or `png` for files. Default: `json`.
         #[serde(default = "json")]
-        pub output: Output,
+        pub format: Output,
         /// Width of the canvas in pixels, 100 to 8192. Default: 1280.
         #[serde(default = "width")]
         #[schemars(range(min = 100, max = 8192))]
@@ -49,6 +77,43 @@ options! {
         #[serde(default = "vertical")]
         #[schemars(range(min = 0.0, max = 1.0))]
         pub vertical: f32,
+        /// How a word's size comes from its count: `area` (the size is the square root, so that the
+        /// area is in proportion), `linear` or `log`. Default: `area`.
+        #[serde(default = "area")]
+        pub scale: Scale,
+        /// Least pixels between a word's box and the ink of words placed before it, 0 to 20.
+        /// Default: 1.
+        #[serde(default = "padding")]
+        #[schemars(range(min = 0.0, max = 20.0))]
+        pub padding: f32,
+        /// `steady`: words stay where they are from frame to frame as far as they can. `tight`: each
+        /// frame is laid out by itself and fills the canvas better. Default: `steady` for JSON,
+        /// `tight` for pictures.
+        #[serde(default)]
+        pub packing: Option<Packing>,
+        /// A PNG whose dark and opaque pixels are where words may stand, stretched over the canvas.
+        /// Default: everywhere.
+        #[serde(default)]
+        pub shape: Option<FilePath>,
+        /// Colours: `okabe-ito` and `tol`, which people who see colours differently can tell apart,
+        /// or `mono`. Default: `okabe-ito`.
+        #[serde(default = "okabe_ito")]
+        pub palette: Palette,
+        /// What is behind the words of a picture: `light`, `dark` or `clear`. Default: `light`.
+        #[serde(default = "light")]
+        pub background: Background,
+        /// Fonts, or folders of them, for characters that the carried ones lack; they come before
+        /// the machine's. Default: none.
+        #[serde(default)]
+        pub fonts: Vec<FilePath>,
+        /// Whether the machine's fonts are used for characters that others lack. Default: true.
+        #[serde(default = "yes")]
+        pub system_fonts: bool,
+        /// Smallest font size in pixels that can be read: a frame whose smallest word is below it
+        /// says by how much (`shrunk`). Default: 8.
+        #[serde(default = "legible")]
+        #[schemars(range(min = 1.0, max = 100.0))]
+        pub legible: f32,
         /// Varies the pattern; the same seed and input give the same cloud. Default: 1.
         #[serde(default = "one")]
         pub seed: u64,
@@ -58,9 +123,22 @@ options! {
         /// Further words to leave out. Default: none.
         #[serde(default)]
         pub stop: Vec<String>,
-        /// Whether upper and lower case are one: `fold` or `keep`. Default: `fold`.
+        /// A file of further words to leave out, one a line; `#` begins a comment. Default: none.
+        #[serde(default)]
+        pub stop_file: Option<FilePath>,
+        /// Whether words that differ only in upper and lower case are one (`fold`), shown as it is
+        /// written most often, or not (`keep`). Default: `fold`.
         #[serde(default = "fold")]
         pub case: Case,
+        /// Whether two words in a row count as a pair besides, where no stop word or punctuation
+        /// stands between. Default: false.
+        #[serde(default)]
+        pub bigrams: bool,
+        /// Whether a tweet counts with `each` retweet, or `once` however many of the window are
+        /// retweets of it. By its number (`retweeted_status.id`, `id`; in Avro `r_id`, `t_id`), else
+        /// texts that begin with `RT @` by their text. Default: `each`.
+        #[serde(default = "each")]
+        pub retweets: Retweets,
         /// Whether #hashtags and $cashtags count. Default: true.
         #[serde(default = "yes")]
         pub hashtags: bool,
@@ -79,13 +157,15 @@ options! {
         /// Most characters of a word. Default: 40.
         #[serde(default = "max_length")]
         pub max_length: usize,
-        /// Bound on memory: most different words known at once. Further ones are not counted until
-        /// others leave, which is logged and counted. Default: 500000.
+        /// Bound on memory: most different words known at once in all clouds, each way of writing
+        /// them being one. Further ones are not counted until others leave, which is logged and
+        /// counted. Default: 500000.
         #[serde(default = "max_words")]
         #[schemars(range(min = 1, max = 100_000_000))]
         pub max_words: u32,
-        /// Bound on memory: most words held over all records of the window. Beyond it the oldest
-        /// records leave early, which is logged and counted. Default: 5000000 (about 30 MB).
+        /// Bound on memory: most words held over all records of all windows, a record itself costing
+        /// as much as 8. Beyond it the oldest records leave early, which is logged and counted.
+        /// Default: 5000000 (30 to 100 MB).
         #[serde(default = "max_tokens")]
         #[schemars(range(min = 1000, max = 1_000_000_000))]
         pub max_tokens: u32,
@@ -100,6 +180,34 @@ options! {
         Json,
         /// An SVG picture.
         Svg,
+        /// A PNG picture.
+        Png,
+    }
+}
+
+options! {
+    /// How a word's size comes from its count.
+    #[derive(Copy, Eq, Default)]
+    pub enum Scale {
+        /// The area is in proportion to the count: the size is its square root.
+        #[default]
+        Area,
+        /// The size is in proportion to the count.
+        Linear,
+        /// The size is in proportion to the logarithm of the count plus one.
+        Log,
+    }
+}
+
+options! {
+    /// What a layout is made for.
+    #[derive(Copy, Eq, Default)]
+    pub enum Packing {
+        /// A stream of frames in which words stay where they are.
+        #[default]
+        Steady,
+        /// A single picture, filled as far as possible.
+        Tight,
     }
 }
 
@@ -114,6 +222,28 @@ options! {
     }
 }
 
+options! {
+    /// What becomes of late records.
+    #[derive(Copy, Eq)]
+    pub enum Late {
+        /// They count as long as the window reaches back to them.
+        Count,
+        /// They are dropped.
+        Drop,
+    }
+}
+
+options! {
+    /// How often a tweet counts.
+    #[derive(Copy, Eq)]
+    pub enum Retweets {
+        /// With each retweet.
+        Each,
+        /// Once.
+        Once,
+    }
+}
+
 fn window() -> String {
     "10 000 records".into()
 }
@@ -123,11 +253,41 @@ fn words() -> u32 {
 fn one() -> u64 {
     1
 }
-fn interval() -> Span {
-    Span::secs(1)
+fn count() -> Late {
+    Late::Count
+}
+fn lateness() -> Span {
+    Span::secs(10)
+}
+fn max_groups() -> u32 {
+    100
+}
+fn fps() -> f64 {
+    1.0
+}
+fn samples() -> u32 {
+    1
+}
+fn each() -> Retweets {
+    Retweets::Each
 }
 fn json() -> Output {
     Output::Json
+}
+fn area() -> Scale {
+    Scale::Area
+}
+fn padding() -> f32 {
+    1.0
+}
+fn okabe_ito() -> Palette {
+    Palette::OkabeIto
+}
+fn light() -> Background {
+    Background::Light
+}
+fn legible() -> f32 {
+    8.0
 }
 fn width() -> u32 {
     1280
@@ -160,8 +320,11 @@ fn max_tokens() -> u32 {
     5_000_000
 }
 
+/// Bytes of texts kept as samples, over all clouds; and fewest for one.
+const SAMPLE_BYTES: usize = 8 << 20;
+const GROUP_SAMPLE_BYTES: usize = 16 << 10;
 /// Pixels of canvas that a word needs at least, so that every word can be placed.
-const PIXELS_A_WORD: u64 = 400;
+const PIXELS_A_WORD: u64 = 100;
 
 /// Options that make sense together, in the terms of the parts they are for.
 #[derive(Debug, Clone)]
@@ -175,6 +338,27 @@ pub struct Checked {
 }
 
 impl Options {
+    /// Most clouds at once.
+    pub fn groups(&self) -> usize {
+        self.group_by
+            .as_ref()
+            .map_or(1, |_| self.max_groups as usize)
+    }
+
+    /// Time from one frame to the next in nanoseconds; `None`: there is only one, at the end.
+    pub fn interval_ns(&self) -> Option<u64> {
+        (self.fps > 0.0).then(|| (1e9 / self.fps) as u64)
+    }
+
+    /// What of a record is wanted.
+    pub fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            text: &self.text,
+            group_by: self.group_by.as_deref(),
+            origin: self.retweets == Retweets::Once,
+        }
+    }
+
     /// Checks what the types do not.
     ///
     /// # Errors
@@ -193,6 +377,8 @@ impl Options {
         range("words", self.words.into(), 1, 2000)?;
         range("width", self.width.into(), 100, 8192)?;
         range("height", self.height.into(), 100, 8192)?;
+        range("max_groups", self.max_groups.into(), 1, 1000)?;
+        range("samples", self.samples.into(), 0, 10)?;
         range("max_words", self.max_words.into(), 1, 100_000_000)?;
         range("max_tokens", self.max_tokens.into(), 1000, 1_000_000_000)?;
         range("min_length", self.min_length as u64, 1, 100)?;
@@ -216,15 +402,35 @@ impl Options {
                 format!("vertical is {}: expected 0 to 1", self.vertical),
             ));
         }
-        if self.interval.nanos() < 10_000_000 {
+        if !(0.0..=20.0).contains(&self.padding) {
             return Err(StageError::config(
-                "/interval",
-                "interval is too short: expected at least 10ms",
+                "/padding",
+                format!("padding is {}: expected 0 to 20", self.padding),
+            ));
+        }
+        if !(1.0..=100.0).contains(&self.legible) {
+            return Err(StageError::config(
+                "/legible",
+                format!("legible is {}: expected 1 to 100", self.legible),
+            ));
+        }
+        if !(0.0..=60.0).contains(&self.fps) {
+            return Err(StageError::config(
+                "/fps",
+                format!("fps is {}: expected 0 to 60", self.fps),
             ));
         }
         let (records, span_us) =
             parse_window(&self.window).map_err(|message| StageError::config("/window", message))?;
-        let stop = stop::collect(&self.languages, &self.stop).map_err(|position| {
+        let mut extra = self.stop.clone();
+        if let Some(path) = &self.stop_file {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                let message = format!("cannot read {}: {error}", path.display());
+                StageError::config("/stop_file", message)
+            })?;
+            extra.extend(stop::lines(&text).map(str::to_owned));
+        }
+        let stop = stop::collect(&self.languages, &extra).map_err(|position| {
             let message = format!(
                 "no stop words for language `{}`: known are {}",
                 self.languages[position],
@@ -236,12 +442,20 @@ impl Options {
             bounds: Bounds {
                 records,
                 span_us,
+                lateness_us: (self.late == Late::Drop)
+                    .then(|| i64::try_from(self.lateness.nanos() / 1000).unwrap_or(i64::MAX)),
                 words: self.max_words as usize,
                 tokens: self.max_tokens as usize,
+                samples: if self.samples == 0 {
+                    0
+                } else {
+                    (SAMPLE_BYTES / self.groups()).max(GROUP_SAMPLE_BYTES)
+                },
             },
             rules: Rules {
                 stop,
                 fold_case: self.case == Case::Fold,
+                bigrams: self.bigrams,
                 hashtags: self.hashtags,
                 mentions: self.mentions,
                 numbers: self.numbers,
@@ -254,8 +468,40 @@ impl Options {
                 height: self.height,
                 vertical: self.vertical,
                 seed: self.seed,
+                padding: self.padding,
+                scale: self.scale,
+                packing: self.packing.unwrap_or(match self.format {
+                    Output::Json => Packing::Steady,
+                    Output::Svg | Output::Png => Packing::Tight,
+                }),
+                legible: self.legible,
+                shape: self.shape()?,
+                fonts: Book::new(Sources {
+                    files: self.fonts.iter().map(|path| path.to_path_buf()).collect(),
+                    machine: self.system_fonts,
+                    page: self.format == Output::Json,
+                }),
             },
         })
+    }
+
+    fn shape(&self) -> Result<Option<Shape>, StageError> {
+        let Some(path) = &self.shape else {
+            return Ok(None);
+        };
+        let wrong = |why: String| {
+            StageError::config("/shape", format!("cannot use {}: {why}", path.display()))
+        };
+        let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+        let shape = Shape::read(&bytes).map_err(wrong)?;
+        let room = shape.share() * f64::from(self.width) * f64::from(self.height);
+        if room < f64::from(self.words) * PIXELS_A_WORD as f64 {
+            return Err(wrong(format!(
+                "its dark pixels leave {room:.0} pixels of the canvas for {} words",
+                self.words
+            )));
+        }
+        Ok(Some(shape))
     }
 }
 
@@ -263,9 +509,12 @@ impl Options {
 fn parse_window(text: &str) -> Result<(Option<usize>, Option<i64>), String> {
     let wrong = || {
         format!(
-            "`{text}` is no window: expected such as \"10 000 records\", \"10m\" or \"10 000 records, 10m\""
+            "`{text}` is no window: expected such as \"10 000 records\", \"10m\", \"10 000 records, 10m\" or \"all\""
         )
     };
+    if text.trim() == "all" {
+        return Ok((None, None));
+    }
     let (mut records, mut span) = (None, None);
     for part in text.split(',').map(str::trim) {
         if let Some(number) = part
@@ -305,6 +554,7 @@ mod tests {
     #[test]
     fn windows_are_read_as_people_write_them() {
         assert_eq!(parse_window("10 000 records"), Ok((Some(10_000), None)));
+        assert_eq!(parse_window("all"), Ok((None, None)));
         assert_eq!(parse_window("10_000records"), Ok((Some(10_000), None)));
         assert_eq!(parse_window("10m"), Ok((None, Some(600_000_000))));
         assert_eq!(
@@ -325,6 +575,7 @@ mod tests {
             "1 record, 2 records",
             "ten records",
             "10m,",
+            "all, 10m",
         ] {
             assert!(
                 parse_window(wrong).unwrap_err().contains("is no window"),

@@ -3,11 +3,15 @@
 
 use unicode_normalization::char::is_combining_mark;
 
+use crate::links;
+
 /// What a stretch of text is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A link, with or without `https://`.
     Link,
+    /// What begins as a link does and is none.
+    Broken,
     /// A mail address.
     Mail,
     /// `#tag`.
@@ -28,14 +32,6 @@ pub struct Entity {
     /// Byte after its last.
     pub end: usize,
 }
-
-/// Last parts of host names that make `name.part` a link even without a scheme.
-const TOP_DOMAINS: &[&str] = &[
-    "app", "at", "au", "be", "biz", "br", "ca", "cc", "ch", "cn", "co", "com", "de", "dev", "edu",
-    "es", "eu", "fm", "fr", "gg", "gl", "gov", "id", "ie", "in", "info", "int", "io", "it", "jp",
-    "kr", "ly", "me", "mil", "mx", "net", "news", "nl", "nz", "org", "pl", "pt", "ru", "se", "tv",
-    "uk", "us", "xyz", "za",
-];
 
 /// Collects the entities of `text` into `found`, in their order and without overlaps.
 pub fn find(text: &str, found: &mut Vec<Entity>) {
@@ -194,76 +190,24 @@ fn cashtag(text: &str, at: usize) -> Option<Entity> {
 }
 
 fn link(text: &str, at: usize) -> Option<Entity> {
-    let bytes = &text.as_bytes()[at..];
-    let scheme = ["https://", "http://"].iter().find(|scheme| {
-        bytes.len() > scheme.len() && bytes[..scheme.len()].eq_ignore_ascii_case(scheme.as_bytes())
-    })?;
-    if before(text, at).is_some_and(|letter| letter.is_ascii_alphanumeric()) {
-        return None;
-    }
-    Some(Entity {
-        kind: Kind::Link,
-        start: at,
-        end: link_end(text, at + scheme.len()),
-    })
-}
-
-/// `example.com/path` without a scheme, seen from the dot.
-fn bare_link(text: &str, at: usize, floor: usize) -> Option<Entity> {
-    let bytes = text.as_bytes();
-    let label = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
-    let last = bytes[at + 1..]
-        .iter()
-        .take_while(|byte| label(byte))
-        .count();
-    let end = at + 1 + last;
-    let known = TOP_DOMAINS
-        .iter()
-        .any(|domain| bytes[at + 1..end].eq_ignore_ascii_case(domain.as_bytes()));
-    if !known || text[end..].starts_with(|letter: char| letter.is_alphanumeric() || letter == '@') {
-        return None;
-    }
-    let head = bytes[floor..at]
-        .iter()
-        .rev()
-        .take_while(|byte| label(byte) || **byte == b'.')
-        .count();
-    if head == 0 || before(text, at - head).is_some_and(|letter| letter.is_alphanumeric()) {
-        return None;
-    }
-    // A word that ends a sentence, with the next begun without a blank ("end.It was"), is no link.
-    if bytes[at + 1].is_ascii_uppercase() && bytes[at - 1].is_ascii_lowercase() {
-        return None;
-    }
-    let end = match bytes.get(end) {
-        Some(b'/' | b'?' | b':') => link_end(text, end),
-        _ => end,
+    let (kind, end) = match links::with_scheme(text, at)? {
+        Ok(end) => (Kind::Link, end),
+        Err(end) => (Kind::Broken, end),
     };
     Some(Entity {
-        kind: Kind::Link,
-        start: at - head,
+        kind,
+        start: at,
         end,
     })
 }
 
-fn link_end(text: &str, from: usize) -> usize {
-    // Letters of another script belong to a host that ends in an ASCII label; else they are the
-    // text around the link.
-    let other = |letter: char| !(letter.is_alphanumeric() || matches!(letter, '.' | '-'));
-    let host = &text[from..text[from..]
-        .find(other)
-        .map_or(text.len(), |length| from + length)];
-    let label = host.rsplit('.').next().unwrap_or("");
-    let whole = label.len() < host.len() && label.len() > 1 && label.is_ascii();
-    let from = if whole { from + host.len() } else { from };
-    let stop = |letter: char| {
-        letter.is_whitespace()
-            || "<>\"`^\\…“”„«»".contains(letter)
-            || matches!(letter as u32, 0x3000..=0x30FF | 0x3400..=0x9FFF | 0xAC00..=0xD7A3 | 0xFF00..=0xFFEF)
-    };
-    text[from..]
-        .find(stop)
-        .map_or(text.len(), |length| from + length)
+fn bare_link(text: &str, at: usize, floor: usize) -> Option<Entity> {
+    let (start, end) = links::bare(text, at, floor)?;
+    Some(Entity {
+        kind: Kind::Link,
+        start,
+        end,
+    })
 }
 
 /// `someone@example.com`, seen from the sign.

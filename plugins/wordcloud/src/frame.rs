@@ -1,51 +1,99 @@
-//! A frame of the cloud, as JSON for the page and as SVG for files.
+//! A frame of the cloud as JSON; `draw` makes pictures.
 
-use std::fmt::Write as _;
-
+use hashbrown::HashMap;
+use plugin_api::schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::layout::{Place, Word, hash};
+use crate::layout::{Place, Said, hash};
+use crate::palette::{Background, COLORS, Colors, Palette};
+use crate::window::{Counted, Samples};
 
-/// Number of colours that a word's `color` picks from.
-pub const COLORS: u64 = 8;
-/// The colours of the SVG, legible on white.
-const PALETTE: [&str; COLORS as usize] = [
-    "#1d4e89", "#0b7a75", "#b3541e", "#7b2d5b", "#3d5a80", "#8a6d0b", "#a4303f", "#4a6b2a",
-];
+/// What a frame says of its look as a whole.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(crate = "plugin_api::schemars")]
+pub struct Look {
+    /// Font size in pixels of a word that occurs once, by the scales `area` and `linear`.
+    pub unit: f64,
+    /// The smallest word's size in parts of the smallest that can be read; absent where all can:
+    /// where the canvas is too small, all words shrink together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shrunk: Option<f32>,
+    /// What the numbers of colours mean on a light background, and on a dark one.
+    pub colors: &'static Colors,
+    /// The same on a dark background.
+    pub colors_dark: &'static Colors,
+}
 
-/// What a frame says besides its words.
-#[derive(Debug, Clone, Serialize)]
+impl Look {
+    /// What the layout says of its last frame, in the colours of a palette.
+    pub fn new(said: Said, palette: Palette) -> Self {
+        Self {
+            unit: said.unit,
+            shrunk: Some(said.shrunk).filter(|shrunk| *shrunk < 1.0),
+            colors: palette.colors(Background::Light),
+            colors_dark: palette.colors(Background::Dark),
+        }
+    }
+}
+
+/// A frame of a word cloud: the most frequent words of a window of records and where they stand.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct Frame<'a> {
     /// Always `wordcloud`, by which the page knows a cloud among other records.
     #[serde(rename = "type")]
+    #[schemars(extend("const" = "wordcloud"))]
     pub kind: &'static str,
-    /// Number of the frame, from 1 on since the start of the stage.
+    /// The group whose words these are, also the record's key; absent without `group_by`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<&'a str>,
+    /// Number of the frame, from 1 on since the start of the stage, over all groups.
     pub seq: u64,
     /// When it was made, in milliseconds since 1970.
     pub time_ms: i64,
-    /// Time of the newest record counted, in milliseconds since 1970.
+    /// Time of the newest record of any group, in milliseconds since 1970.
     pub newest_ms: Option<i64>,
     /// Width of the canvas in pixels.
     pub width: u32,
     /// Height of the canvas in pixels.
     pub height: u32,
+    /// What it says of its look.
+    #[serde(flatten)]
+    pub look: Look,
     /// Records in the window.
-    pub records: usize,
+    pub records: u64,
     /// Words in the window, each as often as it occurs.
-    pub tokens: usize,
+    pub tokens: u64,
     /// Different words in the window.
     pub distinct: usize,
     /// The words, most frequent first.
     pub words: Vec<Item<'a>>,
+    /// Keys of the words of the group's last frame that are not in this one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub gone: Vec<&'a str>,
+    /// Texts in which the words occur, newest first; words refer to them by position.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub samples: Vec<&'a str>,
 }
 
 /// A word on the canvas.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(crate = "plugin_api::schemars")]
 pub struct Item<'a> {
-    /// The word.
+    /// The word as most often written; two words with a blank between are a pair.
     pub text: &'a str,
+    /// The word with its case folded, by which it is the same from frame to frame; absent if it is
+    /// as `text`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'a str>,
     /// How often it occurs in the window.
     pub count: u64,
+    /// By how much `count` has grown since the group's last frame; absent if the word was not in
+    /// it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<i64>,
     /// The middle of its width on its baseline, in pixels from the left.
     pub x: f32,
     /// The same from the top.
@@ -54,25 +102,49 @@ pub struct Item<'a> {
     pub size: f32,
     /// Width in pixels that the layout reserved along the baseline.
     pub width: f32,
+    /// What the word covers on the canvas: left edge, upper edge, width and height in pixels.
+    #[serde(rename = "box")]
+    pub bounds: [f32; 4],
     /// Turn in degrees about (x, y): 0 or -90.
     pub rotate: i16,
     /// Index of its colour, 0 to 7; the same word always has the same.
     pub color: u8,
+    /// Positions in the frame's `samples` of texts in which it occurs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
+    pub samples: Vec<u32>,
 }
 
-/// Joins words and places, which stand in the same order.
-pub fn items<'a>(words: &[Word<'a>], places: &[Place], seed: u64) -> Vec<Item<'a>> {
-    let item = |(word, place): (&Word<'a>, &Place)| Item {
+/// Joins words with their places and samples, which stand in the same order, and the last frame's
+/// counts by key.
+pub fn items<'a>(
+    words: &[Counted<'a>],
+    places: &[Place],
+    samples: &mut Samples<'_>,
+    shown: &HashMap<Box<str>, u64>,
+    seed: u64,
+) -> Vec<Item<'a>> {
+    let item = |((at, word), place): ((usize, &Counted<'a>), &Place)| Item {
         text: word.text,
+        key: Some(word.key).filter(|key| *key != word.text),
         count: word.count,
+        change: shown
+            .get(word.key)
+            .map(|before| word.count as i64 - *before as i64),
         x: place.x,
         y: place.y,
-        size: place.size,
-        width: (place.width * 100.0).round() / 100.0,
+        size: rounded(place.size, 1000.0),
+        width: rounded(place.width, 100.0),
+        bounds: place.bounds.map(|edge| rounded(edge, 10.0)),
         rotate: if place.turned { -90 } else { 0 },
-        color: (hash(word.text, seed ^ 0xC0105) % COLORS) as u8,
+        color: color(word.key, seed),
+        samples: samples
+            .of
+            .get_mut(at)
+            .map(std::mem::take)
+            .unwrap_or_default(),
     };
-    words.iter().zip(places).map(item).collect()
+    words.iter().enumerate().zip(places).map(item).collect()
 }
 
 impl Frame<'_> {
@@ -80,46 +152,15 @@ impl Frame<'_> {
     pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
         serde_json::to_writer(out, self)
     }
+}
 
-    /// Writes the frame as an SVG picture, in one line.
-    pub fn write_svg(&self, out: &mut Vec<u8>) {
-        let (width, height) = (self.width, self.height);
-        let mut svg = String::with_capacity(512 + self.words.len() * 128);
-        // Writing to a String cannot fail.
-        let _ = write!(
-            svg,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
-             font-family=\"'Noto Sans',sans-serif\" font-weight=\"700\" text-anchor=\"middle\" \
-             style=\"font-kerning:none;font-variant-ligatures:none\"><title>{} words of {} records</title>\
-             <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>",
-            self.words.len(),
-            self.records,
-        );
-        for word in &self.words {
-            let color = PALETTE[usize::from(word.color) % PALETTE.len()];
-            let _ = write!(svg, "<text transform=\"translate({} {})", word.x, word.y);
-            if word.rotate != 0 {
-                let _ = write!(svg, " rotate({})", word.rotate);
-            }
-            let _ = write!(
-                svg,
-                "\" font-size=\"{}\" textLength=\"{}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{color}\">",
-                word.size, word.width
-            );
-            for letter in word.text.chars() {
-                match letter {
-                    '&' => svg.push_str("&amp;"),
-                    '<' => svg.push_str("&lt;"),
-                    '>' => svg.push_str("&gt;"),
-                    '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
-                    other => svg.push(other),
-                }
-            }
-            svg.push_str("</text>");
-        }
-        svg.push_str("</svg>");
-        out.extend_from_slice(svg.as_bytes());
-    }
+/// The number of a word's colour: the same word always has the same.
+pub fn color(word: &str, seed: u64) -> u8 {
+    (hash(word, seed ^ 0xC0105) % COLORS as u64) as u8
+}
+
+fn rounded(value: f32, parts: f32) -> f32 {
+    (value * parts).round() / parts
 }
 
 #[cfg(test)]
@@ -129,36 +170,43 @@ mod tests {
     fn frame(words: Vec<Item<'_>>) -> Frame<'_> {
         Frame {
             kind: "wordcloud",
+            group: None,
             seq: 7,
             time_ms: 1,
             newest_ms: None,
             width: 100,
             height: 50,
+            look: Look::new(
+                Said {
+                    unit: 1.5,
+                    shrunk: 1.0,
+                },
+                Palette::OkabeIto,
+            ),
             records: 2,
             tokens: 3,
             distinct: 2,
             words,
+            gone: Vec::new(),
+            samples: Vec::new(),
         }
     }
 
     #[test]
-    fn a_frame_is_written_as_json_and_as_svg() {
-        let words = [
-            Word {
-                text: "a&b",
-                count: 2,
-            },
-            Word {
-                text: "<c>",
-                count: 1,
-            },
-        ];
+    fn a_frame_is_written_as_json() {
+        let word = |text, count| Counted {
+            key: text,
+            text,
+            count,
+        };
+        let words = [word("a&b", 2), word("<c>", 1)];
         let place = Place {
             x: 50.0,
             y: 24.0,
             size: 12.25,
             width: 20.128,
             turned: true,
+            bounds: [40.0, 14.0, 12.0, 20.128],
         };
         let frame = frame(items(
             &words,
@@ -169,6 +217,8 @@ mod tests {
                     ..place
                 },
             ],
+            &mut Samples::default(),
+            &HashMap::new(),
             0,
         ));
         let mut json = Vec::new();
@@ -180,16 +230,9 @@ mod tests {
         assert_eq!(json["words"][0]["rotate"], -90);
         assert_eq!(json["words"][1]["rotate"], 0);
         assert_eq!(json["words"][0]["width"], 20.13);
-        let mut svg = Vec::new();
-        frame.write_svg(&mut svg);
-        let svg = String::from_utf8(svg).unwrap();
-        assert!(
-            svg.contains("translate(50 24) rotate(-90)\" font-size=\"12.25\""),
-            "{svg}"
-        );
-        assert!(
-            svg.contains(">a&amp;b</text>") && svg.contains(">&lt;c&gt;</text>"),
-            "{svg}"
-        );
+        assert_eq!(json["words"][0]["box"][3], 20.1);
+        assert_eq!(json["unit"], 1.5);
+        assert_eq!(json["colors"][0], "#0072b2");
+        assert!(json.get("shrunk").is_none());
     }
 }

@@ -1,91 +1,237 @@
-//! Finds the text in a record of whatever content type flows in.
+//! Reads what is counted from a record of whatever content type flows in: its text, its group, and
+//! which tweet it is.
 
 use avro_data::Schema;
 use avro_data::datum::{self, Value};
 use avro_data::schema::{Node, NodeId};
 use plugin_api::prelude::*;
 
-use crate::text::Paths;
+use crate::layout::hash;
+use crate::text::{Found, Paths};
+use crate::window::Origin;
 
-/// JSON paths tried when the option `text` is left out.
-const JSON_TEXTS: [&str; 3] = ["extended_tweet.full_text", "full_text", "text"];
+/// JSON paths tried when the option `text` is left out: a retweet's own text is cut.
+pub const JSON_TEXTS: [&str; 6] = [
+    "retweeted_status.extended_tweet.full_text",
+    "retweeted_status.full_text",
+    "retweeted_status.text",
+    "extended_tweet.full_text",
+    "full_text",
+    "text",
+];
 /// Avro fields tried when the option `text` is left out; dots as old files have them.
 const AVRO_TEXTS: [&str; 5] = ["full_text", "t_text", "t.text", "text", "body"];
+/// Where the number of the tweet stands that a record is or repeats.
+const JSON_IDS: [&str; 4] = [
+    "retweeted_status.id_str",
+    "retweeted_status.id",
+    "id_str",
+    "id",
+];
+const AVRO_IDS: [&str; 4] = ["r_id", "r.id", "t_id", "t.id"];
+/// Names the key of the record in the option `group_by`.
+pub const BY_KEY: &str = "@key";
+/// Most bytes of a group's name.
+const LONGEST_GROUP: usize = 256;
 
-/// Reads the text of records of one content type.
+/// What of a record is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The option `text`.
+    pub text: &'a [String],
+    /// The option `group_by`.
+    pub group_by: Option<&'a str>,
+    /// Whether retweets are known as such.
+    pub origin: bool,
+}
+
+/// What was read of a record; keeps its memory.
+#[derive(Debug, Default)]
+pub struct Item {
+    /// The text.
+    pub text: String,
+    /// The group, if the record names one.
+    pub group: Option<String>,
+    /// Which tweet it is or repeats.
+    pub origin: Option<Origin>,
+    spare: String,
+}
+
+/// Reads records of one content type.
 #[derive(Debug)]
-pub enum Reader {
-    /// JSON: the first of these paths.
-    Json(Paths),
-    /// Avro: these fields of the schema, by their rank in order of preference.
-    Avro(Box<AvroReader>),
+pub struct Reader {
+    kind: Kind,
+    by_key: bool,
+    origin: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Json(Json),
+    Avro(Box<Avro>),
     /// The record is the text.
     Text,
 }
 
-/// The fields of an Avro schema that may hold the text.
 #[derive(Debug)]
-pub struct AvroReader {
+struct Json {
+    paths: Paths,
+    group: Option<usize>,
+    id: Option<usize>,
+}
+
+/// The fields of an Avro schema that are of use, by their rank in order of preference.
+#[derive(Debug)]
+struct Avro {
     schema: Schema,
-    fields: Vec<String>,
+    texts: Vec<String>,
+    group: Option<String>,
+    ids: &'static [&'static str],
 }
 
 impl Reader {
-    /// A reader for `input` by the option `text`.
+    /// A reader for `input`.
     ///
     /// # Errors
     /// An input without text, or a path or field that cannot be.
-    pub fn new(input: &ContentType, text: &[String]) -> Result<Self, StageError> {
-        match input.format {
-            Format::Text => Ok(Self::Text),
-            Format::Json => {
-                let paths = if text.is_empty() {
-                    Paths::new(&JSON_TEXTS)
-                } else {
-                    Paths::new(text)
-                };
-                let wrong = |at: usize| {
-                    let message = format!(
-                        "`{}` is no path of its own: expected such as `outer.inner`",
-                        text[at]
-                    );
-                    StageError::config(&format!("/text/{at}"), message)
-                };
-                paths.map(Self::Json).map_err(wrong)
+    pub fn new(input: &ContentType, wanted: Wanted<'_>) -> Result<Self, StageError> {
+        let field = wanted.group_by.filter(|field| *field != BY_KEY);
+        let kind = match input.format {
+            Format::Text if field.is_some() => {
+                return Err(StageError::config(
+                    "/group_by",
+                    format!("texts have no fields: expected `{BY_KEY}`"),
+                ));
             }
-            Format::Avro => AvroReader::new(input, text).map(|reader| Self::Avro(Box::new(reader))),
-            other => Err(StageError::config(
-                "/inputs/0",
-                format!("a word cloud needs json, avro or text, and this sends {other}"),
-            )),
-        }
+            Format::Text => Kind::Text,
+            Format::Json => Kind::Json(Json::new(wanted.text, field, wanted.origin)?),
+            Format::Avro => Kind::Avro(Box::new(Avro::new(input, wanted, field)?)),
+            other => {
+                return Err(StageError::config(
+                    "/inputs/0",
+                    format!("a word cloud needs json, avro or text, and this sends {other}"),
+                ));
+            }
+        };
+        Ok(Self {
+            kind,
+            by_key: wanted.group_by == Some(BY_KEY),
+            origin: wanted.origin,
+        })
     }
 
-    /// Writes the text of `record` into `out`.
+    /// Reads `record` into `item`.
     ///
     /// # Errors
     /// Why the record cannot be used.
-    pub fn text(&self, record: &Record<'_>, out: &mut String) -> Result<(), Reject> {
-        out.clear();
-        match self {
-            Self::Text => out.push_str(record.text()?),
-            Self::Json(paths) => match paths.find(record.bytes(), out) {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Err(Reject::new(
-                        "no text at any of the paths of the option `text`",
-                    ));
-                }
-                Err(error) => return Err(Reject::new(format!("not JSON: {error}"))),
-            },
-            Self::Avro(reader) => reader.text(record.bytes(), out)?,
+    pub fn read(&self, record: &Record<'_>, item: &mut Item) -> Result<(), Reject> {
+        let Item {
+            text,
+            group,
+            origin,
+            spare,
+        } = item;
+        text.clear();
+        *origin = None;
+        let mut name = group.take().unwrap_or_else(|| std::mem::take(spare));
+        name.clear();
+        let mut named = false;
+        match &self.kind {
+            Kind::Text => text.push_str(record.text()?),
+            Kind::Json(json) => named = json.read(record.bytes(), text, &mut name, origin)?,
+            Kind::Avro(avro) => named = avro.read(record.bytes(), text, &mut name, origin)?,
+        }
+        if self.by_key
+            && let Some(key) = record.key()
+        {
+            let key = std::str::from_utf8(key);
+            name.push_str(key.map_err(|_| Reject::new("the key is not UTF-8"))?);
+            named = true;
+        }
+        if name.len() > LONGEST_GROUP {
+            return Err(Reject::new(format!(
+                "the name of its group is longer than {LONGEST_GROUP} bytes"
+            )));
+        }
+        if self.origin && origin.is_none() && text.starts_with("RT @") {
+            // A retweet by hand, or of a source that keeps no numbers: it repeats others of the
+            // same text.
+            *origin = Some(digest("text", text));
+        }
+        if named {
+            *group = Some(name);
+        } else {
+            *spare = name;
         }
         Ok(())
     }
 }
 
-impl AvroReader {
-    fn new(input: &ContentType, text: &[String]) -> Result<Self, StageError> {
+/// 128 bits tell any two tweets apart that a window can hold.
+fn digest(kind: &str, id: &str) -> Origin {
+    let seed = hash(kind, 0);
+    u128::from(hash(id, seed)) << 64 | u128::from(hash(id, !seed))
+}
+
+impl Json {
+    fn new(text: &[String], group: Option<&str>, origin: bool) -> Result<Self, StageError> {
+        let no_path = |pointer: String, path: &str| {
+            let message = format!("`{path}` is no path of its own: expected such as `outer.inner`");
+            StageError::config(&pointer, message)
+        };
+        let mut paths = Paths::default();
+        let texts = if text.is_empty() {
+            paths.seek(&JSON_TEXTS, false)
+        } else {
+            paths.seek(text, false)
+        };
+        texts.map_err(|at| no_path(format!("/text/{at}"), &text[at]))?;
+        let group = group.map(|field| {
+            let sought = paths.seek(&[field], true);
+            sought.map_err(|_| no_path("/group_by".to_owned(), field))
+        });
+        let group = group.transpose()?;
+        let id = origin.then(|| paths.seek(&JSON_IDS, true).ok()).flatten();
+        Ok(Self { paths, group, id })
+    }
+
+    fn read(
+        &self,
+        json: &[u8],
+        text: &mut String,
+        group: &mut String,
+        origin: &mut Option<Origin>,
+    ) -> Result<bool, Reject> {
+        let mut found: Vec<Option<Found<'_>>> = Vec::new();
+        self.paths
+            .find(json, &mut found)
+            .map_err(|error| Reject::new(format!("not JSON: {error}")))?;
+        let at = |sought: Option<usize>| sought.and_then(|sought| found[sought]);
+        match found[0] {
+            Some(found) => found.text(text),
+            None => {
+                return Err(Reject::new(
+                    "no text at any of the paths of the option `text`",
+                ));
+            }
+        }
+        if let Some(id) = at(self.id) {
+            *origin = Some(digest("id", id.json().trim_matches('"')));
+        }
+        let name = at(self.group);
+        if let Some(name) = name {
+            name.text(group);
+        }
+        Ok(name.is_some())
+    }
+}
+
+impl Avro {
+    fn new(
+        input: &ContentType,
+        wanted: Wanted<'_>,
+        group: Option<&str>,
+    ) -> Result<Self, StageError> {
         let Some(schema) = &input.schema else {
             return Err(StageError::config(
                 "/inputs/0",
@@ -101,46 +247,83 @@ impl AvroReader {
             .filter(|field| holds_text(&schema, field.node))
             .map(|field| &*field.name)
             .collect();
-        let known = || {
-            if texts.is_empty() {
+        let list = |names: &[&str]| {
+            if names.is_empty() {
                 "none".to_owned()
             } else {
-                texts.join(", ")
+                names.join(", ")
             }
         };
-        for (position, name) in text.iter().enumerate() {
+        for (position, name) in wanted.text.iter().enumerate() {
             if !texts.contains(&&**name) {
-                let message = format!("the schema has no text field `{name}`: it has {}", known());
+                let known = list(&texts);
+                let message = format!("the schema has no text field `{name}`: it has {known}");
                 return Err(StageError::config(&format!("/text/{position}"), message));
             }
         }
-        let fields: Vec<String> = if text.is_empty() {
-            AVRO_TEXTS
-                .iter()
-                .filter(|name| texts.contains(name))
-                .map(|name| (*name).to_owned())
-                .collect()
+        if let Some(name) = group {
+            let fields = schema.fields().iter().map(|field| &*field.name);
+            let fields: Vec<&str> = fields.collect();
+            if !fields.contains(&name) {
+                let known = list(&fields);
+                let message = format!("the schema has no field `{name}`: it has {known}");
+                return Err(StageError::config("/group_by", message));
+            }
+        }
+        let fields: Vec<String> = if wanted.text.is_empty() {
+            let known = AVRO_TEXTS.iter().filter(|name| texts.contains(name));
+            known.map(|name| (*name).to_owned()).collect()
         } else {
-            text.to_vec()
+            wanted.text.to_vec()
         };
         if fields.is_empty() {
             let message = format!(
                 "name the field that holds the text, such as `text = [\"…\"]`: the schema has {}",
-                known()
+                list(&texts)
             );
             return Err(StageError::config("/text", message));
         }
-        Ok(Self { schema, fields })
+        Ok(Self {
+            schema,
+            texts: fields,
+            group: group.map(str::to_owned),
+            ids: if wanted.origin { &AVRO_IDS } else { &[] },
+        })
     }
 
-    fn text(&self, datum: &[u8], out: &mut String) -> Result<(), Reject> {
+    fn read(
+        &self,
+        datum: &[u8],
+        out: &mut String,
+        group: &mut String,
+        origin: &mut Option<Origin>,
+    ) -> Result<bool, Reject> {
         let mut best: Option<(usize, &str)> = None;
+        let mut id: Option<(usize, Origin)> = None;
+        let mut named = false;
         datum::visit(&self.schema, datum, |name, value| {
             if let Value::Text(text) = value
-                && let Some(rank) = self.fields.iter().position(|field| field == name)
+                && let Some(rank) = self.texts.iter().position(|field| field == name)
                 && best.is_none_or(|(least, _)| rank < least)
             {
                 best = Some((rank, text));
+            }
+            let rank = self.ids.iter().position(|field| *field == name);
+            if let Some(rank) = rank.filter(|rank| id.is_none_or(|(least, _)| *rank < least)) {
+                match value {
+                    Value::Long(number) => id = Some((rank, digest("id", &number.to_string()))),
+                    Value::Text(text) => id = Some((rank, digest("id", text))),
+                    _ => {}
+                }
+            }
+            if self.group.as_deref() == Some(name) {
+                named = true;
+                match value {
+                    Value::Text(text) => group.push_str(text),
+                    Value::Long(number) => group.push_str(&number.to_string()),
+                    Value::Boolean(truth) => group.push_str(&truth.to_string()),
+                    _ => named = false,
+                }
             }
         })
         .map_err(|error| Reject::new(error.to_string()))?;
@@ -150,7 +333,8 @@ impl AvroReader {
             ));
         };
         out.push_str(text);
-        Ok(())
+        *origin = id.map(|id| id.1);
+        Ok(named)
     }
 }
 

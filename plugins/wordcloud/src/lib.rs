@@ -3,13 +3,17 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod draw;
 pub mod entities;
 pub mod font;
 pub mod frame;
 pub mod input;
 pub mod layout;
+mod links;
 pub mod mask;
+pub mod palette;
 pub mod processor;
+pub mod shape;
 pub mod stop;
 pub mod text;
 pub mod token;

@@ -5,12 +5,15 @@
 //! Invariant: bits at or right of `width` are always clear in a [`Grid`].
 
 /// A canvas of cells; a set bit is a cell with ink.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Grid {
     width: usize,
     height: usize,
     stride: usize,
+    /// Behind the last row are more words than a row has, so that a pass may read ahead.
     bits: Vec<u64>,
+    /// Where a pass writes before the two are exchanged.
+    spare: Vec<u64>,
 }
 
 /// The ink of one word: the tight block of cells it touches, placed relative to its anchor.
@@ -59,9 +62,108 @@ impl Ink {
         }
     }
 
+    /// A block without ink.
+    pub fn blank(left: i32, top: i32, width: usize, height: usize) -> Self {
+        let stride = width.div_ceil(64);
+        Self {
+            width,
+            height,
+            left,
+            top,
+            stride,
+            bits: vec![0; stride * height],
+        }
+    }
+
     /// Whether the cell at (x, y) of the block has ink.
     pub fn get(&self, x: usize, y: usize) -> bool {
         self.bits[y * self.stride + x / 64] >> (x % 64) & 1 == 1
+    }
+
+    /// Adds up to 64 cells of a row at once, bit 0 at (x, y); what lies outside is left out.
+    pub fn add(&mut self, x: usize, y: usize, bits: u64) {
+        if y >= self.height || x >= self.width {
+            return;
+        }
+        let bits = match self.width - x {
+            room if room < 64 => bits & ((1 << room) - 1),
+            _ => bits,
+        };
+        let (at, shift) = (y * self.stride + x / 64, x % 64);
+        self.bits[at] |= bits << shift;
+        if shift > 0 && bits >> (64 - shift) != 0 {
+            self.bits[at + 1] |= bits >> (64 - shift);
+        }
+    }
+
+    /// Adds the cells [x, x + wide) × [y, y + high).
+    pub fn fill(&mut self, x: usize, y: usize, wide: usize, high: usize) {
+        for line in y..y + high {
+            let mut from = x;
+            while from < x + wide {
+                let step = (x + wide - from).min(64);
+                self.add(from, line, u64::MAX >> (64 - step));
+                from += step;
+            }
+        }
+    }
+
+    /// The same ink read from the bottom to the top.
+    pub fn turned(&self) -> Self {
+        let mut turned = Self::blank(
+            self.top,
+            -(self.left + self.width as i32),
+            self.height,
+            self.width,
+        );
+        for y in 0..self.height {
+            for (index, &word) in self.row(y).iter().enumerate() {
+                let mut rest = word;
+                while rest != 0 {
+                    let x = index * 64 + rest.trailing_zeros() as usize;
+                    turned.add(y, self.width - 1 - x, 1);
+                    rest &= rest - 1;
+                }
+            }
+        }
+        turned
+    }
+
+    /// The same ink in the least block that holds it; a single cell if there is none.
+    pub fn tight(self) -> Self {
+        let empty = |y: &usize| self.row(*y).iter().all(|word| *word == 0);
+        let Some(upper) = (0..self.height).find(|y| !empty(y)) else {
+            return Self::from_cells(&[]);
+        };
+        let lower = (upper..self.height).rfind(|y| !empty(y)).unwrap_or(upper);
+        let mut columns = vec![0_u64; self.stride];
+        for y in upper..=lower {
+            for (all, word) in columns.iter_mut().zip(self.row(y)) {
+                *all |= word;
+            }
+        }
+        let first = columns.iter().position(|word| *word != 0).unwrap_or(0);
+        let last = columns.iter().rposition(|word| *word != 0).unwrap_or(0);
+        let from = first * 64 + columns[first].trailing_zeros() as usize;
+        let to = last * 64 + 63 - columns[last].leading_zeros() as usize;
+        let mut tight = Self::blank(
+            self.left + from as i32,
+            self.top + upper as i32,
+            to - from + 1,
+            lower - upper + 1,
+        );
+        for y in upper..=lower {
+            for (index, &word) in self.row(y).iter().enumerate() {
+                let at = index * 64;
+                if word == 0 {
+                } else if at >= from {
+                    tight.add(at - from, y - upper, word);
+                } else {
+                    tight.add(0, y - upper, word >> (from - at).min(63));
+                }
+            }
+        }
+        tight
     }
 
     fn row(&self, y: usize) -> &[u64] {
@@ -77,7 +179,8 @@ impl Grid {
             width,
             height,
             stride,
-            bits: vec![0; stride * height],
+            bits: vec![0; stride * (height + 1) + 1],
+            spare: Vec::new(),
         }
     }
 
@@ -94,6 +197,31 @@ impl Grid {
     /// Removes all ink.
     pub fn clear(&mut self) {
         self.bits.fill(0);
+    }
+
+    /// Takes over the ink of a canvas of the same size.
+    pub fn copy(&mut self, other: &Grid) {
+        self.bits.copy_from_slice(&other.bits);
+    }
+
+    /// Adds the cells [x, x + wide) × [y, y + high), as far as they lie inside.
+    pub fn fill(&mut self, x: i32, y: i32, wide: i32, high: i32) {
+        let clamp = |at: i32, most: usize| at.clamp(0, most as i32) as usize;
+        let (from, to) = (clamp(x, self.width), clamp(x + wide, self.width));
+        for line in clamp(y, self.height)..clamp(y + high, self.height) {
+            let row = &mut self.bits[line * self.stride..][..self.stride];
+            let mut at = from;
+            while at < to {
+                let step = (to - at).min(64 - at % 64);
+                row[at / 64] |= (u64::MAX >> (64 - step)) << (at % 64);
+                at += step;
+            }
+        }
+    }
+
+    /// Whether the cell at (x, y) has ink.
+    pub fn get(&self, x: usize, y: usize) -> bool {
+        self.bits[y * self.stride + x / 64] >> (x % 64) & 1 == 1
     }
 
     /// Number of cells with ink.
@@ -160,65 +288,83 @@ impl Grid {
     }
 
     /// Makes `self` the places where a box of `wide` by `high` cells would touch the ink of
-    /// `source`: bit (x, y) is set when any cell of [x, x+wide) × [y, y+high) has ink.
-    pub fn block(&mut self, source: &Grid, wide: usize, high: usize) {
-        self.clone_from(source);
+    /// `source`: bit (x, y) is set when any cell of [x, x+wide) × [y, y+high) has ink. Only rows
+    /// `from` to `to` are made, and places where the box would leave the canvas mean nothing.
+    ///
+    /// So all rows can be taken as one string of bits: what a pass shifts in from the next row
+    /// only reaches places where the box would leave the canvas.
+    pub fn block(&mut self, source: &Grid, wide: usize, high: usize, from: usize, to: usize) {
+        let to = to.min((self.height + 1).saturating_sub(high));
+        if wide > self.width || from >= to {
+            return;
+        }
+        let (from, to) = (from * self.stride, to * self.stride);
+        let Self { bits, spare, .. } = self;
+        spare.resize(bits.len(), 0);
+        let mut end = to + (high - 1) * self.stride;
+        bits[from..end].copy_from_slice(&source.bits[from..end]);
+        let mut span = 1;
+        while span < high {
+            let step = span.min(high - span);
+            end -= step * self.stride;
+            let below = &bits[from + step * self.stride..];
+            for ((into, a), b) in spare[from..end].iter_mut().zip(&bits[from..]).zip(below) {
+                *into = a | b;
+            }
+            std::mem::swap(bits, spare);
+            span += step;
+        }
         let mut span = 1;
         while span < wide {
             let step = span.min(wide - span);
             let (skip, shift) = (step / 64, step % 64);
-            for row in self.bits.chunks_exact_mut(self.stride) {
-                for i in 0..row.len() {
-                    let near = row.get(i + skip).copied().unwrap_or(0);
-                    let far = row.get(i + skip + 1).copied().unwrap_or(0);
-                    row[i] |= if shift == 0 {
-                        near
-                    } else {
-                        near >> shift | far << (64 - shift)
-                    };
+            let (near, far) = (&bits[from + skip..], &bits[from + skip + 1..]);
+            let into = spare[from..to].iter_mut().zip(&bits[from..]).zip(near);
+            if shift == 0 {
+                for ((into, a), b) in into {
+                    *into = a | b;
+                }
+            } else {
+                for (((into, a), b), c) in into.zip(far) {
+                    *into = a | b >> shift | c << (64 - shift);
                 }
             }
-            span += step;
-        }
-        let mut span = 1;
-        while span < high {
-            let step = span.min(high - span);
-            for y in 0..self.height.saturating_sub(step) {
-                let (upper, lower) = self.bits.split_at_mut((y + step) * self.stride);
-                let target = &mut upper[y * self.stride..(y + 1) * self.stride];
-                for (into, from) in target.iter_mut().zip(&lower[..self.stride]) {
-                    *into |= from;
-                }
-            }
+            std::mem::swap(bits, spare);
             span += step;
         }
     }
 
-    /// In a canvas made by [`Grid::block`], the free place nearest to (x, y), where both axes are
-    /// measured in parts of the canvas's size so that the cloud takes the canvas's shape. Returns
-    /// the place and its distance squared; `wide` and `high` are those given to `block`.
-    pub fn nearest_free(
+    /// In rows `from` to `to` of a canvas made by [`Grid::block`], the free place nearest to
+    /// `target`, where both axes are measured in parts of the canvas's size so that the cloud takes
+    /// the canvas's shape. Returns the place and its distance squared; `wide` and `high` are those
+    /// given to `block`.
+    fn nearest_free(
         &self,
-        x: i32,
-        y: i32,
-        wide: usize,
-        high: usize,
+        target: (i32, i32),
+        (wide, high): (usize, usize),
+        rows: (usize, usize),
     ) -> Option<(i32, i32, f32)> {
         if wide > self.width || high > self.height {
             return None;
         }
-        let (last_x, last_y) = (self.width - wide, (self.height - high) as i32);
+        let (x, y) = target;
+        let last_x = self.width - wide;
+        let first_y = rows.0 as i32;
+        let last_y = (self.height - high).min(rows.1 - 1) as i32;
+        if last_y < first_y {
+            return None;
+        }
         let (unit_x, unit_y) = (1.0 / self.width as f32, 1.0 / self.height as f32);
-        let near_y = y.clamp(0, last_y);
+        let near_y = y.clamp(first_y, last_y);
         let mut best: Option<(i32, i32, f32)> = None;
-        for away in 0..=last_y {
+        for away in 0..=last_y - first_y {
             let least = away as f32 * unit_y;
             if best.is_some_and(|(_, _, cost)| least * least >= cost) {
                 break;
             }
             let lines = [near_y - away, near_y + away];
             for &line in &lines[..if away == 0 { 1 } else { 2 }] {
-                if !(0..=last_y).contains(&line) {
+                if !(first_y..=last_y).contains(&line) {
                     continue;
                 }
                 let row =
@@ -237,6 +383,38 @@ impl Grid {
             }
         }
         best
+    }
+
+    /// The free place for a box of `wide` by `high` cells on `canvas` that is nearest to (x, y),
+    /// and its distance squared in parts of the canvas. `self` is working space of the same size.
+    /// Rows up to `reach` away are looked at first: where one knows how far off the last place was,
+    /// mostly nothing beyond can be nearer.
+    pub fn search(
+        &mut self,
+        canvas: &Grid,
+        target: (i32, i32),
+        (wide, high): (usize, usize),
+        mut reach: usize,
+    ) -> Option<(i32, i32, f32)> {
+        let near = target.1.clamp(0, self.height as i32) as usize;
+        loop {
+            let rows = (
+                near.saturating_sub(reach),
+                (near + reach + 1).min(self.height),
+            );
+            self.block(canvas, wide, high, rows.0, rows.1);
+            let found = self.nearest_free(target, (wide, high), rows);
+            let sure =
+                found.is_some_and(|(_, _, cost)| cost.sqrt() * self.height as f32 <= reach as f32);
+            if rows == (0, self.height) || sure {
+                return found;
+            }
+            // What was found bounds how far the nearest can be.
+            reach = match found {
+                Some((_, _, cost)) => (cost.sqrt() * self.height as f32).ceil() as usize,
+                None => reach * 2 + 8,
+            };
+        }
     }
 }
 
@@ -312,7 +490,8 @@ mod tests {
                 1 + next(height as u64) as usize,
             );
             let mut blocked = Grid::new(width, height);
-            blocked.block(&grid, wide, high);
+            let whole = (0, height);
+            blocked.block(&grid, wide, high, 0, height);
             let target = (
                 next(width as u64) as i32 - 5,
                 next(height as u64) as i32 - 5,
@@ -336,8 +515,9 @@ mod tests {
                     }
                 }
             }
-            let found = blocked.nearest_free(target.0, target.1, wide, high);
+            let found = blocked.nearest_free(target, (wide, high), whole);
             assert_eq!(found.map(|(_, _, cost)| cost), least);
+            assert_eq!(blocked.search(&grid, target, (wide, high), 3), found);
         }
     }
 

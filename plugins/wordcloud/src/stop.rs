@@ -1,123 +1,35 @@
 //! Stop words: those that say nothing about what is talked about.
 //!
 //! The lists are NLTK's (from Snowball, short and grammatical; the long "ISO" lists remove words
-//! that a cloud is made of), with what tweets add, and a list of Japanese particles and auxiliary
-//! forms, which NLTK lacks.
+//! that a cloud is made of), with what tweets add. Those of `stop/` complete one of them, or are
+//! for languages that have none.
 
 use hashbrown::HashSet;
+
+use crate::token::fold;
 
 /// What is written in tweets of every language and means nothing.
 const TWITTER: &[&str] = &[
     "rt", "via", "amp", "http", "https", "www", "htt", "fav", "dm",
 ];
 
-/// Contractions that the English list lacks, also as written without their apostrophe, and the
-/// most frequent filler.
-const ENGLISH: &[&str] = &[
-    "ain't", "aint", "arent", "can't", "cannot", "cant", "could", "couldnt", "could've", "didnt",
-    "doesnt", "dont", "gonna", "gotta", "had", "hasnt", "havent", "he's", "here's", "hes", "how's",
-    "i'm", "id", "im", "isnt", "ive", "let's", "lets", "ll", "may", "might", "must", "shes",
-    "shouldnt", "thats", "that's", "theyre", "there's", "theres", "u", "ur", "wanna", "wasnt",
-    "werent", "what's", "whats", "when's", "where's", "who's", "whos", "why's", "wont", "would",
-    "wouldnt", "would've", "ya", "y'all", "yall", "yet", "youre", "youve",
-];
-
-const JAPANESE: &[&str] = &[
-    "から",
-    "まで",
-    "より",
-    "だけ",
-    "ほど",
-    "など",
-    "とか",
-    "って",
-    "けど",
-    "けれど",
-    "ので",
-    "のに",
-    "でも",
-    "では",
-    "には",
-    "にも",
-    "とは",
-    "とも",
-    "です",
-    "ます",
-    "でした",
-    "ました",
-    "ません",
-    "ない",
-    "なかった",
-    "なく",
-    "ある",
-    "あり",
-    "あった",
-    "いる",
-    "いた",
-    "いて",
-    "います",
-    "する",
-    "した",
-    "して",
-    "します",
-    "しました",
-    "される",
-    "された",
-    "れる",
-    "られる",
-    "せる",
-    "たい",
-    "てる",
-    "てた",
-    "なる",
-    "なった",
-    "なって",
-    "なり",
-    "なら",
-    "これ",
-    "それ",
-    "あれ",
-    "この",
-    "その",
-    "あの",
-    "ここ",
-    "そこ",
-    "こと",
-    "もの",
-    "ため",
-    "よう",
-    "そう",
-    "どう",
-    "もう",
-    "まだ",
-    "また",
-    "かな",
-    "よね",
-    "だよ",
-    "だね",
-    "だった",
-    "だろう",
-    "でしょう",
-    "ください",
-    "という",
-    "として",
-    "さん",
-    "ちゃん",
-    "くん",
-    "そして",
-    "しかし",
-    "だから",
-    "何",
-    "私",
-    "今",
-    "人",
+/// Lists of our own by their language.
+const OWN: &[(&str, &str)] = &[
+    ("en", include_str!("../stop/en.txt")),
+    ("hi", include_str!("../stop/hi.txt")),
+    ("ja", include_str!("../stop/ja.txt")),
+    ("ko", include_str!("../stop/ko.txt")),
+    ("pl", include_str!("../stop/pl.txt")),
+    ("ru", include_str!("../stop/ru.txt")),
+    ("th", include_str!("../stop/th.txt")),
 ];
 
 /// Codes of the languages that have a list.
 pub fn languages() -> Vec<&'static str> {
     let mut codes = stop_words::available_languages().to_vec();
-    codes.push("ja");
+    codes.extend(OWN.iter().map(|own| own.0));
     codes.sort_unstable();
+    codes.dedup();
     codes
 }
 
@@ -126,18 +38,26 @@ pub fn languages() -> Vec<&'static str> {
 pub fn collect(languages: &[String], extra: &[String]) -> Result<HashSet<Box<str>>, usize> {
     let mut words: HashSet<Box<str>> = TWITTER.iter().map(|word| Box::from(*word)).collect();
     for (position, language) in languages.iter().enumerate() {
-        let list = match language.as_str() {
-            "ja" => JAPANESE,
-            code => stop_words::lookup(code).ok_or(position)?,
-        };
-        words.extend(
-            list.iter()
-                .map(|word| word.to_lowercase().replace('’', "'").into()),
-        );
-        if language == "en" {
-            words.extend(ENGLISH.iter().map(|word| Box::from(*word)));
+        let known = stop_words::lookup(language);
+        let ours = OWN.iter().find(|own| own.0 == language);
+        if known.is_none() && ours.is_none() {
+            return Err(position);
         }
+        words.extend(known.unwrap_or_default().iter().map(|word| own(word)));
+        words.extend(ours.iter().flat_map(|ours| lines(ours.1)).map(own));
     }
-    words.extend(extra.iter().map(|word| word.to_lowercase().into()));
+    words.extend(extra.iter().map(|word| own(word)));
     Ok(words)
+}
+
+/// A word of a list as the tokenizer makes those of texts.
+fn own(word: &str) -> Box<str> {
+    fold(&word.trim().replace(['’', '‘'], "'")).into()
+}
+
+/// The words of a file: one a line, `#` begins a comment.
+pub fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let words = text.trim_start_matches('\u{feff}').lines();
+    let words = words.map(|line| line.split_once('#').map_or(line, |(word, _)| word).trim());
+    words.filter(|word| !word.is_empty())
 }

@@ -1,88 +1,129 @@
-//! Finds the text in a JSON record: one pass, nothing parsed but the path to it.
+//! Finds values in a JSON record: one pass, nothing parsed but the paths to them.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// JSON paths in their order of preference, as a tree.
+/// What is looked for in one pass, each at JSON paths in an order of preference, as a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
     root: Node,
+    /// Of what is sought, whether it has to be a string.
+    texts: Vec<bool>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Node {
-    /// Position in the list of paths, when one ends here.
-    rank: Option<usize>,
+    /// What is sought here, and the position of this path among those of the same.
+    ends: Vec<(usize, usize)>,
     children: Vec<(String, Node)>,
 }
 
+/// What was found at a path: JSON as it stands in the record.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    rank: usize,
+    raw: &'a RawValue,
+}
+
 impl Paths {
-    /// Paths as `outer.inner`; the error is the position of one that is empty, doubled, or runs
-    /// through another.
-    pub fn new<S: AsRef<str>>(paths: &[S]) -> Result<Self, usize> {
-        let mut root = Node::default();
+    /// Seeks one more thing, at `paths` as `outer.inner`: a string, or with `any` a number or a
+    /// truth value too. Answers its number; the error is the position of a path that is empty or
+    /// doubled.
+    pub fn seek<S: AsRef<str>>(&mut self, paths: &[S], any: bool) -> Result<usize, usize> {
+        let sought = self.texts.len();
         for (rank, path) in paths.iter().enumerate() {
-            let mut node = &mut root;
+            let mut node = &mut self.root;
             for key in path.as_ref().split('.') {
-                if key.is_empty() || node.rank.is_some() {
+                if key.is_empty() {
                     return Err(rank);
                 }
-                let place = node
-                    .children
-                    .iter()
-                    .position(|child| child.0 == key)
-                    .unwrap_or_else(|| {
-                        node.children.push((key.to_owned(), Node::default()));
-                        node.children.len() - 1
-                    });
+                let known = node.children.iter().position(|child| child.0 == key);
+                let place = known.unwrap_or_else(|| {
+                    node.children.push((key.to_owned(), Node::default()));
+                    node.children.len() - 1
+                });
                 node = &mut node.children[place].1;
             }
-            if node.rank.is_some() || !node.children.is_empty() {
+            if node.ends.iter().any(|end| end.0 == sought) {
                 return Err(rank);
             }
-            node.rank = Some(rank);
+            node.ends.push((sought, rank));
         }
-        Ok(Self { root })
+        self.texts.push(!any);
+        Ok(sought)
     }
 
-    /// Writes the text of the first path that holds one into `out`. A record that is itself a
-    /// string is its own text. `Ok(false)`: no path holds a text. The error says what is wrong
-    /// with the JSON.
-    pub fn find(&self, json: &[u8], out: &mut String) -> Result<bool, serde_json::Error> {
-        out.clear();
-        let mut best = Best {
-            rank: usize::MAX,
-            raw: None,
-        };
+    /// Finds what is sought in a record, in the order in which it was given to [`Paths::seek`]. A
+    /// record that is itself a string is the first of all. The error says what is wrong with the
+    /// JSON.
+    pub fn find<'a>(
+        &self,
+        json: &'a [u8],
+        found: &mut Vec<Option<Found<'a>>>,
+    ) -> Result<(), serde_json::Error> {
+        found.clear();
+        found.resize(self.texts.len(), None);
         let mut reader = serde_json::Deserializer::from_slice(json);
         if json.trim_ascii_start().first() == Some(&b'"') {
-            best.raw = Some(<&RawValue as serde::Deserialize>::deserialize(&mut reader)?);
+            let raw = <&RawValue as serde::Deserialize>::deserialize(&mut reader)?;
+            if let Some(first) = found.first_mut() {
+                *first = Some(Found { rank: 0, raw });
+            }
         } else {
             Walk {
                 node: &self.root,
-                best: &mut best,
+                texts: &self.texts,
+                found,
             }
             .deserialize(&mut reader)?;
         }
-        reader.end()?;
-        let Some(raw) = best.raw else {
-            return Ok(false);
-        };
-        unescape(raw.get(), out);
-        Ok(true)
+        reader.end()
     }
 }
 
-struct Best<'de> {
-    rank: usize,
-    raw: Option<&'de RawValue>,
+impl<'a> Found<'a> {
+    /// The text of a string, or a number or truth value as written.
+    pub fn text(&self, out: &mut String) {
+        out.clear();
+        match self.raw.get() {
+            quoted if quoted.starts_with('"') => unescape(quoted, out),
+            plain => out.push_str(plain),
+        }
+    }
+
+    /// Its JSON.
+    pub fn json(&self) -> &'a str {
+        self.raw.get()
+    }
 }
 
 struct Walk<'a, 'de> {
     node: &'a Node,
-    best: &'a mut Best<'de>,
+    texts: &'a [bool],
+    found: &'a mut Vec<Option<Found<'de>>>,
+}
+
+impl<'de> Walk<'_, 'de> {
+    /// Notes a value at which paths end, and looks into it if others go on.
+    fn end<E: serde::de::Error>(self, raw: &'de RawValue) -> Result<(), E> {
+        let text = raw.get().starts_with('"');
+        let plain = !raw.get().starts_with(['{', '[', 'n']);
+        for &(sought, rank) in &self.node.ends {
+            let fits = if self.texts[sought] { text } else { plain };
+            let found = &mut self.found[sought];
+            // Of a repeated key the last one counts.
+            if fits && found.is_none_or(|best| rank <= best.rank) {
+                *found = Some(Found { rank, raw });
+            }
+        }
+        if !self.node.children.is_empty() && raw.get().starts_with('{') {
+            let mut reader = serde_json::Deserializer::from_str(raw.get());
+            self.deserialize(&mut reader).map_err(E::custom)?;
+        }
+        Ok(())
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Walk<'_, 'de> {
@@ -106,21 +147,18 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
-                Some(Node {
-                    rank: Some(rank), ..
-                }) => {
-                    let raw: &RawValue = map.next_value()?;
-                    if *rank <= self.best.rank && raw.get().starts_with('"') {
-                        *self.best = Best {
-                            rank: *rank,
-                            raw: Some(raw),
-                        };
+                Some(node) => {
+                    let walk = Walk {
+                        node,
+                        texts: self.texts,
+                        found: self.found,
+                    };
+                    if node.ends.is_empty() {
+                        map.next_value_seed(walk)?;
+                    } else {
+                        walk.end(map.next_value()?)?;
                     }
                 }
-                Some(node) => map.next_value_seed(Walk {
-                    node,
-                    best: self.best,
-                })?,
             }
         }
         Ok(())
@@ -223,12 +261,15 @@ mod tests {
     use super::*;
 
     fn find(paths: &[&str], json: &str) -> Option<String> {
+        let mut all = Paths::default();
+        all.seek(paths, false).unwrap();
+        let mut found = Vec::new();
+        all.find(json.as_bytes(), &mut found).unwrap();
         let mut out = String::new();
-        Paths::new(paths)
-            .unwrap()
-            .find(json.as_bytes(), &mut out)
-            .unwrap()
-            .then_some(out)
+        found[0].map(|found| {
+            found.text(&mut out);
+            out
+        })
     }
 
     #[test]
@@ -264,7 +305,8 @@ mod tests {
 
     #[test]
     fn wrong_json_is_an_error() {
-        let paths = Paths::new(&["text"]).unwrap();
+        let mut paths = Paths::default();
+        paths.seek(&["text"], false).unwrap();
         for json in [
             "",
             "{",
@@ -274,17 +316,26 @@ mod tests {
             "nul",
         ] {
             assert!(
-                paths.find(json.as_bytes(), &mut String::new()).is_err(),
+                paths.find(json.as_bytes(), &mut Vec::new()).is_err(),
                 "{json}"
             );
         }
     }
 
     #[test]
-    fn paths_that_run_through_each_other_are_refused() {
-        assert_eq!(Paths::new(&["a", "a.b"]), Err(1));
-        assert_eq!(Paths::new(&["a.b", "a"]), Err(1));
-        assert_eq!(Paths::new(&["a", "a"]), Err(1));
-        assert_eq!(Paths::new(&["a..b"]), Err(0));
+    fn paths_may_run_through_each_other_but_not_be_the_same() {
+        assert_eq!(find(&["a", "a.b"], r#"{"a":{"b":"in"}}"#).unwrap(), "in");
+        assert_eq!(find(&["a.b", "a"], r#"{"a":"out"}"#).unwrap(), "out");
+        assert_eq!(Paths::default().seek(&["a", "a"], true), Err(1));
+        assert_eq!(Paths::default().seek(&["a..b"], true), Err(0));
+        let mut paths = Paths::default();
+        paths.seek(&["text"], false).unwrap();
+        paths.seek(&["user.id", "id"], true).unwrap();
+        paths.seek(&["text"], false).unwrap();
+        let mut found = Vec::new();
+        let record = r#"{"id":7,"text":"t","user":{"id":null}}"#;
+        paths.find(record.as_bytes(), &mut found).unwrap();
+        let json: Vec<_> = found.iter().map(|found| found.unwrap().json()).collect();
+        assert_eq!(json, ["\"t\"", "7", "\"t\""]);
     }
 }

@@ -5,7 +5,10 @@
 //! Unicode (UAX 29), with dictionaries for the scripts that set no blanks. Words cut off by the "…"
 //! that ends a shortened tweet, stop words, numbers, and words too short or too long are left out.
 
+use std::borrow::Cow;
+
 use hashbrown::HashSet;
+use icu_casemap::{CaseMapper, CaseMapperBorrowed};
 use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed, options::WordBreakInvariantOptions};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
@@ -14,10 +17,12 @@ use crate::entities::{self, Entity, Kind};
 /// What counts as a word.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Words left out, in lower case.
+    /// Words left out, as [`fold`] makes them.
     pub stop: HashSet<Box<str>>,
     /// Whether upper and lower case are one.
     pub fold_case: bool,
+    /// Whether two words in a row are counted as a pair besides.
+    pub bigrams: bool,
     /// Whether hashtags and cashtags are counted.
     pub hashtags: bool,
     /// Whether mentions are counted.
@@ -32,21 +37,36 @@ pub struct Rules {
     pub max_length: usize,
 }
 
+/// A word as it is compared: composed, its case folded by the rules of Unicode, so that "Straße"
+/// and "STRASSE" are one, as are both forms of the Greek sigma.
+pub fn fold(word: &str) -> String {
+    let word: String = word.nfkc().collect();
+    CaseMapper::new().fold_string(&word).into_owned()
+}
+
 /// Cuts texts into words; keeps its buffers.
 #[derive(Debug)]
 pub struct Tokenizer {
-    rules: Rules,
     segmenter: WordSegmenterBorrowed<'static>,
     text: String,
     found: Vec<Entity>,
-    word: Word,
+    words: Words,
 }
 
-/// Buffers for one word on its way out.
-#[derive(Debug, Default)]
-struct Word {
-    folded: String,
-    composed: String,
+/// Judges the pieces of a text, one by one; keeps its buffers.
+#[derive(Debug)]
+struct Words {
+    rules: Rules,
+    cases: CaseMapperBorrowed<'static>,
+    /// The piece at hand, composed, and with its case folded.
+    text: String,
+    key: String,
+    /// Whether all of it is letters without case.
+    uniform: bool,
+    /// The word before and the byte after it, for pairs.
+    before: Option<usize>,
+    before_text: String,
+    before_key: String,
 }
 
 impl Tokenizer {
@@ -54,132 +74,194 @@ impl Tokenizer {
     pub fn new(rules: Rules) -> Self {
         let segmenter = WordSegmenter::new_dictionary(WordBreakInvariantOptions::default());
         Self {
-            rules,
             segmenter,
             text: String::new(),
             found: Vec::new(),
-            word: Word::default(),
+            words: Words {
+                rules,
+                cases: CaseMapper::new(),
+                text: String::new(),
+                key: String::new(),
+                uniform: false,
+                before: None,
+                before_text: String::new(),
+                before_key: String::new(),
+            },
         }
     }
 
-    /// Gives each word of `text` to `sink`, in order.
-    pub fn words(&mut self, text: &str, mut sink: impl FnMut(&str)) {
+    /// Gives each word of `text` to `sink`, in order: as written, and with its case folded.
+    pub fn words(&mut self, text: &str, mut sink: impl FnMut(&str, &str)) {
         clean(text, &mut self.text);
         entities::find(&self.text, &mut self.found);
-        let cut = cut_at(&self.text);
+        let (text, words) = (self.text.as_str(), &mut self.words);
+        words.before = None;
+        let cut = cut_at(text);
         let mut from = 0;
         for index in 0..=self.found.len() {
             let entity = self.found.get(index).copied();
-            let until = entity.map_or(self.text.len(), |entity| entity.start);
+            let until = entity.map_or(text.len(), |entity| entity.start);
+            let emoji_too = words.rules.emoji;
             pieces(
-                &self.text[from..until],
+                &text[from..until],
                 self.segmenter,
-                self.rules.emoji,
+                emoji_too,
                 |piece, end| {
                     if cut != Some(from + end) {
-                        self.word.emit(piece, &self.rules, &mut sink);
+                        words.plain(text, piece, from + end, &mut sink);
                     }
                 },
             );
             let Some(entity) = entity else { break };
             from = entity.end;
             let wanted = match entity.kind {
-                Kind::Hashtag | Kind::Cashtag => self.rules.hashtags,
-                Kind::Mention => self.rules.mentions,
-                Kind::Link | Kind::Mail => false,
+                Kind::Hashtag | Kind::Cashtag => words.rules.hashtags,
+                Kind::Mention => words.rules.mentions,
+                Kind::Link | Kind::Broken | Kind::Mail => false,
             };
             if wanted && cut != Some(entity.end) {
-                self.word
-                    .emit_tag(&self.text[entity.start..entity.end], &self.rules, &mut sink);
+                words.tag(&text[entity.start..entity.end], &mut sink);
             }
         }
     }
 }
 
-impl Word {
-    fn fold(&mut self, word: &str, fold_case: bool) {
-        self.folded.clear();
+impl Words {
+    /// Composes a word into `text` and folds it into `key`.
+    fn fold(&mut self, word: &str) {
+        self.text.clear();
+        self.key.clear();
+        self.uniform = false;
         if word.is_ascii() {
-            self.folded.push_str(word);
-            if fold_case {
-                self.folded.make_ascii_lowercase();
-            }
+            self.text.push_str(word);
+            self.key.push_str(word);
+            self.key.make_ascii_lowercase();
             return;
         }
-        if is_nfkc_quick(word.chars()) != IsNormalized::Yes {
-            self.composed.clear();
-            self.composed.extend(word.nfkc());
-        } else {
-            self.composed.clear();
-            self.composed.push_str(word);
+        if word.chars().all(settled) {
+            self.uniform = true;
+            self.text.push_str(word);
+            self.key.push_str(word);
+            return;
         }
-        if fold_case {
-            self.folded
-                .extend(self.composed.chars().flat_map(char::to_lowercase));
+        if is_nfkc_quick(word.chars()) == IsNormalized::Yes {
+            self.text.push_str(word);
         } else {
-            self.folded.push_str(&self.composed);
+            self.text.extend(word.nfkc());
+        }
+        match self.cases.fold_string(&self.text) {
+            Cow::Borrowed(folded) => self.key.push_str(folded),
+            Cow::Owned(folded) => self.key = folded,
         }
     }
 
-    fn emit(&mut self, piece: &str, rules: &Rules, sink: &mut impl FnMut(&str)) {
-        let word = piece.trim_matches(['\'', '_']);
+    /// A piece of plain text that ends at byte `end` of `text`.
+    fn plain(&mut self, text: &str, piece: &str, end: usize, sink: &mut impl FnMut(&str, &str)) {
+        const EDGES: [char; 2] = ['\'', '_'];
+        let word = piece.trim_end_matches(EDGES);
+        let end = end - (piece.len() - word.len());
+        let word = word.trim_start_matches(EDGES);
         if word.is_empty() {
             return;
         }
-        self.fold(word, rules.fold_case);
-        if self.stopped(rules, self.folded.len()) {
+        self.fold(word);
+        if self.rules.stop.contains(&*self.key) {
             return;
         }
         // "London's" counts as "London".
-        let own = self
-            .folded
-            .strip_suffix("'s")
-            .or_else(|| self.folded.strip_suffix("'S"));
-        let length = own.map_or(self.folded.len(), str::len);
-        if length < self.folded.len() && self.stopped(rules, length) {
+        if self.key.ends_with("'s") {
+            self.key.truncate(self.key.len() - 2);
+            self.text.pop();
+            self.text.pop();
+            if self.rules.stop.contains(&*self.key) {
+                return;
+            }
+        }
+        if !self.counts() {
             return;
         }
-        let word = &self.folded[..length];
-        let count = word.chars().take(rules.max_length + 1).count();
-        let symbol = rules.emoji && word.chars().next().is_some_and(emoji);
+        if !self.rules.fold_case {
+            self.key.clone_from(&self.text);
+        }
+        sink(&self.text, &self.key);
+        if self.rules.bigrams {
+            self.pair(text, end - word.len(), end, sink);
+        }
+    }
+
+    /// Whether the word at hand has the length and the letters of one.
+    fn counts(&self) -> bool {
+        let rules = &self.rules;
+        let count = if self.text.is_ascii() {
+            self.text.len()
+        } else {
+            self.text.chars().count()
+        };
+        let symbol = rules.emoji && self.text.chars().next().is_some_and(emoji);
         if (count < rules.min_length && !symbol) || count > rules.max_length {
-            return;
+            return false;
         }
         // One or two hiragana are endings and particles, cut off by the dictionary.
-        if count <= 2
-            && word
+        let hiragana = |letter| ('\u{3041}'..='\u{309f}').contains(&letter);
+        if count <= 2 && self.text.chars().all(hiragana) {
+            return false;
+        }
+        rules.numbers || symbol || self.uniform || self.text.contains(char::is_alphabetic)
+    }
+
+    /// Counts the word at hand with the one before it if nothing but a blank, or in scripts without
+    /// blanks nothing, stands between; so a stop word, which stands between, parts them.
+    fn pair(&mut self, text: &str, start: usize, end: usize, sink: &mut impl FnMut(&str, &str)) {
+        if let Some(before) = self.before.replace(end)
+            && let Some(gap) = text.get(before..start)
+            && gap
                 .chars()
-                .all(|letter| ('\u{3041}'..='\u{309f}').contains(&letter))
+                .all(|letter| matches!(letter, ' ' | '\u{a0}' | '\u{3000}'))
         {
-            return;
+            let blank = if gap.is_empty() { "" } else { " " };
+            for (first, second) in [
+                (&mut self.before_text, &self.text),
+                (&mut self.before_key, &self.key),
+            ] {
+                first.push_str(blank);
+                first.push_str(second);
+            }
+            sink(&self.before_text, &self.before_key);
         }
-        if !rules.numbers && !symbol && !word.contains(char::is_alphabetic) {
-            return;
-        }
-        sink(word);
+        self.before_text.clone_from(&self.text);
+        self.before_key.clone_from(&self.key);
     }
 
-    fn emit_tag(&mut self, tag: &str, rules: &Rules, sink: &mut impl FnMut(&str)) {
-        self.fold(tag, rules.fold_case);
-        let mut name = self.folded.chars();
-        name.next();
-        let count = name.clone().take(rules.max_length + 1).count();
-        if count <= rules.max_length
-            && !rules.stop.contains(&*self.folded)
-            && !rules.stop.contains(name.as_str())
-        {
-            sink(&self.folded);
+    fn tag(&mut self, tag: &str, sink: &mut impl FnMut(&str, &str)) {
+        self.fold(tag);
+        let mark = self.key.chars().next().map_or(0, char::len_utf8);
+        let name = &self.key[mark..];
+        let count = name.chars().take(self.rules.max_length + 1).count();
+        let stop = &self.rules.stop;
+        if count > self.rules.max_length || stop.contains(&*self.key) || stop.contains(name) {
+            return;
         }
-    }
-
-    fn stopped(&self, rules: &Rules, length: usize) -> bool {
-        let word = &self.folded[..length];
-        if rules.fold_case {
-            rules.stop.contains(word)
+        let key = if self.rules.fold_case {
+            &self.key
         } else {
-            rules.stop.contains(&*word.to_lowercase())
-        }
+            &self.text
+        };
+        sink(&self.text, key);
     }
+}
+
+/// Letters that are composed and have no case, of the scripts that are seen most: to find that out
+/// by the tables of Unicode takes longer than all else that is done with such a word.
+fn settled(letter: char) -> bool {
+    matches!(letter,
+        '\u{4e00}'..='\u{9fff}' // Han
+        | '\u{3041}'..='\u{3096}' // Hiragana
+        | '\u{30a1}'..='\u{30fa}' // Katakana
+        | '\u{ac00}'..='\u{d7a3}' // Hangul
+        | '\u{0e01}'..='\u{0e32}' | '\u{0e34}'..='\u{0e37}' | '\u{0e40}'..='\u{0e47}' // Thai without marks that may change places
+        | '\u{0621}'..='\u{064a}' // Arabic
+        | '\u{05d0}'..='\u{05ea}' // Hebrew
+    )
 }
 
 /// Copies `text` with HTML escapes undone and every apostrophe a `'`.
@@ -318,4 +400,23 @@ fn general(
 
 fn emoji(letter: char) -> bool {
     matches!(letter as u32, 0x1F300..=0x1F64F | 0x1F680..=0x1F6FF | 0x1F900..=0x1FAFF | 0x2600..=0x27BF | 0x1F1E6..=0x1F1FF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settled_letters_are_what_the_tables_say() {
+        for letter in ('\u{80}'..=char::MAX).filter(|letter| settled(*letter)) {
+            let word = letter.to_string();
+            // Some would compose with what stands before; in the same run nothing does.
+            assert_eq!(word.nfkc().collect::<String>(), word);
+            assert_eq!(fold(&word), word);
+        }
+        let words = ["ก็", "น้ำ", "กำ", "ที่", "がぎ", "آأؤ", "한국", "พิซซ่า"];
+        for word in words.iter().filter(|word| word.chars().all(settled)) {
+            assert_eq!(&fold(word), word);
+        }
+    }
 }

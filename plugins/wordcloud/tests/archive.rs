@@ -8,6 +8,7 @@ use plugin_api::ContentType;
 use plugin_api::testing::{Harness, batch_of};
 use plugin_wordcloud::ThisPlugin;
 use plugin_wordcloud::config::Options;
+use plugin_wordcloud::input::JSON_TEXTS;
 use plugin_wordcloud::text::Paths;
 use plugin_wordcloud::token::Tokenizer;
 use serde_json::{Value, json};
@@ -41,19 +42,23 @@ fn a_minute_of_tweets_is_counted_exactly_and_every_word_is_placed() {
         .unwrap()
         .check()
         .unwrap();
-    let paths = Paths::new(&["extended_tweet.full_text", "full_text", "text"]).unwrap();
+    let mut paths = Paths::default();
+    paths.seek(&JSON_TEXTS, false).unwrap();
     let mut tokenizer = Tokenizer::new(checked.rules);
     let mut texts = Vec::new();
     let mut text = String::new();
     for line in lines {
-        if paths.find(line.as_bytes(), &mut text).unwrap() {
+        let mut found = Vec::new();
+        paths.find(line.as_bytes(), &mut found).unwrap();
+        if let Some(found) = found[0] {
+            found.text(&mut text);
             texts.push(text.clone());
         }
     }
     let mut counts: HashMap<String, u64> = HashMap::new();
     for text in &texts[texts.len() - 1000..] {
-        tokenizer.words(text, |word| {
-            *counts.entry(word.to_owned()).or_default() += 1
+        tokenizer.words(text, |_, key| {
+            *counts.entry(key.to_owned()).or_default() += 1
         });
     }
     assert_eq!(frame["records"], 1000);
@@ -67,7 +72,11 @@ fn a_minute_of_tweets_is_counted_exactly_and_every_word_is_placed() {
         .iter()
         .map(|word| {
             (
-                word["text"].as_str().unwrap().to_owned(),
+                word.get("key")
+                    .unwrap_or(&word["text"])
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
                 word["count"].as_u64().unwrap(),
             )
         })

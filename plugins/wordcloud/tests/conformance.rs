@@ -15,10 +15,9 @@ fn a_word_cloud_keeps_the_contract() {
         batch_of(["avro avro avro", "a window of four records", "rust"]),
     ];
     // One frame, at the end: where the words of later frames stand depends on earlier ones.
-    let interval = "1h";
     for options in [
-        json!({"interval": interval, "window": "4 records"}),
-        json!({"interval": interval, "window": "1h", "output": "svg"}),
+        json!({"fps": 0, "window": "4 records"}),
+        json!({"fps": 0, "window": "1h", "format": "svg"}),
     ] {
         let input = ContentType::text();
         conformance::processor::<ThisPlugin>("wordcloud", &options, &input, &sample);

@@ -3,7 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use ab_glyph::{Font, FontRef, point};
-use plugin_wordcloud::layout::{Layout, Place, Settings, Word};
+use plugin_wordcloud::{
+    font::NOTO_SANS,
+    layout::{Layout, Packing, Place, Scale, Settings, Word},
+    shape::Shape,
+};
 
 const SYLLABLES: [&str; 20] = [
     "ka", "to", "mi", "lon", "er", "data", "st", "re", "am", "ber", "gy", "q", "pl", "über", "ing",
@@ -49,13 +53,16 @@ fn settings(width: u32, height: u32) -> Settings {
         height,
         vertical: 0.2,
         seed: 1,
+        padding: 1.0,
+        legible: 8.0,
+        ..Settings::default()
     }
 }
 
 /// Draws every word pixel by pixel, apart from the layout's own masks, and fails where two meet.
 /// Answers the share of the canvas within the words' ink.
 fn assert_apart(words: &[Word<'_>], places: &[Place], width: u32, height: u32) -> f64 {
-    let font = FontRef::try_from_slice(notosans::BOLD_TTF).unwrap();
+    let font = FontRef::try_from_slice(NOTO_SANS).unwrap();
     let per_em = font.units_per_em().unwrap();
     let mut owner = vec![None; (width * height) as usize];
     assert_eq!(words.len(), places.len(), "every word is placed");
@@ -64,15 +71,20 @@ fn assert_apart(words: &[Word<'_>], places: &[Place], width: u32, height: u32) -
         let mut pen = -place.width / 2.0;
         for letter in word.text.chars() {
             let id = font.glyph_id(letter);
+            // A turned word is drawn flat about the corner of a pixel, then turned.
+            let (x, y) = match place.turned {
+                true => (pen - place.y.fract(), place.x.fract()),
+                false => (pen + place.x.fract(), place.y.fract()),
+            };
             if let Some(outline) =
-                font.outline_glyph(id.with_scale_and_position(scale, point(pen, 0.0)))
+                font.outline_glyph(id.with_scale_and_position(scale, point(x, y)))
             {
                 let origin = outline.px_bounds().min;
                 outline.draw(|x, y, share| {
                     if share > 0.01 {
                         let (x, y) = (origin.x as i32 + x as i32, origin.y as i32 + y as i32);
                         let (x, y) = if place.turned { (y, -x - 1) } else { (x, y) };
-                        let (x, y) = (place.x as i32 + x, place.y as i32 + y);
+                        let (x, y) = (place.x.floor() as i32 + x, place.y.floor() as i32 + y);
                         assert!(
                             (0..width as i32).contains(&x) && (0..height as i32).contains(&y),
                             "{} leaves the canvas",
@@ -119,19 +131,27 @@ fn every_word_is_placed_apart_at_its_exact_size_on_any_canvas() {
     ] {
         let vocabulary = vocabulary(number, number as u64);
         let words = ranked(&vocabulary);
-        let places = Layout::new(settings(width, height)).arrange(&words);
-        let ink = assert_apart(&words, &places, width, height);
-        assert_exact_sizes(&words, &places);
-        println!(
-            "{number} words on {width}x{height}: ink {:.0} %, largest {}",
-            ink * 100.0,
-            places[0].size
-        );
-        if number >= 60 {
-            assert!(
-                ink > 0.18,
-                "{number} words on {width}x{height} leave the canvas empty: {ink}"
+        for packing in [Packing::Tight, Packing::Steady] {
+            let settings = Settings {
+                packing,
+                ..settings(width, height)
+            };
+            let places = Layout::new(settings).arrange(&words);
+            let ink = assert_apart(&words, &places, width, height);
+            assert_exact_sizes(&words, &places);
+            println!(
+                "{number} words on {width}x{height}, {packing:?}: ink {:.0} %, largest {}",
+                ink * 100.0,
+                places[0].size
             );
+            let least = if packing == Packing::Tight {
+                0.25
+            } else {
+                0.18
+            };
+            if number >= 60 {
+                assert!(ink > least, "the canvas is left empty: {ink}");
+            }
         }
     }
 }
@@ -236,4 +256,114 @@ fn an_empty_frame_is_empty_and_the_next_one_starts_afresh() {
     let first = layout.arrange(&ranked(&vocabulary));
     assert_eq!(layout.arrange(&[]), []);
     assert_eq!(layout.arrange(&ranked(&vocabulary)), first);
+}
+
+#[test]
+fn sizes_follow_the_scale_and_a_canvas_that_is_too_small_says_so() {
+    let vocabulary = vocabulary(40, 5);
+    let words = ranked(&vocabulary);
+    for scale in [Scale::Area, Scale::Linear, Scale::Log] {
+        let mut layout = Layout::new(Settings {
+            scale,
+            ..settings(800, 400)
+        });
+        let places = layout.arrange(&words);
+        let raw = |count: u64| match scale {
+            Scale::Area => (count as f64).sqrt(),
+            Scale::Linear => count as f64,
+            Scale::Log => (count as f64).ln_1p(),
+        };
+        for (word, place) in words.iter().zip(&places) {
+            let exact = raw(word.count) * layout.said().unit;
+            assert!((f64::from(place.size) / exact - 1.0).abs() < 1e-5);
+        }
+    }
+    let mut small = Layout::new(settings(160, 100));
+    small.arrange(&words);
+    let shrunk = small.said().shrunk;
+    assert!(shrunk < 1.0 && shrunk > 0.0, "{shrunk}");
+    let mut large = Layout::new(settings(1920, 1080));
+    large.arrange(&words);
+    assert_eq!(large.said().shrunk, 1.0);
+}
+
+#[test]
+fn the_box_of_a_word_holds_its_ink_and_padding_keeps_words_apart() {
+    let vocabulary = vocabulary(30, 8);
+    let words = ranked(&vocabulary);
+    for packing in [Packing::Tight, Packing::Steady] {
+        let places = Layout::new(Settings {
+            padding: 6.0,
+            packing,
+            ..settings(800, 400)
+        })
+        .arrange(&words);
+        assert_apart(&words, &places, 800, 400);
+        for place in &places {
+            let [x, y, wide, high] = place.bounds;
+            assert!(x >= 0.0 && y >= 0.0 && x + wide <= 800.0 && y + high <= 400.0);
+            let (along, across) = if place.turned {
+                (high, wide)
+            } else {
+                (wide, high)
+            };
+            assert!(along <= place.width * 1.1 && across <= place.size * 1.4);
+        }
+    }
+}
+
+#[test]
+fn words_stand_inside_a_shape_only() {
+    // A disc, drawn black on white.
+    let (wide, high) = (100_u32, 100_u32);
+    let mut png = Vec::new();
+    let mut encoder = png::Encoder::new(&mut png, wide, high);
+    encoder.set_color(png::ColorType::Grayscale);
+    let inside = |x: f32, y: f32| (x - 0.5).hypot(y - 0.5) < 0.5;
+    let pixels: Vec<u8> = (0..wide * high)
+        .map(|at| {
+            let (x, y) = (at % wide, at / wide);
+            let dark = inside((x as f32 + 0.5) / 100.0, (y as f32 + 0.5) / 100.0);
+            if dark { 0 } else { 255 }
+        })
+        .collect();
+    let mut writer = encoder.write_header().unwrap();
+    writer.write_image_data(&pixels).unwrap();
+    writer.finish().unwrap();
+    let vocabulary = vocabulary(60, 4);
+    let words = ranked(&vocabulary);
+    for packing in [Packing::Tight, Packing::Steady] {
+        let places = Layout::new(Settings {
+            shape: Some(Shape::read(&png).unwrap()),
+            packing,
+            ..settings(600, 600)
+        })
+        .arrange(&words);
+        assert_apart(&words, &places, 600, 600);
+        for place in &places {
+            let [x, y, wide, high] = place.bounds;
+            // The middles of a box's sides are close to ink.
+            let middle = ((x + wide / 2.0) / 600.0, (y + high / 2.0) / 600.0);
+            assert!(inside(middle.0, middle.1), "{place:?}");
+        }
+    }
+    assert!(Shape::read(b"no picture").is_err());
+}
+
+#[test]
+fn a_word_that_is_shown_gives_way_only_to_one_that_is_clearly_more_frequent() {
+    let word = |text, count| Word { text, count };
+    let first = [word("a", 50), word("b", 40), word("c", 30), word("d", 29)];
+    let mut layout = Layout::new(settings(400, 200));
+    assert_eq!(layout.choose(&first, 3), [0, 1, 2]);
+    layout.arrange(&first[..3]);
+    let close = [word("a", 50), word("b", 40), word("d", 30), word("c", 29)];
+    assert_eq!(layout.choose(&close, 3), [0, 1, 3]);
+    let clear = [word("a", 50), word("d", 45), word("b", 40), word("c", 29)];
+    assert_eq!(layout.choose(&clear, 3), [0, 1, 2]);
+    let tight = Layout::new(Settings {
+        packing: Packing::Tight,
+        ..settings(400, 200)
+    });
+    assert_eq!(tight.choose(&close, 3), [0, 1, 2]);
 }

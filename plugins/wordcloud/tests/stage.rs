@@ -79,7 +79,7 @@ fn json_avro_and_text_give_the_same_cloud() {
 
 #[test]
 fn a_frame_goes_out_once_an_interval_and_only_when_counts_changed() {
-    let mut stage = open(&json!({"interval": "2s"}), ContentType::text());
+    let mut stage = open(&json!({"fps": 0.5}), ContentType::text());
     assert_eq!(stage.tick().unwrap().1.emitted(), 0);
     stage.process(0, &batch_of(["one"])).unwrap();
     assert_eq!(
@@ -190,13 +190,29 @@ fn one_timestamp_from_the_future_does_not_empty_the_window() {
 #[test]
 fn svg_comes_out_as_svg() {
     let mut stage = open(
-        &json!({"output": "svg", "width": 320, "height": 200, "words": 20}),
+        &json!({"format": "svg", "width": 320, "height": 200, "words": 20}),
         ContentType::text(),
     );
     assert_eq!(stage.planned().outputs, [ContentType::new(Format::Svg)]);
     stage.process(0, &batch_of(["storm & thunder"])).unwrap();
     let outcome = stage.end(0).unwrap();
     assert!(outcome.texts()[0].starts_with("<svg ") && outcome.texts()[0].ends_with("</svg>"));
+}
+
+#[test]
+fn what_no_font_has_is_logged_once_and_its_picture_still_comes() {
+    let options = json!({"format": "png", "width": 320, "height": 200, "words": 20,
+        "system_fonts": false, "window": "1 records"});
+    let mut stage = open(&options, ContentType::text());
+    assert_eq!(stage.planned().outputs, [ContentType::new(Format::Png)]);
+    for text in ["東京 storm", "東京 thunder"] {
+        stage.process(0, &batch_of([text])).unwrap();
+        let outcome = stage.end(0).unwrap();
+        assert_eq!(outcome.emitted(), 1);
+    }
+    let said = stage.host().log_lines();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].message.contains("no font has 京東"), "{said:?}");
 }
 
 #[test]
@@ -214,8 +230,8 @@ fn bounds_on_memory_are_said_once() {
     let warnings = stage.host().log_lines();
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert_eq!(stage.host().metric_value("wordcloud_words_refused"), 201.0);
-    assert_eq!(stage.host().metric_value("wordcloud_records"), 125.0);
-    assert_eq!(stage.host().metric_value("wordcloud_records_cut"), 76.0);
+    assert_eq!(stage.host().metric_value("wordcloud_records"), 100.0);
+    assert_eq!(stage.host().metric_value("wordcloud_records_cut"), 101.0);
 }
 
 #[test]
@@ -247,11 +263,7 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
             ),
             "/text",
         ),
-        (
-            json!({"text": ["a", "a.b"]}),
-            ContentType::json(),
-            "/text/1",
-        ),
+        (json!({"text": ["a", "a"]}), ContentType::json(), "/text/1"),
         (json!({"window": "soon"}), text(), "/window"),
         (json!({"words": 0}), text(), "/words"),
         (
@@ -261,7 +273,24 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
         ),
         (json!({"height": 9000}), text(), "/height"),
         (json!({"vertical": 1.5}), text(), "/vertical"),
-        (json!({"interval": "1ms"}), text(), "/interval"),
+        (json!({"fps": 61}), text(), "/fps"),
+        (json!({"fps": -1}), text(), "/fps"),
+        (json!({"max_groups": 0}), text(), "/max_groups"),
+        (json!({"group_by": "lang"}), text(), "/group_by"),
+        (
+            json!({"group_by": "lang"}),
+            ContentType::avro(SCHEMA),
+            "/group_by",
+        ),
+        (
+            json!({"group_by": "a..b"}),
+            ContentType::json(),
+            "/group_by",
+        ),
+        (json!({"stop_file": "/no/such/file"}), text(), "/stop_file"),
+        (json!({"padding": 21}), text(), "/padding"),
+        (json!({"legible": 0}), text(), "/legible"),
+        (json!({"shape": "no/such.png"}), text(), "/shape"),
         (json!({"languages": ["en", "xx"]}), text(), "/languages/1"),
         (json!({"max_length": 1}), text(), "/max_length"),
     ] {

@@ -1,39 +1,41 @@
-//! Where the words stand. Sizes are exactly proportional to the square root of the counts; no two
+//! Where the words stand. Sizes are exactly in proportion to the counts by the chosen scale; no two
 //! words share a cell of ink; every word is placed, for when one does not fit, all shrink.
 //!
-//! A frame starts from the one before: a word that was there stays on its spot while its ink still
-//! fits, else it moves to the nearest place that is free; newcomers go to the free place nearest to
-//! the middle. The common scale keeps still while the area of the words calls for nearly the same.
-//! A few outlying words are drawn inwards each frame, so that holes close without a jump.
+//! A *tight* layout is made for one picture: the greatest scale at which all words fit. A *steady*
+//! one is for a stream of frames. There a word reserves the ink that it touches over a band of
+//! sizes, and while its size stays within the band nothing moves; so a frame costs what has changed
+//! in it. A word that outgrows its place goes to the nearest free one, newcomers fill gaps, and
+//! the scale follows what the words need in small steps.
 //!
 //! Invariant: the same frames in the same order give the same layout; nothing here reads a clock.
 
+mod fit;
 mod place;
+mod steady;
+
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::font::Face;
-use crate::mask::{Grid, Ink};
+pub use crate::config::{Packing, Scale};
+use crate::font::{Book, Fonts, Shaped};
+use crate::mask::Ink;
+use crate::shape::Shape;
+use place::Field;
 
-/// Side of a cell of the canvas in pixels.
-pub const CELL: f32 = 2.0;
-/// Share of the greatest scale that fits which a fresh layout uses: air for the words to change.
-const EASE: f32 = 0.95;
-/// How far the scale may be from what the words' area calls for before it follows.
-const TOO_LARGE: f32 = 1.06;
-const TOO_SMALL: f32 = 0.93;
+/// Sides of a cell in pixels by the pixels of the canvas up to which they are used, in a tight
+/// layout and in a steady one: where letters are larger, fineness buys less and costs more.
+const TIGHT: [(u32, f32); 2] = [(600_000, 0.5), (2_200_000, 1.0)];
+const STEADY: [(u32, f32); 1] = [(600_000, 1.0)];
+const LARGE: f32 = 2.0;
 /// Largest size and width of a word, in parts of the canvas's height and width.
-const MOST_HEIGHT: f32 = 0.34;
-const MOST_WIDTH: f32 = 0.92;
-/// How much further out the large words may drift than in a fresh layout, as a ratio of squared
-/// distances, before all is laid out afresh; and for how many frames that is not considered.
-const DRIFT: f32 = 1.7;
-const SETTLED: u32 = 20;
+const MOST_HEIGHT: f32 = 0.4;
+const MOST_WIDTH: f32 = 0.95;
 /// Words among the largest that are never turned.
-const NEVER_TURNED: usize = 8;
+const NEVER_TURNED: usize = 3;
 
 /// What the layout is told once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Width of the canvas in pixels.
     pub width: u32,
@@ -43,6 +45,18 @@ pub struct Settings {
     pub vertical: f32,
     /// Varies the pattern.
     pub seed: u64,
+    /// Least distance in pixels between a word's box and the ink of the words placed before.
+    pub padding: f32,
+    /// From counts to sizes.
+    pub scale: Scale,
+    /// One picture or a stream.
+    pub packing: Packing,
+    /// Smallest size in pixels that is still legible: below it a frame says by how much it shrank.
+    pub legible: f32,
+    /// Where words may stand; everywhere if there is none.
+    pub shape: Option<Shape>,
+    /// Where glyphs come from.
+    pub fonts: Book,
 }
 
 /// A word of the frame, in the order of its rank.
@@ -63,71 +77,127 @@ pub struct Place {
     pub y: f32,
     /// Font size in pixels an em.
     pub size: f32,
-    /// Width of the word in pixels.
+    /// Width of the word in pixels, along its baseline.
     pub width: f32,
     /// Whether it is turned to read from the bottom to the top.
     pub turned: bool,
+    /// Left edge, upper edge, width and height of what it covers on the canvas.
+    pub bounds: [f32; 4],
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A word that stands on the canvas.
+#[derive(Debug, Clone)]
 struct Spot {
     x: i32,
     y: i32,
     turned: bool,
+    /// The band of sizes for which it has reserved its ink.
+    class: i32,
+    ink: Arc<Ink>,
+    shaped: Arc<Shaped>,
+    seen: u32,
 }
+
+/// What ink is reserved for: a word, a band of sizes, and whether it is turned.
+type Reserved = (Box<str>, i32, bool);
 
 /// The layout and what it keeps from frame to frame.
 #[derive(Debug)]
 pub struct Layout {
     settings: Settings,
-    face: Face,
-    canvas: Grid,
-    blocked: Grid,
+    field: Field,
     spots: HashMap<Box<str>, Spot>,
+    inks: HashMap<Reserved, (Arc<Ink>, u32)>,
     scale: Option<f32>,
-    /// Share of the canvas that the words' boxes took in the last fresh layout.
+    /// Share of the room that the words' boxes may take, which a steady layout learns.
     fill: f32,
-    /// How far out the words stood in it.
-    spread: f32,
-    /// Frames since.
-    age: u32,
+    frame: u32,
+    /// The scale of the last frame and what it means.
+    said: Said,
+}
+
+/// What a frame says of its layout as a whole.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Said {
+    /// Pixels an em for a word of count 1 by [`Scale::Area`] and [`Scale::Linear`].
+    pub unit: f64,
+    /// The smallest word's size in parts of what is legible, at most 1.
+    pub shrunk: f32,
 }
 
 /// One frame at work: words with what is known of them.
-struct Task {
-    /// Square root of the word's share of all counts.
+struct Task<'a> {
+    words: &'a [Word<'a>],
+    /// In proportion to the size, a frame's sum of squares being 1 by [`Scale::Area`].
     weight: Vec<f32>,
-    /// Width in parts of the em.
-    advance: Vec<f32>,
+    shaped: Vec<Arc<Shaped>>,
     turned: Vec<bool>,
-    home: Vec<Option<(i32, i32)>>,
     /// Indices, largest first.
     order: Vec<usize>,
-}
-
-struct Laid {
-    anchors: Vec<(i32, i32)>,
-    inks: Vec<Ink>,
+    /// What a weight of 1 is, by the scale.
+    whole: f64,
 }
 
 impl Layout {
     /// An empty canvas.
     pub fn new(settings: Settings) -> Self {
-        let (wide, high) = (
-            (settings.width as f32 / CELL) as usize,
-            (settings.height as f32 / CELL) as usize,
-        );
+        let cells: &[(u32, f32)] = match settings.packing {
+            Packing::Tight => &TIGHT,
+            Packing::Steady => &STEADY,
+        };
+        let size = (settings.width, settings.height);
+        let pixels = size.0 * size.1;
+        let cell = cells
+            .iter()
+            .find(|(most, _)| pixels <= *most)
+            .map_or(LARGE, |(_, cell)| *cell);
+        let gap = (settings.padding / cell).ceil() as usize;
         Self {
+            field: Field::new(size, settings.shape.as_ref(), cell, gap),
             settings,
-            face: Face::embedded(),
-            canvas: Grid::new(wide, high),
-            blocked: Grid::new(wide, high),
             spots: HashMap::new(),
+            inks: HashMap::new(),
             scale: None,
-            fill: 0.6,
-            spread: 0.0,
-            age: 0,
+            fill: 0.7,
+            frame: 0,
+            said: Said {
+                unit: 0.0,
+                shrunk: 1.0,
+            },
         }
+    }
+
+    /// What there is to say of the last frame.
+    pub fn said(&self) -> Said {
+        self.said
+    }
+
+    /// Which of the `ranked` words, by position, a frame of `most` words shows: the first ones,
+    /// except that a word which is shown already gives way only to one that is clearly more
+    /// frequent. It keeps words about the last rank from coming and going with each frame.
+    pub fn choose(&self, ranked: &[Word<'_>], most: usize) -> Vec<usize> {
+        /// Share of the last rank's count that is enough for a word that is shown.
+        const NEARLY: f64 = 0.85;
+        let steady = self.settings.packing == Packing::Steady;
+        if ranked.len() <= most || self.spots.is_empty() || !steady {
+            return (0..most.min(ranked.len())).collect();
+        }
+        let least = ranked[most - 1].count as f64 * NEARLY;
+        let shown = |index: &usize| self.spots.contains_key(ranked[*index].text);
+        let mut behind: Vec<usize> = (most..ranked.len())
+            .filter(|index| ranked[*index].count as f64 >= least && shown(index))
+            .collect();
+        // The newcomers of least count wait, as many as there are words to keep.
+        let waiting: Vec<usize> = (0..most)
+            .rev()
+            .filter(|index| ranked[*index].count as f64 * NEARLY <= least && !shown(index))
+            .take(behind.len())
+            .collect();
+        behind.truncate(waiting.len());
+        (0..most)
+            .filter(|index| !waiting.contains(index))
+            .chain(behind)
+            .collect()
     }
 
     /// Places every one of `words`, which stand in the order of their rank.
@@ -135,193 +205,136 @@ impl Layout {
         if words.is_empty() {
             self.spots.clear();
             self.scale = None;
+            self.field.clear();
             return Vec::new();
         }
-        let mut task = self.task(words);
-        let kept = task.home.iter().filter(|home| home.is_some()).count();
-        let followed = match self.scale {
-            Some(scale) if kept * 2 >= words.len().min(self.spots.len()) => {
-                self.age += 1;
-                let (scale, laid) = self.follow(words, &task, scale);
-                let drifted = self.age > SETTLED && self.spread(&laid) > self.spread * DRIFT;
-                (!drifted).then_some((scale, laid))
-            }
-            _ => None,
-        };
-        let (scale, laid) = match followed {
-            Some(followed) => followed,
-            None => {
-                task.home.fill(None);
-                let (scale, laid) = self.begin(words, &task);
-                (self.spread, self.age) = (self.spread(&laid), 0);
-                (scale, laid)
-            }
-        };
+        self.frame = self.frame.wrapping_add(1);
+        let (task, scale) = self.settings.fonts.clone().lend(|fonts| {
+            let task = self.task(words, fonts);
+            let scale = match self.settings.packing {
+                Packing::Tight => self.fit(&task, fonts),
+                Packing::Steady => self.keep(&task, fonts),
+            };
+            (task, scale)
+        });
         self.scale = Some(scale);
-        self.spots.clear();
-        let mut places = Vec::with_capacity(words.len());
-        for (index, word) in words.iter().enumerate() {
-            let (x, y) = laid.anchors[index];
-            let turned = task.turned[index];
-            self.spots.insert(word.text.into(), Spot { x, y, turned });
-            let size = rounded(task.weight[index] * scale);
-            places.push(Place {
-                x: x as f32 * CELL,
-                y: y as f32 * CELL,
+        let smallest = task.order.last().map_or(0.0, |&last| task.weight[last]) * scale;
+        self.said = Said {
+            unit: f64::from(scale) / task.whole,
+            shrunk: (smallest / self.settings.legible.max(0.01)).min(1.0),
+        };
+        let place = |(index, word): (usize, &Word<'_>)| {
+            let spot = &self.spots[word.text];
+            let size = task.weight[index] * scale;
+            let (x, y) = (
+                spot.x as f32 * self.field.cell,
+                spot.y as f32 * self.field.cell,
+            );
+            let [left, lower, right, upper] = spot.shaped.bounds.map(|edge| edge * size);
+            Place {
+                x,
+                y,
                 size,
-                width: task.advance[index] * size,
-                turned,
-            });
-        }
-        places
+                width: spot.shaped.advance * size,
+                turned: spot.turned,
+                bounds: if spot.turned {
+                    [x - upper, y - right, upper - lower, right - left]
+                } else {
+                    [x + left, y - upper, right - left, upper - lower]
+                },
+            }
+        };
+        words.iter().enumerate().map(place).collect()
     }
 
-    fn task(&self, words: &[Word<'_>]) -> Task {
-        let total: u64 = words.iter().map(|word| word.count).sum::<u64>().max(1);
-        let weight: Vec<f32> = words
+    fn task<'a>(&self, words: &'a [Word<'a>], fonts: &mut Fonts) -> Task<'a> {
+        let raw: Vec<f64> = words
             .iter()
-            .map(|word| (word.count as f64 / total as f64).sqrt().max(1e-4) as f32)
-            .collect();
-        let advance = words
-            .iter()
-            .map(|word| self.face.advance(word.text))
-            .collect();
-        let spots: Vec<_> = words.iter().map(|word| self.spots.get(word.text)).collect();
-        let turned = words
-            .iter()
-            .zip(&spots)
-            .enumerate()
-            .map(|(rank, (word, spot))| match spot {
-                Some(spot) => spot.turned && rank >= NEVER_TURNED,
-                None => {
-                    rank >= NEVER_TURNED
-                        && chance(word.text, self.settings.seed) < self.settings.vertical
-                }
-            });
-        let turned: Vec<bool> = turned.collect();
-        let home = spots
-            .iter()
-            .zip(&turned)
-            .map(|(spot, &turned)| {
-                spot.filter(|spot| spot.turned == turned)
-                    .map(|spot| (spot.x, spot.y))
+            .map(|word| match self.settings.scale {
+                Scale::Area => (word.count as f64).sqrt(),
+                Scale::Linear => word.count as f64,
+                Scale::Log => (word.count as f64).ln_1p(),
             })
             .collect();
+        let whole = raw
+            .iter()
+            .map(|raw| raw * raw)
+            .sum::<f64>()
+            .sqrt()
+            .max(1e-9);
+        let weight: Vec<f32> = raw
+            .iter()
+            .map(|raw| (raw / whole).max(1e-6) as f32)
+            .collect();
+        let mut shaped = Vec::with_capacity(words.len());
+        let mut turned = Vec::with_capacity(words.len());
+        for (rank, word) in words.iter().enumerate() {
+            match self.spots.get(word.text) {
+                Some(spot) if self.settings.packing == Packing::Steady => {
+                    shaped.push(Arc::clone(&spot.shaped));
+                    turned.push(spot.turned);
+                }
+                _ => {
+                    let glyphs = fonts.shape(word.text);
+                    turned.push(
+                        rank >= NEVER_TURNED
+                            && glyphs.turns()
+                            && chance(word.text, self.settings.seed) < self.settings.vertical,
+                    );
+                    shaped.push(glyphs);
+                }
+            }
+        }
         let mut order: Vec<usize> = (0..words.len()).collect();
         order.sort_by(|&a, &b| weight[b].total_cmp(&weight[a]).then(a.cmp(&b)));
         Task {
+            words,
             weight,
-            advance,
+            shaped,
             turned,
-            home,
             order,
+            whole,
         }
     }
 
-    /// Mean squared distance of the words from the middle, in parts of the canvas, the large ones
-    /// counting most.
-    fn spread(&self, laid: &Laid) -> f32 {
-        let (mut sum, mut mass) = (0.0, 0.0);
-        for (index, ink) in laid.inks.iter().enumerate() {
-            let weight = (ink.width * ink.height) as f32;
-            sum += weight * weight * self.distance(laid, index);
-            mass += weight * weight;
-        }
-        sum / mass
-    }
-
-    /// Squared distance of a word from the middle, in parts of the canvas.
-    fn distance(&self, laid: &Laid, index: usize) -> f32 {
-        let (ink, (x, y)) = (&laid.inks[index], laid.anchors[index]);
-        let middle = |anchor: i32, edge: i32, length: usize, whole: usize| {
-            ((anchor + edge) as f32 + length as f32 / 2.0) / whole as f32 - 0.5
-        };
-        middle(x, ink.left, ink.width, self.canvas.width()).powi(2)
-            + middle(y, ink.top, ink.height, self.canvas.height()).powi(2)
-    }
-
-    /// The scale at which the words' boxes make up `fill` of the canvas.
-    fn scale_for(&self, task: &Task, fill: f32) -> f32 {
+    /// Share of the room that the words' boxes take at a scale of 1, overlaps counted twice.
+    fn share(&self, task: &Task<'_>) -> f32 {
         let area: f32 = task
             .weight
             .iter()
-            .zip(&task.advance)
-            .map(|(weight, advance)| weight * weight * advance * 0.75)
+            .zip(&task.shaped)
+            .map(|(weight, shaped)| {
+                let [left, lower, right, upper] = shaped.bounds;
+                weight * weight * (right - left) * (upper - lower)
+            })
             .sum();
-        (fill * self.settings.width as f32 * self.settings.height as f32 / area.max(1e-9)).sqrt()
+        (area / self.field.room()).max(1e-12)
     }
 
     /// The scale beyond which some word alone would be too large.
-    fn most_scale(&self, task: &Task) -> f32 {
+    fn most_scale(&self, task: &Task<'_>) -> f32 {
         let (width, height) = (self.settings.width as f32, self.settings.height as f32);
         (0..task.weight.len())
             .map(|index| {
                 let along = if task.turned[index] { height } else { width };
-                (MOST_HEIGHT * height).min(MOST_WIDTH * along / task.advance[index].max(0.2))
+                let [left, _, right, _] = task.shaped[index].bounds;
+                (MOST_HEIGHT * height).min(MOST_WIDTH * along / (right - left).max(0.2))
                     / task.weight[index]
             })
             .fold(f32::INFINITY, f32::min)
     }
-
-    /// A fresh layout at nearly the greatest scale that fits.
-    fn begin(&mut self, words: &[Word<'_>], task: &Task) -> (f32, Laid) {
-        let most = self.most_scale(task);
-        let mut high = most.min(self.scale_for(task, 1.1));
-        let mut low = high;
-        if self.place_all(words, task, high).is_none() {
-            low = high * 0.8;
-            while self.place_all(words, task, low).is_none() {
-                high = low;
-                low *= 0.8;
-            }
-            for _ in 0..4 {
-                let middle = (low * high).sqrt();
-                if self.place_all(words, task, middle).is_some() {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
-            }
-        }
-        let mut scale = if low < most { low * EASE } else { low };
-        self.fill = (scale / self.scale_for(task, 1.0)).powi(2);
-        loop {
-            // A smaller scale nearly always fits where a larger one did; where it does not, the
-            // next one is tried.
-            if let Some(laid) = self.place_all(words, task, scale) {
-                return (scale, laid);
-            }
-            scale *= 0.97;
-        }
-    }
-
-    /// A frame that keeps the words of the last where they are as far as it can.
-    fn follow(&mut self, words: &[Word<'_>], task: &Task, last: f32) -> (f32, Laid) {
-        let wanted = self.scale_for(task, self.fill);
-        let most = self.most_scale(task);
-        let mut scale = if last > wanted * TOO_LARGE {
-            wanted
-        } else if last < wanted * TOO_SMALL {
-            wanted.min(last * 1.06)
-        } else {
-            last
-        }
-        .min(most);
-        loop {
-            if let Some(laid) = self.place_kept(words, task, scale) {
-                return (scale, laid);
-            }
-            if let Some(laid) = self.place_all(words, task, scale) {
-                return (scale, laid);
-            }
-            scale *= 0.95;
-        }
-    }
 }
 
-/// Sizes go out with two decimals; ink is measured at the very size that goes out.
-fn rounded(size: f32) -> f32 {
-    (size * 100.0).round().max(1.0) / 100.0
+/// Where a word goes that was nowhere before: close to the middle, not always to the same side.
+fn target(word: &str, seed: u64, field: &Field) -> (i32, i32) {
+    let aside = |length: usize, salt: u64| {
+        let chance = chance(word, seed ^ salt) - 0.5;
+        (length as f32 * 0.08 * chance) as i32
+    };
+    (
+        field.middle.0 + aside(field.canvas.width(), 0x5eed),
+        field.middle.1 + aside(field.canvas.height(), 0xface),
+    )
 }
 
 /// A number from 0 to 1 that depends on the word and the seed alone.

@@ -1,171 +1,108 @@
-//! Putting words down: the ones that can stay first, the others on the nearest free place.
+//! The canvas, and putting a word down on the nearest place that is free for it.
 
-use super::{CELL, Laid, Layout, Task, Word, chance, rounded};
-use crate::mask::Ink;
+use crate::mask::{Grid, Ink};
+use crate::shape::Shape;
 
-/// Cells kept free around a word when it is put down anew; a word that grows may use them up
-/// before it has to move.
-const GAP: usize = 2;
-/// Share of the way to the middle that a word takes which has to move anyway.
-const PULL: f32 = 0.25;
-/// Words drawn inwards in a frame, candidates tried for it, and the gain in squared distance that
-/// makes a move worth seeing.
-const DRAWN_IN: usize = 3;
-const CANDIDATES: usize = 24;
-const WORTH: f32 = 0.6;
-
-/// The box that a word is put down in: its ink with free cells around it, more of them in the
-/// direction of reading, lest two words on one line read as one.
-struct Frame {
-    wide: usize,
-    high: usize,
-    /// Free cells left of the ink, and above it.
-    gap: (i32, i32),
+/// A canvas of cells.
+#[derive(Debug)]
+pub(super) struct Field {
+    /// Side of a cell in pixels.
+    pub(super) cell: f32,
+    /// Cells to keep free around a word's box.
+    gap: usize,
+    /// Where nothing may stand.
+    base: Grid,
+    pub(super) canvas: Grid,
+    work: Grid,
+    /// The middle of where words may stand.
+    pub(super) middle: (i32, i32),
 }
 
-impl Frame {
-    fn of(ink: &Ink, turned: bool) -> Self {
-        let along = GAP + ink.width.min(ink.height) / 9;
-        let (x, y) = if turned { (GAP, along) } else { (along, GAP) };
+impl Field {
+    pub(super) fn new(
+        (width, height): (u32, u32),
+        shape: Option<&Shape>,
+        cell: f32,
+        gap: usize,
+    ) -> Self {
+        let cells = |pixels: u32| ((pixels as f32 / cell) as usize).max(1);
+        let (wide, high) = (cells(width), cells(height));
+        let base = match shape {
+            Some(shape) => shape.outside(wide, high),
+            None => Grid::new(wide, high),
+        };
         Self {
-            wide: ink.width + 2 * x,
-            high: ink.height + 2 * y,
-            gap: (x as i32, y as i32),
+            cell,
+            gap,
+            canvas: base.clone(),
+            work: Grid::new(wide, high),
+            middle: middle_of_free(&base),
+            base,
         }
+    }
+
+    /// Pixels on which words may stand.
+    pub(super) fn room(&self) -> f32 {
+        let cells = self.base.width() * self.base.height() - self.base.count();
+        cells.max(1) as f32 * self.cell * self.cell
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.canvas.copy(&self.base);
+    }
+
+    /// The free place for `ink` nearest to `near`, which is where the middle of its box would best
+    /// be: its anchor, and the distance squared in parts of the canvas.
+    /// `reach` is the number of rows off at which it is expected.
+    pub(super) fn free(
+        &mut self,
+        ink: &Ink,
+        near: (i32, i32),
+        reach: usize,
+    ) -> Option<((i32, i32), f32)> {
+        let (wide, high) = (ink.width + 2 * self.gap, ink.height + 2 * self.gap);
+        let target = (near.0 - wide as i32 / 2, near.1 - high as i32 / 2);
+        let (x, y, cost) = self
+            .work
+            .search(&self.canvas, target, (wide, high), reach)?;
+        let gap = self.gap as i32;
+        Some(((x + gap - ink.left, y + gap - ink.top), cost))
+    }
+
+    pub(super) fn stamp(&mut self, ink: &Ink, anchor: (i32, i32)) {
+        self.canvas
+            .stamp(ink, anchor.0 + ink.left, anchor.1 + ink.top);
+    }
+
+    pub(super) fn erase(&mut self, ink: &Ink, anchor: (i32, i32)) {
+        self.canvas
+            .erase(ink, anchor.0 + ink.left, anchor.1 + ink.top);
+    }
+
+    pub(super) fn fits(&self, ink: &Ink, anchor: (i32, i32)) -> bool {
+        self.canvas
+            .fits(ink, anchor.0 + ink.left, anchor.1 + ink.top)
     }
 }
 
-impl Layout {
-    fn inks(&self, words: &[Word<'_>], task: &Task, scale: f32) -> Vec<Ink> {
-        let ink = |(index, word): (usize, &Word<'_>)| {
-            self.face.ink(
-                word.text,
-                rounded(task.weight[index] * scale),
-                CELL,
-                task.turned[index],
-            )
-        };
-        words.iter().enumerate().map(ink).collect()
-    }
+/// The middle of an ink's box when its anchor stands at `anchor`.
+pub(super) fn centre(ink: &Ink, anchor: (i32, i32)) -> (i32, i32) {
+    (
+        anchor.0 + ink.left + ink.width as i32 / 2,
+        anchor.1 + ink.top + ink.height as i32 / 2,
+    )
+}
 
-    /// All words anew, each as near as it can be to where it was or, without that, to the middle.
-    pub(super) fn place_all(
-        &mut self,
-        words: &[Word<'_>],
-        task: &Task,
-        scale: f32,
-    ) -> Option<Laid> {
-        let inks = self.inks(words, task, scale);
-        let mut anchors = vec![(0, 0); words.len()];
-        self.canvas.clear();
-        for &index in &task.order {
-            anchors[index] = self.put(
-                words[index].text,
-                task.home[index],
-                &inks[index],
-                task.turned[index],
-            )?;
-        }
-        Some(Laid { anchors, inks })
-    }
-
-    /// First the words that can stay, then the others.
-    pub(super) fn place_kept(
-        &mut self,
-        words: &[Word<'_>],
-        task: &Task,
-        scale: f32,
-    ) -> Option<Laid> {
-        let inks = self.inks(words, task, scale);
-        let mut anchors = vec![(0, 0); words.len()];
-        let mut others = Vec::new();
-        self.canvas.clear();
-        for &index in &task.order {
-            let ink = &inks[index];
-            match task.home[index] {
-                Some((x, y)) if self.canvas.fits(ink, x + ink.left, y + ink.top) => {
-                    self.canvas.stamp(ink, x + ink.left, y + ink.top);
-                    anchors[index] = (x, y);
-                }
-                _ => others.push(index),
-            }
-        }
-        for index in others {
-            anchors[index] = self.put(
-                words[index].text,
-                task.home[index],
-                &inks[index],
-                task.turned[index],
-            )?;
-        }
-        let mut laid = Laid { anchors, inks };
-        self.draw_in(task, &mut laid);
-        Some(laid)
-    }
-
-    /// Stamps a word on the free place nearest to `home`, or to a point near the middle, and
-    /// answers its anchor.
-    fn put(
-        &mut self,
-        word: &str,
-        home: Option<(i32, i32)>,
-        ink: &Ink,
-        turned: bool,
-    ) -> Option<(i32, i32)> {
-        let Frame { wide, high, gap } = Frame::of(ink, turned);
-        let (x, y) = match home {
-            Some((x, y)) => {
-                let inwards = |at: i32, middle: usize, long: usize| {
-                    at + (((middle as i32 - long as i32) / 2 - at) as f32 * PULL) as i32
-                };
-                (
-                    inwards(x + ink.left - gap.0, self.canvas.width(), wide),
-                    inwards(y + ink.top - gap.1, self.canvas.height(), high),
-                )
-            }
-            None => {
-                let (width, height) = (self.canvas.width() as f32, self.canvas.height() as f32);
-                let side = chance(word, self.settings.seed ^ 0x5eed) - 0.5;
-                let above = chance(word, self.settings.seed ^ 0xface) - 0.5;
-                (
-                    (width * (0.5 + 0.08 * side)) as i32 - wide as i32 / 2,
-                    (height * (0.5 + 0.08 * above)) as i32 - high as i32 / 2,
-                )
-            }
-        };
-        self.blocked.block(&self.canvas, wide, high);
-        let (x, y, _) = self.blocked.nearest_free(x, y, wide, high)?;
-        self.canvas.stamp(ink, x + gap.0, y + gap.1);
-        Some((x + gap.0 - ink.left, y + gap.1 - ink.top))
-    }
-
-    /// Moves a few of the outermost words inwards where there is room.
-    fn draw_in(&mut self, task: &Task, laid: &mut Laid) {
-        let (width, height) = (self.canvas.width() as i32, self.canvas.height() as i32);
-        let mut far: Vec<usize> = (0..laid.anchors.len()).collect();
-        // A large word on the rim is more out of place than a small one.
-        let amiss = |index: usize| self.distance(laid, index) * laid.inks[index].height as f32;
-        far.sort_by(|&a, &b| amiss(b).total_cmp(&amiss(a)).then(a.cmp(&b)));
-        let mut moved = 0;
-        for index in far.into_iter().take(CANDIDATES) {
-            let (x, y) = laid.anchors[index];
-            let ink = &laid.inks[index];
-            let Frame { wide, high, gap } = Frame::of(ink, task.turned[index]);
-            self.canvas.erase(ink, x + ink.left, y + ink.top);
-            self.blocked.block(&self.canvas, wide, high);
-            let middle = ((width - wide as i32) / 2, (height - high as i32) / 2);
-            let found = self.blocked.nearest_free(middle.0, middle.1, wide, high);
-            if let Some((x, y, _)) =
-                found.filter(|(_, _, cost)| *cost < WORTH * self.distance(laid, index))
-            {
-                laid.anchors[index] = (x + gap.0 - ink.left, y + gap.1 - ink.top);
-                moved += 1;
-            }
-            let (x, y) = laid.anchors[index];
-            self.canvas.stamp(ink, x + ink.left, y + ink.top);
-            if moved == DRAWN_IN {
-                break;
-            }
+/// The middle of the cells without ink.
+fn middle_of_free(grid: &Grid) -> (i32, i32) {
+    let (mut number, mut across, mut down) = (0_u64, 0_u64, 0_u64);
+    for y in 0..grid.height() {
+        for x in (0..grid.width()).filter(|&x| !grid.get(x, y)) {
+            number += 1;
+            across += x as u64;
+            down += y as u64;
         }
     }
+    let number = number.max(1);
+    ((across / number) as i32, (down / number) as i32)
 }

@@ -2,50 +2,84 @@
 //! come and go. A word costs one look-up when it comes and one decrement when it goes; nothing is
 //! ever counted again, and in the steady state nothing is allocated.
 //!
-//! Records stand in the order of their time (those without one in the order of arrival), so a
-//! record that comes late is put where it belongs and leaves when it should.
+//! A window of time holds its records in the order of their time, so a record that comes late is
+//! put where it belongs and leaves when it should. A window of so many records holds them in the
+//! order in which they came. [`groups`] holds a window for each group of records.
 
+mod forms;
+pub mod groups;
+mod samples;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
-use hashbrown::HashTable;
+use forms::{Forms, NONE};
+use hashbrown::HashMap;
 
-use crate::layout::hash;
+pub use samples::Samples;
+use samples::{Texts, UNKEPT};
 
 /// Words in a link of the chain that holds a record's words.
 const LINK: usize = 14;
-const NONE: u32 = u32::MAX;
-/// What an entry costs beside its words, in words, when the window's memory is reckoned.
-const ENTRY: usize = 6;
+/// What a record costs beside its words, in words, when memory is reckoned.
+const RECORD: usize = 8;
 
-/// What bounds the window.
+/// What bounds a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Most records in it.
     pub records: Option<usize>,
-    /// Time it spans in microseconds.
+    /// Time it spans in microseconds. Without this and `records` nothing ever leaves.
     pub span_us: Option<i64>,
-    /// Most different words known at once; further ones are not counted until others leave.
+    /// How far behind the newest a record may be in microseconds; without it, as far as the
+    /// window reaches.
+    pub lateness_us: Option<i64>,
+    /// Most ways of writing words known at once; further ones are not counted until others leave.
     pub words: usize,
     /// Most words held over all records; beyond it the oldest records leave early.
     pub tokens: usize,
+    /// Most bytes of texts kept as samples in one window; beyond it the oldest ones go.
+    pub samples: usize,
 }
 
-/// What became of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Added {
-    /// It is in the window.
-    Counted,
-    /// It was older than the window reaches back.
-    Late,
+impl Bounds {
+    /// Whether nothing ever leaves.
+    pub fn everything(&self) -> bool {
+        self.records.is_none() && self.span_us.is_none()
+    }
 }
+
+/// A word that occurs in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted<'a> {
+    /// The word with its case folded: what is counted.
+    pub key: &'a str,
+    /// The word as most often written.
+    pub text: &'a str,
+    /// How often it occurs.
+    pub count: u64,
+}
+
+/// Where a tweet came from: retweets and the tweet itself have the same, other tweets another.
+pub type Origin = u128;
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     time_us: i64,
+    record: u32,
+}
+
+/// A text whose words are counted as long as one entry is there that stands for it.
+#[derive(Debug, Clone, Copy)]
+struct Record {
+    entries: u32,
     first: u32,
     len: u32,
+    /// Number of its sample.
+    text: u64,
+    origin: Option<Origin>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -58,17 +92,18 @@ struct Link {
 #[derive(Debug)]
 pub struct Window {
     bounds: Bounds,
-    texts: Vec<String>,
-    counts: Vec<u32>,
-    unused: Vec<u32>,
-    index: HashTable<u32>,
+    forms: Forms,
     entries: VecDeque<Entry>,
+    records: Vec<Record>,
+    free_record: Vec<u32>,
     links: Vec<Link>,
-    free: u32,
+    free_link: u32,
+    origins: HashMap<Origin, u32>,
+    texts: Texts,
     tokens: usize,
-    newest_us: i64,
     refused: u64,
-    cut: u64,
+    /// Records and words ever counted.
+    ever: (u64, u64),
     pending: Vec<u32>,
 }
 
@@ -77,171 +112,182 @@ impl Window {
     pub fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            texts: Vec::new(),
-            counts: Vec::new(),
-            unused: Vec::new(),
-            index: HashTable::new(),
+            forms: Forms::new(),
             entries: VecDeque::new(),
+            records: Vec::new(),
+            free_record: Vec::new(),
             links: Vec::new(),
-            free: NONE,
+            free_link: NONE,
+            origins: HashMap::new(),
+            texts: Texts::default(),
             tokens: 0,
-            newest_us: i64::MIN,
             refused: 0,
-            cut: 0,
+            ever: (0, 0),
             pending: Vec::new(),
         }
     }
 
-    /// Counts a word of the record at hand; [`Window::end_record`] ends that record.
-    pub fn word(&mut self, word: &str) {
-        if let Some(id) = self.intern(word) {
-            self.counts[id as usize] += 1;
+    /// Takes a record that repeats one of the window: its words are counted already and stay
+    /// until the last of both leaves. Answers whether there is one.
+    pub fn repeat(&mut self, time_us: i64, origin: Origin) -> bool {
+        let Some(&record) = self.origins.get(&origin) else {
+            return false;
+        };
+        self.records[record as usize].entries += 1;
+        self.ever.0 += 1;
+        self.enter(Entry { time_us, record });
+        self.trim();
+        true
+    }
+
+    /// Counts a word of the record at hand, written `text`, which is `key` with the case folded,
+    /// unless that makes more than `most` ways of writing words. [`Window::end_record`] ends that
+    /// record.
+    pub fn word(&mut self, text: &str, key: &str, most: usize) {
+        if let Some(id) = self.forms.count(text, key, most) {
             self.pending.push(id);
         } else {
             self.refused += 1;
         }
     }
 
-    /// Ends the record at hand, whose time is `time_us`, and lets go of those that leave by it.
-    pub fn end_record(&mut self, time_us: i64) -> Added {
-        self.newest_us = self.newest_us.max(time_us);
-        let late = self.horizon().is_some_and(|horizon| time_us <= horizon);
-        if late {
-            while let Some(id) = self.pending.pop() {
-                self.release(id);
-            }
-            return Added::Late;
-        }
-        let entry = Entry {
-            time_us,
+    /// Ends the record at hand, and lets go of those that leave by it. `text` is kept as a sample
+    /// of its words for a while.
+    pub fn end_record(&mut self, time_us: i64, origin: Option<Origin>, text: &str) {
+        let sample = if self.pending.is_empty() {
+            UNKEPT
+        } else {
+            self.texts.keep(text, self.bounds.samples)
+        };
+        let record = Record {
+            entries: 1,
             first: self.chain(),
             len: self.pending.len() as u32,
+            text: sample,
+            origin,
         };
         self.tokens += self.pending.len();
+        self.ever.0 += 1;
+        self.ever.1 += self.pending.len() as u64;
         self.pending.clear();
-        if self
-            .entries
-            .back()
-            .is_none_or(|last| last.time_us <= time_us)
-        {
+        let id = match self.free_record.pop() {
+            Some(id) => {
+                self.records[id as usize] = record;
+                id
+            }
+            None => {
+                self.records.push(record);
+                self.records.len() as u32 - 1
+            }
+        };
+        if let Some(origin) = origin {
+            self.origins.insert(origin, id);
+        }
+        self.enter(Entry {
+            time_us,
+            record: id,
+        });
+        self.trim();
+    }
+
+    fn enter(&mut self, entry: Entry) {
+        let sorted = self.bounds.span_us.is_some();
+        let last = self.entries.back();
+        if !sorted || last.is_none_or(|last| last.time_us <= entry.time_us) {
             self.entries.push_back(entry);
         } else {
             let place = self
                 .entries
-                .partition_point(|other| other.time_us <= time_us);
+                .partition_point(|other| other.time_us <= entry.time_us);
             self.entries.insert(place, entry);
         }
-        self.trim();
-        Added::Counted
     }
 
-    /// Lets go of what is too old at `now_us`, as when the stream has gone quiet. A record that
-    /// comes afterwards is still measured against the newest record, so that a stream which was
-    /// held up loses nothing. Answers whether records left the window.
-    pub fn expire(&mut self, now_us: i64) -> bool {
-        let before = self.entries.len();
-        if let Some(span) = self.bounds.span_us {
-            self.leave_until(now_us.saturating_sub(span));
+    /// Records in the window, repetitions too.
+    pub fn records(&self) -> u64 {
+        if self.bounds.everything() {
+            return self.ever.0;
         }
-        self.entries.len() != before
+        self.entries.len() as u64
     }
 
-    /// The newest time seen, `i64::MIN` before the first record.
-    pub fn newest_us(&self) -> i64 {
-        self.newest_us
-    }
-
-    /// Records in the window.
-    pub fn records(&self) -> usize {
-        self.entries.len()
+    /// Whether it holds one record at most.
+    pub fn is_last(&self) -> bool {
+        self.entries.len() <= 1
     }
 
     /// Words in the window, each as often as it occurs.
-    pub fn tokens(&self) -> usize {
-        self.tokens
+    pub fn tokens(&self) -> u64 {
+        if self.bounds.everything() {
+            return self.ever.1;
+        }
+        self.tokens as u64
     }
 
     /// Different words in the window.
     pub fn distinct(&self) -> usize {
-        self.index.len()
+        self.forms.words()
     }
 
-    /// Words that were not counted because `words` different ones were known, so far.
+    /// Ways of writing words that are known.
+    pub fn forms(&self) -> usize {
+        self.forms.len()
+    }
+
+    /// What the records cost, in words.
+    pub fn cost(&self) -> usize {
+        self.entries.len() * RECORD + self.tokens
+    }
+
+    /// Words that were not counted because too many were known, so far.
     pub fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// Records that left early because of the bound on `tokens`, so far.
-    pub fn cut(&self) -> u64 {
-        self.cut
+    /// Time of the record that leaves next.
+    pub fn oldest_us(&self) -> Option<i64> {
+        self.entries.front().map(|entry| entry.time_us)
     }
 
-    /// How often a word occurs.
-    pub fn count(&self, word: &str) -> u64 {
-        let texts = &self.texts;
-        let found = self
-            .index
-            .find(hash(word, 0), |&id| texts[id as usize] == word);
-        found.map_or(0, |&id| u64::from(self.counts[id as usize]))
+    /// How often a word occurs, given with its case folded.
+    pub fn count(&self, key: &str) -> u64 {
+        let found = self.forms.find(key);
+        found.map_or(0, |id| u64::from(self.forms.total(id)))
     }
 
     /// The `n` most frequent words that occur at least `least` times, those of one count in the
     /// order of the alphabet.
-    pub fn top(&self, n: usize, least: u64) -> Vec<(&str, u64)> {
-        let known = self
-            .counts
-            .iter()
-            .enumerate()
-            .filter(|(_, count)| u64::from(**count) >= least.max(1));
-        let mut ids: Vec<u32> = known.map(|(id, _)| id as u32).collect();
-        let order = |a: &u32, b: &u32| {
-            let (a, b) = (*a as usize, *b as usize);
-            self.counts[b]
-                .cmp(&self.counts[a])
-                .then_with(|| self.texts[a].cmp(&self.texts[b]))
+    pub fn top(&self, n: usize, least: u64) -> Vec<Counted<'_>> {
+        let least = u32::try_from(least).unwrap_or(u32::MAX);
+        let counted = |id| Counted {
+            key: self.forms.text(id),
+            text: self.forms.shown(id),
+            count: u64::from(self.forms.total(id)),
         };
-        if n == 0 {
-            return Vec::new();
-        }
-        if ids.len() > n {
-            ids.select_nth_unstable_by(n - 1, order);
-            ids.truncate(n);
-        }
-        ids.sort_unstable_by(order);
-        ids.into_iter()
-            .map(|id| {
-                (
-                    self.texts[id as usize].as_str(),
-                    u64::from(self.counts[id as usize]),
-                )
-            })
-            .collect()
-    }
-
-    fn horizon(&self) -> Option<i64> {
-        self.bounds
-            .span_us
-            .map(|span| self.newest_us.saturating_sub(span))
+        self.forms.top(n, least).into_iter().map(counted).collect()
     }
 
     fn trim(&mut self) {
-        if let Some(horizon) = self.horizon() {
-            self.leave_until(horizon);
-        }
         if let Some(most) = self.bounds.records {
             while self.entries.len() > most {
                 self.drop_oldest();
             }
         }
-        while self.tokens + self.entries.len() * ENTRY > self.bounds.tokens
-            && self.entries.len() > 1
-        {
-            self.cut += 1;
-            self.drop_oldest();
+        // Where nothing leaves, records are kept for their samples and to know repetitions only.
+        if self.bounds.everything() {
+            while let Some(oldest) = self.entries.front() {
+                let record = &self.records[oldest.record as usize];
+                if record.origin.is_some() || self.texts.has(record.text) {
+                    break;
+                }
+                self.drop_oldest();
+            }
         }
     }
 
-    fn leave_until(&mut self, horizon: i64) {
+    /// Lets go of what is not newer than `horizon`; answers whether there was something.
+    pub fn leave_until(&mut self, horizon: i64) -> bool {
+        let before = self.entries.len();
         while self
             .entries
             .front()
@@ -249,97 +295,75 @@ impl Window {
         {
             self.drop_oldest();
         }
+        self.entries.len() != before
     }
 
-    fn drop_oldest(&mut self) {
+    /// Lets go of the oldest record. Answers whether anybody can tell: where nothing ever leaves,
+    /// only its repetitions are not known any more.
+    pub fn drop_oldest(&mut self) -> bool {
         let Some(entry) = self.entries.pop_front() else {
-            return;
+            return false;
         };
-        let (mut link, mut left) = (entry.first, entry.len as usize);
+        let everything = self.bounds.everything();
+        let record = &mut self.records[entry.record as usize];
+        let told = !everything || record.origin.is_some();
+        record.entries -= 1;
+        if record.entries > 0 {
+            return told;
+        }
+        if let Some(origin) = record.origin {
+            self.origins.remove(&origin);
+        }
+        self.free_record.push(entry.record);
+        let (mut link, mut left) = (record.first, record.len as usize);
         self.tokens -= left;
         while link != NONE {
             let Link { words, next } = self.links[link as usize];
-            for &id in &words[..left.min(LINK)] {
-                self.release(id);
+            if !everything {
+                for &id in &words[..left.min(LINK)] {
+                    self.forms.release(id);
+                }
             }
             left = left.saturating_sub(LINK);
-            self.links[link as usize].next = self.free;
-            self.free = link;
+            self.links[link as usize].next = self.free_link;
+            self.free_link = link;
             link = next;
         }
+        told
     }
 
     /// Stores the words of the record at hand, answers the first link.
     fn chain(&mut self) -> u32 {
         let mut next = NONE;
-        let pending = std::mem::take(&mut self.pending);
-        for part in pending.chunks(LINK).rev() {
+        for part in self.pending.chunks(LINK).rev() {
             let mut link = Link {
                 words: [0; LINK],
                 next,
             };
             link.words[..part.len()].copy_from_slice(part);
-            next = if self.free == NONE {
+            next = if self.free_link == NONE {
                 self.links.push(link);
                 self.links.len() as u32 - 1
             } else {
-                let reused = self.free;
-                self.free = self.links[reused as usize].next;
+                let reused = self.free_link;
+                self.free_link = self.links[reused as usize].next;
                 self.links[reused as usize] = link;
                 reused
             };
         }
-        self.pending = pending;
         next
     }
 
-    fn intern(&mut self, word: &str) -> Option<u32> {
-        let key = hash(word, 0);
-        let texts = &self.texts;
-        if let Some(&id) = self.index.find(key, |&id| texts[id as usize] == word) {
-            return Some(id);
-        }
-        (self.index.len() < self.bounds.words).then(|| self.add(word))
-    }
-
-    /// Takes in a word, known or not, beyond all bounds.
-    fn add(&mut self, word: &str) -> u32 {
-        let key = hash(word, 0);
-        let texts = &self.texts;
-        if let Some(&id) = self.index.find(key, |&id| texts[id as usize] == word) {
-            return id;
-        }
-        let id = match self.unused.pop() {
-            Some(id) => {
-                let text = &mut self.texts[id as usize];
-                text.clear();
-                text.push_str(word);
-                id
-            }
-            None => {
-                self.texts.push(word.to_owned());
-                self.counts.push(0);
-                self.texts.len() as u32 - 1
-            }
-        };
-        let texts = &self.texts;
-        self.index
-            .insert_unique(key, id, |&id| hash(&texts[id as usize], 0));
-        id
-    }
-
-    fn release(&mut self, id: u32) {
-        let count = &mut self.counts[id as usize];
-        *count -= 1;
-        if *count == 0 {
-            let key = hash(&self.texts[id as usize], 0);
-            if let Ok(found) = self.index.find_entry(key, |&other| other == id) {
-                found.remove();
-            }
-            self.unused.push(id);
-        }
+    /// The words of a record, by number.
+    fn words_of(&self, record: &Record) -> impl Iterator<Item = u32> + '_ {
+        let (mut link, mut left) = (record.first, record.len as usize);
+        std::iter::from_fn(move || {
+            let Link { words, next } = *self.links.get(link as usize)?;
+            let part = left.min(LINK);
+            left -= part;
+            link = next;
+            Some(words.into_iter().take(part))
+        })
+        .flatten()
     }
 }
-
-#[cfg(test)]
-mod tests;

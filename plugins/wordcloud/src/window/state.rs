@@ -1,86 +1,193 @@
-//! A window as bytes, for checkpoints: little endian, words by number, each text once.
+//! A window as bytes, for checkpoints: little endian, forms by number, each text once.
 
-use super::{Bounds, Entry, LINK, NONE, Window};
+use super::{Bounds, Entry, NONE, Record, UNKEPT, Window};
+
+/// Form without a key of its own: it is one.
+const SELF: u32 = NONE;
 
 impl Window {
-    /// Appends all that is needed to go on from here.
-    pub fn save(&self, out: &mut Vec<u8>) {
-        out.extend(self.newest_us.to_le_bytes());
-        out.extend(self.refused.to_le_bytes());
-        out.extend(self.cut.to_le_bytes());
-        out.extend((self.index.len() as u32).to_le_bytes());
-        let mut numbers = vec![NONE; self.texts.len()];
-        let used = (0..self.texts.len()).filter(|id| self.counts[*id] > 0);
-        for (number, id) in used.enumerate() {
-            numbers[id] = number as u32;
-            out.extend((self.texts[id].len() as u32).to_le_bytes());
-            out.extend(self.texts[id].as_bytes());
+    /// Appends all that is needed to go on from here; of the texts kept as samples, those for the
+    /// words `keys`, `each` for one.
+    pub fn save(&self, keys: &[&str], each: usize, out: &mut Vec<u8>) {
+        out.push(u8::from(self.bounds.everything()));
+        for number in [self.refused, self.ever.0, self.ever.1] {
+            out.extend(number.to_le_bytes());
         }
+        self.save_forms(out);
         out.extend((self.entries.len() as u32).to_le_bytes());
+        let mut numbers = vec![NONE; self.records.len()];
+        let (mut order, mut next) = (Vec::new(), 0_u32);
         for entry in &self.entries {
+            let number = &mut numbers[entry.record as usize];
+            if *number == NONE {
+                *number = next;
+                next += 1;
+                order.push(entry.record);
+            }
             out.extend(entry.time_us.to_le_bytes());
-            out.extend(entry.len.to_le_bytes());
-            let (mut link, mut left) = (entry.first, entry.len as usize);
-            while link != NONE {
-                let words = &self.links[link as usize].words[..left.min(LINK)];
-                for id in words {
-                    out.extend(numbers[*id as usize].to_le_bytes());
+            out.extend(number.to_le_bytes());
+        }
+        out.extend((order.len() as u32).to_le_bytes());
+        let forms = self.form_numbers();
+        for id in &order {
+            let record = &self.records[*id as usize];
+            out.push(u8::from(record.origin.is_some()));
+            if let Some(origin) = record.origin {
+                out.extend(origin.to_le_bytes());
+            }
+            out.extend(record.len.to_le_bytes());
+            for form in self.words_of(record) {
+                out.extend(forms[form as usize].to_le_bytes());
+            }
+        }
+        let (samples, records) = self.choose(keys, each);
+        out.extend((records.len() as u32).to_le_bytes());
+        // Oldest first: the newest are those that stay.
+        for (text, record) in samples.texts.iter().zip(&records).rev() {
+            out.extend(numbers[*record as usize].to_le_bytes());
+            put(text, out);
+        }
+    }
+
+    /// For each form its number in the state: keys first, so that others can refer to them.
+    fn form_numbers(&self) -> Vec<u32> {
+        let mut numbers = vec![NONE; self.forms.end()];
+        let mut next = 0;
+        for keys in [true, false] {
+            for id in 0..self.forms.end() as u32 {
+                if self.forms.used(id) && (self.forms.key(id) == id) == keys {
+                    numbers[id as usize] = next;
+                    next += 1;
                 }
-                left -= words.len();
-                link = self.links[link as usize].next;
+            }
+        }
+        numbers
+    }
+
+    fn save_forms(&self, out: &mut Vec<u8>) {
+        let numbers = self.form_numbers();
+        out.extend((self.forms.len() as u32).to_le_bytes());
+        for keys in [true, false] {
+            for id in 0..self.forms.end() as u32 {
+                let key = self.forms.key(id);
+                if !self.forms.used(id) || (key == id) != keys {
+                    continue;
+                }
+                let key = if keys { SELF } else { numbers[key as usize] };
+                out.extend(key.to_le_bytes());
+                out.extend(self.forms.written(id).to_le_bytes());
+                put(self.forms.text(id), out);
             }
         }
     }
 
     /// What [`Window::save`] wrote, within bounds that may be others by now; `None` if it is not
     /// that.
-    pub fn load(bounds: Bounds, mut state: &[u8]) -> Option<Self> {
-        let from = &mut state;
+    pub fn load(bounds: Bounds, from: &mut &[u8]) -> Option<Self> {
         let mut window = Self::new(bounds);
-        window.newest_us = i64::from_le_bytes(*array(from)?);
-        window.refused = u64::from_le_bytes(*array(from)?);
-        window.cut = u64::from_le_bytes(*array(from)?);
-        for number in 0..u32_of(from)? {
-            let len = u32_of(from)? as usize;
-            let text = from.split_off(..len)?;
-            if window.add(std::str::from_utf8(text).ok()?) != number {
+        let everything = array::<1>(from)?[0] != 0;
+        window.refused = u64_of(from)?;
+        window.ever = (u64_of(from)?, u64_of(from)?);
+        let forms = u32_of(from)?;
+        for number in 0..forms {
+            let key = u32_of(from)?;
+            let written = u32_of(from)?;
+            let text = text_of(from)?;
+            let key = if key == SELF {
+                None
+            } else {
+                let is_key = key < number && window.forms.key(key) == key;
+                Some(is_key.then_some(key)?)
+            };
+            if window.forms.define(text, key)? != number {
                 return None;
+            }
+            // Where nothing leaves, counts outlive their records; else the records are counted.
+            if everything && bounds.everything() {
+                window.forms.add(number, written);
             }
         }
         for _ in 0..u32_of(from)? {
             let time_us = i64::from_le_bytes(*array(from)?);
-            let len = u32_of(from)?;
-            for _ in 0..len {
-                let id = u32_of(from)?;
-                *window.counts.get_mut(id as usize)? += 1;
-                window.pending.push(id);
-            }
-            let last = window.entries.back();
-            if last.is_some_and(|last| last.time_us > time_us) {
-                return None;
-            }
-            let first = window.chain();
-            window.tokens += window.pending.len();
-            window.pending.clear();
-            let entry = Entry {
-                time_us,
-                first,
-                len,
-            };
-            window.entries.push_back(entry);
+            let record = u32_of(from)?;
+            window.entries.push_back(Entry { time_us, record });
         }
-        if !from.is_empty() || window.counts.contains(&0) {
-            return None;
+        window.load_records(from, forms, !(everything && bounds.everything()))?;
+        for _ in 0..u32_of(from)? {
+            let number = window.records.get_mut(u32_of(from)? as usize)?;
+            number.text = window.texts.keep(text_of(from)?, bounds.samples);
         }
+        if bounds.span_us.is_some() {
+            // The order of a window of so many records is that of arrival.
+            let sorted = window.entries.make_contiguous();
+            sorted.sort_by_key(|entry| entry.time_us);
+        }
+        window.forms.sweep();
         window.trim();
         Some(window)
     }
+
+    fn load_records(&mut self, from: &mut &[u8], forms: u32, count: bool) -> Option<()> {
+        for _ in 0..u32_of(from)? {
+            let known = array::<1>(from)?[0] != 0;
+            let origin = if known {
+                Some(u128::from_le_bytes(*array(from)?))
+            } else {
+                None
+            };
+            let len = u32_of(from)?;
+            for _ in 0..len {
+                let id = Some(u32_of(from)?).filter(|id| *id < forms)?;
+                if count {
+                    self.forms.add(id, 1);
+                }
+                self.pending.push(id);
+            }
+            if let Some(origin) = origin {
+                let number = self.records.len() as u32;
+                if self.origins.insert(origin, number).is_some() {
+                    return None;
+                }
+            }
+            let record = Record {
+                entries: 0,
+                first: self.chain(),
+                len,
+                text: UNKEPT,
+                origin,
+            };
+            self.tokens += len as usize;
+            self.pending.clear();
+            self.records.push(record);
+        }
+        for entry in &self.entries {
+            self.records.get_mut(entry.record as usize)?.entries += 1;
+        }
+        self.records
+            .iter()
+            .all(|record| record.entries > 0)
+            .then_some(())
+    }
 }
 
-fn array<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+pub(super) fn put(text: &str, out: &mut Vec<u8>) {
+    out.extend((text.len() as u32).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+pub(super) fn array<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     from.split_off(..N)?.try_into().ok()
 }
 
-fn u32_of(from: &mut &[u8]) -> Option<u32> {
+pub(super) fn u32_of(from: &mut &[u8]) -> Option<u32> {
     array(from).map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+pub(super) fn u64_of(from: &mut &[u8]) -> Option<u64> {
+    array(from).map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+pub(super) fn text_of<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
+    let len = u32_of(from)? as usize;
+    std::str::from_utf8(from.split_off(..len)?).ok()
 }

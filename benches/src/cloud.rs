@@ -1,0 +1,448 @@
+//! The layout of the word cloud: one picture against amueller/word_cloud and d3-cloud, and a day
+//! of frames.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use plugin_wordcloud::{
+    font,
+    layout::{Layout, Packing, Place, Settings, Word},
+};
+use serde_json::{Value, json};
+
+use crate::{Error, report::Report};
+
+const ROUNDS: usize = 3;
+/// Canvas, number of words, and how many times less CPU than word_cloud is asked.
+const CASES: [(u32, u32, usize, f64); 4] = [
+    (800, 400, 200, 4.0),
+    (800, 400, 1000, 4.0),
+    (1920, 1080, 200, 10.0),
+    (1920, 1080, 1000, 10.0),
+];
+/// By how much less of the canvas ours may fill than a peer.
+const FILL: f64 = 0.03;
+
+/// A layout as it is compared: index of the word, size, and the box of its ink.
+struct Laid {
+    cpu_s: f64,
+    words: Vec<[f64; 6]>,
+}
+
+impl Laid {
+    fn from(answer: &Value) -> Result<Self, Error> {
+        let words = answer["words"].as_array().ok_or("no words")?;
+        let row = |word: &Value| {
+            let mut row = [0.0; 6];
+            for (into, value) in row.iter_mut().zip(word.as_array()?) {
+                *into = value.as_f64()?;
+            }
+            Some(row)
+        };
+        Ok(Self {
+            cpu_s: answer["cpu"].as_f64().ok_or("no time")?,
+            words: words.iter().filter_map(row).collect(),
+        })
+    }
+
+    /// Share of the canvas inside words' boxes.
+    fn fill(&self, width: u32, height: u32) -> f64 {
+        let boxes = self
+            .words
+            .iter()
+            .map(|word| [word[2], word[3], word[4], word[5]]);
+        fill(boxes, width, height)
+    }
+
+    /// How far the sizes stray from the square root of the counts: the greatest ratio between two
+    /// words' sizes over what it should be.
+    fn strays(&self, counts: &[u64]) -> f64 {
+        let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
+        for word in &self.words {
+            let unit = word[1] / (counts[word[0] as usize] as f64).sqrt();
+            (low, high) = (low.min(unit), high.max(unit));
+        }
+        high / low
+    }
+}
+
+fn fill(boxes: impl Iterator<Item = [f64; 4]>, width: u32, height: u32) -> f64 {
+    let mut pixels = vec![false; (width * height) as usize];
+    let clamp = |at: f64, most: u32| at.round().clamp(0.0, f64::from(most)) as usize;
+    for [x, y, wide, high] in boxes {
+        let (from, to) = (clamp(x, width), clamp(x + wide, width));
+        for line in clamp(y, height)..clamp(y + high, height) {
+            pixels[line * width as usize..][from..to].fill(true);
+        }
+    }
+    pixels.iter().filter(|pixel| **pixel).count() as f64 / pixels.len() as f64
+}
+
+fn boxes(places: &[Place]) -> impl Iterator<Item = [f64; 4]> {
+    places.iter().map(|place| place.bounds.map(f64::from))
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// Words of one to four syllables.
+fn vocabulary(number: usize) -> Vec<String> {
+    const SYLLABLES: [&str; 24] = [
+        "ka", "to", "mi", "lon", "er", "data", "st", "re", "am", "ber", "gy", "q", "pl", "ing",
+        "so", "fi", "wo", "na", "ter", "ba", "chu", "li", "ve", "mo",
+    ];
+    let mut random = Random(5);
+    let mut words: Vec<String> = Vec::new();
+    while words.len() < number {
+        let word: String = (0..1 + random.below(4))
+            .map(|_| SYLLABLES[random.below(24) as usize])
+            .collect();
+        if word.len() > 1 && !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+fn settings(width: u32, height: u32, packing: Packing) -> Settings {
+    Settings {
+        width,
+        height,
+        vertical: 0.1,
+        seed: 1,
+        padding: if packing == Packing::Tight { 0.0 } else { 1.0 },
+        legible: 8.0,
+        packing,
+        ..Settings::default()
+    }
+}
+
+fn cpu_us() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+fn ours(words: &[Word<'_>], width: u32, height: u32) -> (Laid, Vec<Place>) {
+    let start = cpu_us();
+    let places = Layout::new(settings(width, height, Packing::Tight)).arrange(words);
+    let cpu_s = (cpu_us() - start) / 1e6;
+    let row = |(index, place): (usize, &Place)| {
+        let [x, y, wide, high] = place.bounds.map(f64::from);
+        [index as f64, f64::from(place.size), x, y, wide, high]
+    };
+    let words = places.iter().enumerate().map(row).collect();
+    (Laid { cpu_s, words }, places)
+}
+
+/// The peers, in a folder of their own that outlives the run.
+struct Peers {
+    python: PathBuf,
+    node: PathBuf,
+    scripts: PathBuf,
+}
+
+impl Peers {
+    fn get() -> Result<Self, Error> {
+        let folder = needs::parts_dir().join("cloud-peers");
+        fs::create_dir_all(&folder)?;
+        let python = folder.join("python/bin/python");
+        if !python.exists() {
+            run(Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(folder.join("python")))?;
+        }
+        run(Command::new(&python).args(["-m", "pip", "install", "-q", "wordcloud==1.9.6"]))?;
+        fs::write(folder.join("package.json"), "{\"private\":true}")?;
+        let packages = ["d3-cloud@1.2.9", "@napi-rs/canvas"];
+        if !folder.join("node_modules/d3-cloud").exists() {
+            run(Command::new("npm")
+                .args(["install", "--silent", "--ignore-scripts"])
+                .args(packages)
+                .current_dir(&folder))?;
+        }
+        Ok(Self {
+            python,
+            node: folder.join("package.json"),
+            scripts: Path::new(env!("CARGO_MANIFEST_DIR")).join("cloud"),
+        })
+    }
+
+    fn word_cloud(&self, task: &Value) -> Result<Laid, Error> {
+        let mut command = Command::new(&self.python);
+        ask(command.arg(self.scripts.join("word_cloud.py")), task)
+    }
+
+    fn d3_cloud(&self, task: &Value) -> Result<Laid, Error> {
+        let mut command = Command::new("node");
+        ask(
+            command
+                .arg(self.scripts.join("d3_cloud.mjs"))
+                .arg(&self.node),
+            task,
+        )
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), Error> {
+    let out = command.output()?;
+    if out.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?}: {}", String::from_utf8_lossy(&out.stderr)).into())
+}
+
+fn ask(command: &mut Command, task: &Value) -> Result<Laid, Error> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = child.stdin.take().ok_or("no standard input")?;
+    input.write_all(task.to_string().as_bytes())?;
+    drop(input);
+    let out = child.wait_with_output()?;
+    Laid::from(&serde_json::from_slice(&out.stdout)?)
+}
+
+/// One picture: the CPU that it takes and how well the canvas is filled. No side keeps words apart
+/// by more than their ink.
+pub fn picture(report: &mut Report) -> Result<(), Error> {
+    let peers = Peers::get()
+        .inspect_err(|error| println!("without the peers, which could not be had: {error}"))
+        .ok();
+    let folder = tempfile::tempdir()?;
+    let font = folder.path().join("font.ttf");
+    fs::write(&font, font::NOTO_SANS)?;
+    let mut worst = f64::INFINITY;
+    println!("canvas     words  by           CPU ms   fill  placed  sizes stray");
+    for (width, height, number, goal) in CASES {
+        let vocabulary = vocabulary(number);
+        let counts: Vec<u64> = (0..number).map(|rank| 10_000 / (rank as u64 + 3)).collect();
+        let words: Vec<Word<'_>> = vocabulary
+            .iter()
+            .zip(&counts)
+            .map(|(text, &count)| Word { text, count })
+            .collect();
+        let say = |by: &str, laid: &Laid| {
+            println!(
+                "{:<9}  {number:>5}  {by:<10}  {:>7.1}  {:>5.3}  {:>5.1}%  {:>6.4}x",
+                format!("{width}x{height}"),
+                laid.cpu_s * 1000.0,
+                laid.fill(width, height),
+                laid.words.len() as f64 * 100.0 / number as f64,
+                laid.strays(&counts),
+            );
+        };
+        let mut times = Vec::new();
+        let (laid, places) = loop {
+            let (laid, places) = ours(&words, width, height);
+            times.push(laid.cpu_s);
+            if times.len() == ROUNDS {
+                break (laid, places);
+            }
+        };
+        times.sort_by(f64::total_cmp);
+        let laid = Laid {
+            cpu_s: times[ROUNDS / 2],
+            ..laid
+        };
+        say("ours", &laid);
+        if laid.words.len() < number {
+            return Err("a word was dropped".into());
+        }
+        let Some(peers) = &peers else {
+            worst = 0.0;
+            continue;
+        };
+        let sized: Vec<Value> = vocabulary
+            .iter()
+            .zip(&places)
+            .map(|(text, place)| json!([text, place.size, place.turned]))
+            .collect();
+        let counted: Vec<Value> = words
+            .iter()
+            .map(|word| json!([word.text, word.count]))
+            .collect();
+        let task = |words: Vec<Value>| json!({"words": words, "width": width, "height": height, "font": font});
+        let python = peers.word_cloud(&task(counted))?;
+        say("word_cloud", &python);
+        let node = peers.d3_cloud(&task(sized))?;
+        say("d3-cloud", &node);
+        let ratio = python.cpu_s / laid.cpu_s;
+        let short =
+            python.fill(width, height).max(node.fill(width, height)) - laid.fill(width, height);
+        println!(
+            "           {:.1} times less CPU than word_cloud (goal {goal}), {:.1} than d3-cloud; fill {short:+.3} below theirs (at most {FILL})",
+            ratio,
+            node.cpu_s / laid.cpu_s
+        );
+        worst = worst.min(if short > FILL { 0.0 } else { ratio / goal });
+        report.add(&format!("{width}x{height}, {number}: ratio"), ratio);
+    }
+    report.conclude(worst);
+    Ok(())
+}
+
+/// Seconds of a day, of the window, and words of the cloud.
+const DAY: usize = 86_400;
+const WINDOW: usize = 600;
+const SHOWN: usize = 200;
+/// Seconds between two frames.
+const FRAME: usize = 2;
+
+/// A stream of words over a day: busier by day than by night, topics that come and go.
+struct Stream {
+    random: Random,
+    /// Weight of each word now, and of its usual share.
+    usual: Vec<f64>,
+    bursts: Vec<(usize, usize, f64)>,
+}
+
+impl Stream {
+    fn new(words: usize) -> Self {
+        Self {
+            random: Random(11),
+            usual: (0..words).map(|rank| 1.0 / (rank as f64 + 3.0)).collect(),
+            bursts: Vec::new(),
+        }
+    }
+
+    /// The words of a second.
+    fn second(&mut self, now: usize, out: &mut Vec<u32>) {
+        if self.random.below(300) == 0 {
+            let word = self.random.below(self.usual.len() as u64) as usize;
+            let height = 0.01 + self.random.below(60) as f64 / 1000.0;
+            self.bursts.push((now, word, height * 7.0));
+        }
+        self.bursts.retain(|(start, _, _)| now - start < 7200);
+        let mut weights = self.usual.clone();
+        for (start, word, height) in &self.bursts {
+            let age = (now - start) as f64;
+            weights[*word] += height * (age / 300.0).min(1.0) * (-age / 1800.0).exp();
+        }
+        let mut sum = 0.0;
+        for weight in &mut weights {
+            sum += *weight;
+            *weight = sum;
+        }
+        let daylight = 0.5 - 0.5 * (now as f64 / DAY as f64 * std::f64::consts::TAU).cos();
+        let number = 20.0 + 100.0 * daylight;
+        for _ in 0..number as usize {
+            let at = self.random.below(1 << 30) as f64 / f64::from(1 << 30) * sum;
+            out.push(weights.partition_point(|weight| *weight < at) as u32);
+        }
+    }
+}
+
+/// A day of frames: what a frame costs, how far words move, how full the canvas is.
+pub fn live(report: &mut Report) -> Result<(), Error> {
+    let (width, height) = (1920_u32, 1080_u32);
+    let diagonal = f64::from(width).hypot(f64::from(height));
+    let vocabulary = vocabulary(3000);
+    let mut stream = Stream::new(vocabulary.len());
+    let mut window = std::collections::VecDeque::new();
+    let mut counts = vec![0_u64; vocabulary.len()];
+    let mut layout = Layout::new(settings(width, height, Packing::Steady));
+    let mut before: std::collections::HashMap<&str, (f32, f32)> = std::collections::HashMap::new();
+    let (mut times, mut fills) = (Vec::new(), Vec::new());
+    let (mut way, mut moved, mut kept, mut strays) = (0.0, 0_usize, 0_usize, 0.0_f64);
+    for now in 0..DAY {
+        let mut second = Vec::new();
+        stream.second(now, &mut second);
+        for &word in &second {
+            counts[word as usize] += 1;
+        }
+        window.push_back(second);
+        if window.len() > WINDOW
+            && let Some(old) = window.pop_front()
+        {
+            for word in old {
+                counts[word as usize] -= 1;
+            }
+        }
+        if now < WINDOW || now % FRAME != 0 {
+            continue;
+        }
+        let mut order: Vec<usize> = (0..counts.len()).filter(|&word| counts[word] > 0).collect();
+        order.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then(a.cmp(&b)));
+        order.truncate(SHOWN * 5 / 4);
+        let ranked: Vec<Word<'_>> = order
+            .iter()
+            .map(|&word| Word {
+                text: &vocabulary[word],
+                count: counts[word],
+            })
+            .collect();
+        let start = cpu_us();
+        let chosen = layout.choose(&ranked, SHOWN);
+        let words: Vec<Word<'_>> = chosen.iter().map(|&index| ranked[index]).collect();
+        let places = layout.arrange(&words);
+        times.push((cpu_us() - start) / 1000.0);
+        if places.len() < SHOWN.min(ranked.len()) {
+            return Err("a word was dropped".into());
+        }
+        let unit = layout.said().unit;
+        let mut after = std::collections::HashMap::new();
+        for (word, place) in words.iter().zip(&places) {
+            let exact = unit * (word.count as f64).sqrt();
+            strays = strays.max((f64::from(place.size) / exact - 1.0).abs());
+            after.insert(word.text, (place.x, place.y));
+            if let Some((x, y)) = before.get(word.text) {
+                kept += 1;
+                let step = f64::from(place.x - x).hypot(f64::from(place.y - y));
+                moved += usize::from(step > 0.0);
+                way += step;
+            }
+        }
+        before = after;
+        if now % 60 == 0 {
+            fills.push(fill(boxes(&places), width, height));
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    fills.sort_by(f64::total_cmp);
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    let (p50, p99, most) = (at(0.5), at(0.99), at(1.0));
+    let mean = times.iter().sum::<f64>() / times.len() as f64;
+    let movement = way / kept as f64 / diagonal * 100.0;
+    println!(
+        "{} frames of {SHOWN} words on {width}x{height}",
+        times.len()
+    );
+    println!(
+        "CPU ms: mean {mean:.3}, p50 {p50:.3} (at most 0.3), p99 {p99:.3} (at most 1), worst {most:.1}"
+    );
+    println!(
+        "movement of kept words: {movement:.4} % of the diagonal a frame (at most 0.1), {:.2} % of them moved",
+        moved as f64 * 100.0 / kept as f64
+    );
+    println!(
+        "fill: least {:.3} (at least 0.65), median {:.3}, most {:.3}; sizes stray by {strays:.6}",
+        fills[0],
+        fills[fills.len() / 2],
+        fills[fills.len() - 1]
+    );
+    report.add("p50 ms", p50);
+    report.add("p99 ms", p99);
+    report.add("movement %", movement);
+    report.add("least fill", fills[0]);
+    report.conclude(
+        (0.3 / p50)
+            .min(1.0 / p99)
+            .min(0.1 / movement)
+            .min(fills[0] / 0.65),
+    );
+    Ok(())
+}

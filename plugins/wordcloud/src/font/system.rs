@@ -1,0 +1,108 @@
+//! Faces of the machine, looked through only when a character comes that no carried face has.
+
+use std::path::PathBuf;
+
+use fontdb::{Database, FaceInfo, ID, Style};
+
+use super::face::Face;
+
+/// Bytes of faces read, at most: a large Chinese, Japanese and Korean one has 20 MB.
+pub const MOST_BYTES: usize = 96 << 20;
+
+/// The machine's faces, or those of a folder.
+pub(super) struct System {
+    files: Vec<PathBuf>,
+    machine: bool,
+    /// The faces in the order in which they are asked.
+    found: Option<(Database, Vec<ID>)>,
+    bytes: usize,
+}
+
+impl System {
+    /// `files` are fonts, or folders of them, that are asked first.
+    pub(super) fn new(files: Vec<PathBuf>, machine: bool) -> Self {
+        Self {
+            files,
+            machine,
+            found: None,
+            bytes: 0,
+        }
+    }
+
+    /// The first face that has all of `letters`, pictures first where `emoji`.
+    pub(super) fn find(&mut self, letters: &[char], emoji: bool) -> Option<Face> {
+        let (files, machine) = (&self.files, self.machine);
+        let (database, order) = self.found.get_or_insert_with(|| {
+            let mut database = Database::new();
+            for path in files {
+                if path.is_dir() {
+                    database.load_fonts_dir(path);
+                } else {
+                    // A file that is no font has no character that is asked for.
+                    let _ = database.load_font_file(path);
+                }
+            }
+            let own: Vec<ID> = database.faces().map(|face| face.id).collect();
+            if machine {
+                database.load_system_fonts();
+            }
+            let mut order: Vec<(_, ID)> = database
+                .faces()
+                .map(|face| (rank(face, own.contains(&face.id)), face.id))
+                .collect();
+            order.sort_by(|a, b| a.0.cmp(&b.0));
+            let order = order.into_iter().map(|(_, id)| id).collect();
+            (database, order)
+        });
+        let pictures = |id: &ID| {
+            database.face(*id).is_some_and(|face| {
+                face.families
+                    .iter()
+                    .any(|(name, _)| name.to_lowercase().contains("emoji"))
+            })
+        };
+        let (first, second): (Vec<ID>, Vec<ID>) =
+            order.iter().partition(|id| pictures(id) == emoji);
+        for id in first.into_iter().chain(second) {
+            let has = database.with_face_data(id, |data, index| {
+                ttf_parser::Face::parse(data, index).is_ok_and(|face| {
+                    letters
+                        .iter()
+                        .all(|&letter| face.glyph_index(letter).is_some_and(|id| id.0 != 0))
+                })
+            });
+            if has != Some(true) {
+                continue;
+            }
+            let read = database.with_face_data(id, |data, index| {
+                (self.bytes + data.len() <= MOST_BYTES).then(|| (data.to_vec(), index))
+            });
+            if let Some(Some((data, index))) = read {
+                let bytes = data.len();
+                if let Some(face) = Face::read(data, index) {
+                    self.bytes += bytes;
+                    return Some(face);
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Upright and bold ones first, Noto before others, and the same on each run.
+fn rank(face: &FaceInfo, own: bool) -> (bool, bool, u16, bool, bool, String, u32) {
+    let family = face
+        .families
+        .first()
+        .map_or("", |(name, _)| name)
+        .to_lowercase();
+    (
+        !own,
+        face.style != Style::Normal,
+        face.weight.0.abs_diff(700),
+        !family.contains("noto sans"),
+        face.monospaced || family.contains("serif"),
+        face.post_script_name.clone(),
+        face.index,
+    )
+}

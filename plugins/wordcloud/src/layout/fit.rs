@@ -1,0 +1,181 @@
+//! A tight layout: the greatest scale at which every word finds a place.
+//!
+//! The words with the largest boxes come first. The first few stand about the middle; from then on
+//! words are put down from the corners inwards, in turn: along straight edges and in corners little
+//! room is lost, and what is left between is closed by the smallest words.
+
+use std::sync::Arc;
+
+use super::{Layout, Spot, Task, place::Field};
+use crate::{
+    font::{Fonts, Shaped},
+    mask::Ink,
+};
+
+/// Share of the room that words' boxes, overlaps counted twice, take in a usual tight layout.
+const USUAL: f32 = 0.95;
+/// How far the search goes in its first steps, and how close to the greatest scale it comes, on a
+/// coarse canvas first.
+const STEP: f32 = 1.06;
+const CLOSE: f32 = 1.02;
+const FINE_STEP: f32 = 1.015;
+const FINEST: f32 = 1.005;
+/// Words that stand about the middle; all, where there are no more than a few.
+const MIDDLE: usize = 12;
+const FEW: usize = 50;
+
+/// A layout of all words at one scale.
+pub(super) struct Laid {
+    anchors: Vec<(i32, i32)>,
+    inks: Vec<Ink>,
+    turned: Vec<bool>,
+}
+
+impl Layout {
+    /// Lays all words out afresh and answers the scale.
+    pub(super) fn fit(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
+        let coarse = self.field.cell * 2.0;
+        let most = self.most_scale(task);
+        let low = self.greatest(task, coarse, fonts);
+        // A fine canvas loses less at the words' edges than the coarse one did.
+        let gain = self.lost(task, low, coarse) / self.lost(task, low, self.field.cell);
+        let mut scale = (low * gain.sqrt()).min(most);
+        let mut fell = false;
+        let mut laid = loop {
+            match self.place_all(task, scale, None, fonts) {
+                Some(laid) => break laid,
+                None => (scale, fell) = (scale / FINE_STEP, true),
+            }
+        };
+        while !fell && scale < most {
+            let next = (scale * FINE_STEP).min(most);
+            match self.place_all(task, next, None, fonts) {
+                Some(better) => (scale, laid) = (next, better),
+                None => fell = true,
+            }
+        }
+        // Half a step and a quarter; on cells below a pixel they would cost too much.
+        let mut step = FINE_STEP;
+        while fell && self.field.cell >= 1.0 && step > FINEST {
+            step = step.sqrt();
+            let next = scale * step;
+            if let Some(better) = self.place_all(task, next, None, fonts) {
+                (scale, laid) = (next, better);
+            }
+        }
+        self.spots.clear();
+        for (index, (anchor, ink)) in laid.anchors.into_iter().zip(laid.inks).enumerate() {
+            let spot = Spot {
+                x: anchor.0,
+                y: anchor.1,
+                turned: laid.turned[index],
+                class: 0,
+                ink: Arc::new(ink),
+                shaped: Arc::clone(&task.shaped[index]),
+                seen: self.frame,
+            };
+            self.spots.insert(task.words[index].text.into(), spot);
+        }
+        scale
+    }
+
+    /// Pixels that the words' boxes take up on cells of a size.
+    fn lost(&self, task: &Task<'_>, scale: f32, cell: f32) -> f32 {
+        let boxed = |(weight, shaped): (&f32, &Arc<Shaped>)| {
+            let [left, lower, right, upper] = shaped.bounds.map(|edge| edge * weight * scale);
+            (right - left + cell) * (upper - lower + cell)
+        };
+        task.weight.iter().zip(&task.shaped).map(boxed).sum()
+    }
+
+    /// Nearly the greatest scale at which all words fit on a canvas of such cells.
+    pub(super) fn greatest(&mut self, task: &Task<'_>, cell: f32, fonts: &Fonts) -> f32 {
+        let size = (self.settings.width, self.settings.height);
+        let gap = (self.settings.padding / cell).round() as usize;
+        let mut field = Field::new(size, self.settings.shape.as_ref(), cell, gap);
+        let most = self.most_scale(task);
+        let mut scale = (USUAL / self.share(task)).sqrt().min(most);
+        let (mut low, mut high): (Option<f32>, Option<f32>) = (None, None);
+        // A smaller scale nearly always fits where a larger one did. Where it does not, the next
+        // one is tried: in the end every word is a single cell.
+        loop {
+            if self
+                .place_all(task, scale, Some(&mut field), fonts)
+                .is_some()
+            {
+                low = Some(scale);
+            } else {
+                high = Some(scale);
+            }
+            scale = match (low, high) {
+                (Some(low), _) if low >= most => return low,
+                (Some(low), Some(high)) if high / low <= CLOSE => return low,
+                (Some(low), Some(high)) => (low * high).sqrt(),
+                (Some(low), None) => (low * STEP).min(most),
+                (None, _) => scale / STEP,
+            };
+        }
+    }
+
+    /// All words at one scale, on a canvas other than the layout's own where one is given.
+    fn place_all(
+        &mut self,
+        task: &Task<'_>,
+        scale: f32,
+        other: Option<&mut Field>,
+        fonts: &Fonts,
+    ) -> Option<Laid> {
+        let number = task.words.len();
+        let field = other.unwrap_or(&mut self.field);
+        field.clear();
+        let (wide, high) = (field.canvas.width() as i32, field.canvas.height() as i32);
+        let corners = [(0, 0), (wide, high), (wide, 0), (0, high)];
+        // Rows from each corner to the place that was found last.
+        let mut reaches = [high as usize / 8; 4];
+        let mut laid = Laid {
+            anchors: vec![(0, 0); number],
+            inks: vec![Ink::blank(0, 0, 1, 1); number],
+            turned: task.turned.clone(),
+        };
+        let area = |index: usize| {
+            let [left, lower, right, upper] = task.shaped[index].bounds;
+            task.weight[index].powi(2) * (right - left) * (upper - lower)
+        };
+        let mut order = task.order.clone();
+        order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
+        let inner = if number > FEW { MIDDLE } else { number };
+        for (rank, &index) in order.iter().enumerate() {
+            let size = task.weight[index] * scale;
+            // All corners in turn, beginning with another one by the seed.
+            let corner = rank.wrapping_add(self.settings.seed as usize) % corners.len();
+            let near = if rank < inner {
+                super::target(task.words[index].text, self.settings.seed, field)
+            } else {
+                corners[corner]
+            };
+            let reach = reaches[corner];
+            let flat = fonts.ink(&task.shaped[index], size, field.cell);
+            let mut turned = task.turned[index];
+            let mut ink = if turned { flat.turned() } else { flat };
+            let mut found = field.free(&ink, near, reach);
+            if found.is_none()
+                && self.settings.vertical > 0.0
+                && rank >= MIDDLE
+                && task.shaped[index].turns()
+            {
+                // Rather turned than all words smaller.
+                let flat = fonts.ink(&task.shaped[index], size, field.cell);
+                turned = !turned;
+                ink = if turned { flat.turned() } else { flat };
+                found = field.free(&ink, near, reach);
+            }
+            let (anchor, cost) = found?;
+            reaches[corner] = (cost.sqrt() * high as f32 * 1.05) as usize + 4;
+            field.stamp(&ink, anchor);
+            laid.anchors[index] = anchor;
+            laid.inks[index] = ink;
+            laid.turned[index] = turned;
+        }
+        Some(laid)
+    }
+}

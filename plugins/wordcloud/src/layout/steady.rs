@@ -1,0 +1,289 @@
+//! A steady layout: frames that change as little as the counts allow.
+
+use std::sync::Arc;
+
+use super::{Layout, Spot, Task, place::centre, target};
+use crate::{font::Fonts, mask::Ink};
+
+/// From the size of one band to the next, and from a band's size to its ends. Bands overlap, so
+/// that a size which wanders about the border of one does not change bands each frame.
+const BAND: f32 = 1.025;
+const HALF: f32 = 1.03;
+/// Share of the greatest scale that a first layout uses: air for the words to change.
+const EASE: f32 = 0.96;
+/// How far the words' share of the room may be from the one aimed at before the scale follows, and
+/// by how much it changes in a frame at most.
+const SLACK: f32 = 1.03;
+const STEP: f32 = 1.01;
+/// What is taken from the share aimed at when words did not fit, and given back each frame.
+const GIVE: f32 = 0.995;
+const TAKE: f32 = 1.0001;
+/// Bounds of that share; boxes that overlap count twice.
+const LEAST_FILL: f32 = 0.3;
+const MOST_FILL: f32 = 0.84;
+/// By how much closer to the middle, in squared distance, a word has to come for it to be moved.
+const WORTH: f32 = 0.5;
+/// Frames between two looks for a word that could stand closer to the middle.
+const LOOK: u32 = 3;
+/// Frames for which the reserved ink of a word is kept that is not in use, and how many are kept.
+const KEPT_FRAMES: u32 = 2_000;
+const KEPT_INKS: usize = 8_000;
+
+/// The band in whose middle `size` is.
+fn class_of(size: f32) -> i32 {
+    (size.max(0.1).ln() / BAND.ln()).round() as i32
+}
+
+fn size_of(class: i32) -> f32 {
+    BAND.powi(class)
+}
+
+/// Whether `size` is within a band.
+fn within(size: f32, class: i32) -> bool {
+    let middle = size_of(class);
+    size <= middle * HALF && size * HALF >= middle
+}
+
+impl Layout {
+    /// Keeps the words of the last frame where they are as far as it can; answers the scale.
+    pub(super) fn keep(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
+        let kept = task
+            .words
+            .iter()
+            .filter(|word| self.spots.contains_key(word.text))
+            .count();
+        let Some(last) = self
+            .scale
+            .filter(|_| kept * 2 >= task.words.len().min(self.spots.len()))
+        else {
+            return self.begin(task, fonts);
+        };
+        let share = self.share(task);
+        let most = self.most_scale(task);
+        let wanted = (self.fill / share).sqrt();
+        let ratio = (last / wanted).powi(2);
+        let mut scale = if !(1.0 / SLACK..=SLACK).contains(&ratio) {
+            wanted.clamp(last / STEP, last * STEP)
+        } else {
+            last
+        }
+        .min(most);
+        self.fill = (self.fill * TAKE).min(MOST_FILL);
+        if self.follow(task, scale, fonts) {
+            self.draw_in(task);
+        } else {
+            while !self.again(task, scale, fonts) {
+                self.fill = (share * scale * scale)
+                    .min(self.fill * GIVE)
+                    .max(LEAST_FILL);
+                scale *= 0.985;
+            }
+        }
+        self.forget();
+        scale
+    }
+
+    /// A first layout, with air for the words to change.
+    fn begin(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
+        let mut scale = self.greatest(task, self.field.cell, fonts) * EASE;
+        self.spots.clear();
+        while !self.again(task, scale, fonts) {
+            scale *= 0.97;
+        }
+        self.fill = (self.share(task) * scale * scale).clamp(LEAST_FILL, MOST_FILL);
+        scale
+    }
+
+    /// Changes on the canvas what has changed in the frame. If a word finds no place it answers
+    /// false, and the canvas is to be made anew.
+    fn follow(&mut self, task: &Task<'_>, scale: f32, fonts: &Fonts) -> bool {
+        let frame = self.frame;
+        let mut changed = Vec::new();
+        for &index in &task.order {
+            let size = task.weight[index] * scale;
+            match self.spots.get_mut(task.words[index].text) {
+                Some(spot) => {
+                    spot.seen = frame;
+                    if !within(size, spot.class) {
+                        changed.push(index);
+                    }
+                }
+                None => changed.push(index),
+            }
+        }
+        let field = &mut self.field;
+        self.spots.retain(|_, spot| {
+            let stays = spot.seen == frame;
+            if !stays {
+                field.erase(&spot.ink, (spot.x, spot.y));
+            }
+            stays
+        });
+        for &index in &changed {
+            if let Some(spot) = self.spots.get(task.words[index].text) {
+                self.field.erase(&spot.ink, (spot.x, spot.y));
+            }
+        }
+        // First those that can stay, so that no other takes their place.
+        let mut homeless = Vec::new();
+        for index in changed {
+            let ink = self.reserved(task, index, scale, fonts);
+            let home = self
+                .spots
+                .get(task.words[index].text)
+                .map(|spot| (spot.x, spot.y));
+            match home {
+                Some(home) if self.field.fits(&ink, home) => {
+                    self.settle(task, index, scale, ink, home)
+                }
+                _ => homeless.push((index, ink)),
+            }
+        }
+        homeless
+            .into_iter()
+            .all(|(index, ink)| self.house(task, index, scale, ink))
+    }
+
+    /// Puts a word down as near as possible to where it was.
+    fn house(&mut self, task: &Task<'_>, index: usize, scale: f32, ink: Arc<Ink>) -> bool {
+        let word = task.words[index].text;
+        let near = match self.spots.get(word) {
+            Some(spot) => centre(&spot.ink, (spot.x, spot.y)),
+            None => target(word, self.settings.seed, &self.field),
+        };
+        let reach = self.field.canvas.height() / 16;
+        match self.field.free(&ink, near, reach) {
+            Some((anchor, _)) => {
+                self.settle(task, index, scale, ink, anchor);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// All words anew, largest first, each where it was or near it: a large word that has to move
+    /// pushes smaller ones aside.
+    fn again(&mut self, task: &Task<'_>, scale: f32, fonts: &Fonts) -> bool {
+        let frame = self.frame;
+        self.field.clear();
+        for word in task.words {
+            if let Some(spot) = self.spots.get_mut(word.text) {
+                spot.seen = frame;
+            }
+        }
+        self.spots.retain(|_, spot| spot.seen == frame);
+        for &index in &task.order {
+            let size = task.weight[index] * scale;
+            let (home, known) = match self.spots.get(task.words[index].text) {
+                Some(spot) => (
+                    Some((spot.x, spot.y)),
+                    within(size, spot.class).then(|| Arc::clone(&spot.ink)),
+                ),
+                None => (None, None),
+            };
+            let ink = known.unwrap_or_else(|| self.reserved(task, index, scale, fonts));
+            match home {
+                Some(home) if self.field.fits(&ink, home) => {
+                    self.settle(task, index, scale, ink, home)
+                }
+                _ if self.house(task, index, scale, ink) => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    fn settle(
+        &mut self,
+        task: &Task<'_>,
+        index: usize,
+        scale: f32,
+        ink: Arc<Ink>,
+        anchor: (i32, i32),
+    ) {
+        self.field.stamp(&ink, anchor);
+        let size = task.weight[index] * scale;
+        let word = task.words[index].text;
+        let class = match self.spots.get(word) {
+            Some(spot) if within(size, spot.class) => spot.class,
+            _ => class_of(size),
+        };
+        let spot = Spot {
+            x: anchor.0,
+            y: anchor.1,
+            turned: task.turned[index],
+            class,
+            ink,
+            shaped: Arc::clone(&task.shaped[index]),
+            seen: self.frame,
+        };
+        match self.spots.get_mut(word) {
+            Some(old) => *old = spot,
+            None => {
+                self.spots.insert(word.into(), spot);
+            }
+        }
+    }
+
+    /// The ink that a word may touch while its size is in the band of today's.
+    fn reserved(&mut self, task: &Task<'_>, index: usize, scale: f32, fonts: &Fonts) -> Arc<Ink> {
+        let class = class_of(task.weight[index] * scale);
+        let turned = task.turned[index];
+        let key = (Box::from(task.words[index].text), class, turned);
+        if let Some((ink, used)) = self.inks.get_mut(&key) {
+            *used = self.frame;
+            return Arc::clone(ink);
+        }
+        let (low, high) = (size_of(class) / HALF, size_of(class) * HALF);
+        let mut ink = fonts.swept(&task.shaped[index], low, high, self.field.cell);
+        if turned {
+            ink = ink.turned();
+        }
+        let ink = Arc::new(ink);
+        self.inks.insert(key, (Arc::clone(&ink), self.frame));
+        ink
+    }
+
+    /// Moves one word closer to the middle if there is room, so that holes close without a jump.
+    fn draw_in(&mut self, task: &Task<'_>) {
+        if !self.frame.is_multiple_of(LOOK) {
+            return;
+        }
+        let index = task.order[(self.frame / LOOK) as usize % task.order.len()];
+        let word = task.words[index].text;
+        let Some(spot) = self.spots.get(word) else {
+            return;
+        };
+        let (ink, at) = (Arc::clone(&spot.ink), (spot.x, spot.y));
+        let middle = self.field.middle;
+        let (x, y) = centre(&ink, at);
+        let part = |way: i32, whole: usize| (way as f32 / whole as f32).powi(2);
+        let distance = part(x - middle.0, self.field.canvas.width())
+            + part(y - middle.1, self.field.canvas.height());
+        self.field.erase(&ink, at);
+        let found = self
+            .field
+            .free(
+                &ink,
+                middle,
+                (distance.sqrt() * self.field.canvas.height() as f32) as usize,
+            )
+            .filter(|(_, cost)| *cost < WORTH * distance);
+        let to = found.map_or(at, |(to, _)| to);
+        self.field.stamp(&ink, to);
+        if let Some(spot) = self.spots.get_mut(word) {
+            (spot.x, spot.y) = to;
+        }
+    }
+
+    fn forget(&mut self) {
+        if self.inks.len() > KEPT_INKS {
+            let frame = self.frame;
+            self.inks
+                .retain(|_, (_, used)| frame.wrapping_sub(*used) < KEPT_FRAMES);
+            if self.inks.len() > KEPT_INKS {
+                self.inks.clear();
+            }
+        }
+    }
+}

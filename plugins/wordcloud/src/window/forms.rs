@@ -1,0 +1,265 @@
+//! The words of a window and the ways in which they are written.
+//!
+//! A *form* is a text as written; its *key* is that text with the case folded, a form too. How
+//! often a form was written stands at the form, how often the word occurs at its key. So a word
+//! that comes again as it was written before costs one look-up, and folding costs nothing then.
+
+use std::hash::BuildHasher;
+
+use compact_str::CompactString;
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// No form.
+pub(super) const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Form {
+    /// Short ones stand here, so that comparing them reads no other memory.
+    text: CompactString,
+    hash: u64,
+    written: u32,
+    key: u32,
+    /// The forms of one key are a ring in both directions, the key itself being one of them.
+    next: u32,
+    previous: u32,
+}
+
+/// All forms that are in use, by number. A number is used again when its form has gone.
+#[derive(Debug)]
+pub(super) struct Forms {
+    forms: Vec<Form>,
+    /// Of each key, how often its word occurs; apart, because it is searched from end to end.
+    totals: Vec<u32>,
+    unused: Vec<u32>,
+    index: HashTable<u32>,
+    /// Seeded anew in each process, so that nobody can send words that collide.
+    hasher: DefaultHashBuilder,
+    words: usize,
+}
+
+impl Forms {
+    pub(super) fn new() -> Self {
+        Self {
+            forms: Vec::new(),
+            totals: Vec::new(),
+            unused: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            words: 0,
+        }
+    }
+
+    /// Forms in use.
+    pub(super) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Different words.
+    pub(super) fn words(&self) -> usize {
+        self.words
+    }
+
+    /// Numbers are below this one.
+    pub(super) fn end(&self) -> usize {
+        self.forms.len()
+    }
+
+    pub(super) fn text(&self, id: u32) -> &str {
+        &self.forms[id as usize].text
+    }
+
+    pub(super) fn key(&self, id: u32) -> u32 {
+        self.forms[id as usize].key
+    }
+
+    pub(super) fn total(&self, id: u32) -> u32 {
+        self.totals[id as usize]
+    }
+
+    pub(super) fn written(&self, id: u32) -> u32 {
+        self.forms[id as usize].written
+    }
+
+    /// Whether a form of this number is in use.
+    pub(super) fn used(&self, id: u32) -> bool {
+        let form = &self.forms[id as usize];
+        form.written > 0 || self.totals[id as usize] > 0
+    }
+
+    pub(super) fn find(&self, text: &str) -> Option<u32> {
+        self.look(text, self.hasher.hash_one(text))
+    }
+
+    fn look(&self, text: &str, hash: u64) -> Option<u32> {
+        let forms = &self.forms;
+        let same = |&id: &u32| forms[id as usize].hash == hash && forms[id as usize].text == text;
+        self.index.find(hash, same).copied()
+    }
+
+    /// Counts `text`, whose key is `key`, unless that makes more than `most` forms.
+    pub(super) fn count(&mut self, text: &str, key: &str, most: usize) -> Option<u32> {
+        let hash = self.hasher.hash_one(text);
+        let id = match self.look(text, hash) {
+            Some(id) => id,
+            None if text == key => {
+                if self.len() >= most {
+                    return None;
+                }
+                self.insert(text, hash, None)
+            }
+            None => {
+                let key_hash = self.hasher.hash_one(key);
+                let known = self.look(key, key_hash);
+                if self.len() + 1 + usize::from(known.is_none()) > most {
+                    return None;
+                }
+                let key = known.unwrap_or_else(|| self.insert(key, key_hash, None));
+                self.insert(text, hash, Some(key))
+            }
+        };
+        self.add(id, 1);
+        Some(id)
+    }
+
+    /// Takes in a form that is not known, with the key `key` or as a key; counts nothing.
+    pub(super) fn define(&mut self, text: &str, key: Option<u32>) -> Option<u32> {
+        let hash = self.hasher.hash_one(text);
+        if self.look(text, hash).is_some() {
+            return None;
+        }
+        Some(self.insert(text, hash, key))
+    }
+
+    pub(super) fn add(&mut self, id: u32, times: u32) {
+        let form = &mut self.forms[id as usize];
+        form.written += times;
+        let total = &mut self.totals[form.key as usize];
+        self.words += usize::from(*total == 0 && times > 0);
+        *total += times;
+    }
+
+    /// Counts a form once less; what is not used any more goes.
+    pub(super) fn release(&mut self, id: u32) {
+        let form = &mut self.forms[id as usize];
+        form.written -= 1;
+        let (key, written) = (form.key, form.written);
+        let total = &mut self.totals[key as usize];
+        *total -= 1;
+        let total = *total;
+        if written == 0 && key != id {
+            self.remove(id);
+        }
+        if total == 0 {
+            self.words -= 1;
+            self.remove(key);
+        }
+    }
+
+    /// Forgets forms that were taken in and never counted.
+    pub(super) fn sweep(&mut self) {
+        for id in 0..self.forms.len() as u32 {
+            let form = &self.forms[id as usize];
+            let listed = form.next != NONE;
+            if listed && form.written == 0 && (form.key != id || self.total(id) == 0) {
+                self.remove(id);
+            }
+        }
+    }
+
+    fn insert(&mut self, text: &str, hash: u64, key: Option<u32>) -> u32 {
+        let id = match self.unused.pop() {
+            Some(id) => {
+                let form = &mut self.forms[id as usize];
+                form.text.clear();
+                form.text.push_str(text);
+                form.hash = hash;
+                id
+            }
+            None => {
+                self.forms.push(Form {
+                    text: CompactString::new(text),
+                    hash,
+                    written: 0,
+                    key: NONE,
+                    next: NONE,
+                    previous: NONE,
+                });
+                self.totals.push(0);
+                self.forms.len() as u32 - 1
+            }
+        };
+        let (next, previous) = match key {
+            None => (id, id),
+            Some(key) => (self.forms[key as usize].next, key),
+        };
+        let form = &mut self.forms[id as usize];
+        form.key = key.unwrap_or(id);
+        (form.next, form.previous) = (next, previous);
+        self.forms[previous as usize].next = id;
+        self.forms[next as usize].previous = id;
+        let forms = &self.forms;
+        self.index
+            .insert_unique(hash, id, |&id| forms[id as usize].hash);
+        id
+    }
+
+    fn remove(&mut self, id: u32) {
+        let Form {
+            hash,
+            next,
+            previous,
+            ..
+        } = self.forms[id as usize];
+        self.forms[previous as usize].next = next;
+        self.forms[next as usize].previous = previous;
+        self.forms[id as usize].next = NONE;
+        if let Ok(found) = self.index.find_entry(hash, |&other| other == id) {
+            found.remove();
+        }
+        self.unused.push(id);
+    }
+
+    /// How the word of a key is written most often; of two ways that are as frequent the folded
+    /// one, else the one that stands first in the order of Unicode.
+    pub(super) fn shown(&self, key: u32) -> &str {
+        let (mut best, mut at) = (key, self.forms[key as usize].next);
+        while at != key {
+            let (one, other) = (&self.forms[at as usize], &self.forms[best as usize]);
+            let tie = one.written == other.written && best != key && one.text < other.text;
+            if one.written > other.written || tie {
+                best = at;
+            }
+            at = one.next;
+        }
+        self.text(best)
+    }
+
+    /// Keys of the `n` most frequent words that occur at least `least` times, those of one count
+    /// in the order of the alphabet.
+    pub(super) fn top(&self, n: usize, least: u32) -> Vec<u32> {
+        let order = |a: &u32, b: &u32| {
+            let counts = self.total(*b).cmp(&self.total(*a));
+            counts.then_with(|| self.text(*a).cmp(self.text(*b)))
+        };
+        let mut best: Vec<u32> = Vec::new();
+        if n == 0 {
+            return best;
+        }
+        // Most words are rarer than all of the best, so the bound rises fast and little is kept.
+        let mut bound = least.max(1);
+        for (id, &total) in self.totals.iter().enumerate() {
+            if total < bound {
+                continue;
+            }
+            best.push(id as u32);
+            if best.len() >= 4 * n {
+                best.select_nth_unstable_by(n - 1, order);
+                best.truncate(n);
+                bound = bound.max(self.total(best[n - 1]));
+            }
+        }
+        best.sort_unstable_by(order);
+        best.truncate(n);
+        best
+    }
+}

@@ -1,0 +1,200 @@
+//! What frames say, and their schema, which is that of the types that are written.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use plugin_api::testing::{Harness, Outcome};
+use plugin_api::{Batch, BatchBuilder, ContentType, schemars};
+use plugin_wordcloud::ThisPlugin;
+use plugin_wordcloud::frame::Frame;
+use serde_json::{Value, json};
+
+type Stage = Harness<ThisPlugin>;
+
+fn schema() -> Value {
+    schemars::schema_for!(Frame<'_>).to_value()
+}
+
+#[test]
+fn the_schema_of_frames_is_as_committed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = root.join("schemas/wordcloud.schema.json");
+    let wanted = format!("{:#}\n", schema());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        return fs::write(path, wanted).unwrap();
+    }
+    let found = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "schemas/wordcloud.schema.json is not up to date: run UPDATE_DOCS=1 cargo test -p plugin-wordcloud --test frames"
+    );
+}
+
+/// An object has all fields that it must have by the schema, and none that it must not.
+fn fits(object: &Value, schema: &Value) {
+    let known = schema["properties"].as_object().unwrap();
+    for field in object.as_object().unwrap().keys() {
+        assert!(known.contains_key(field), "`{field}` is not in the schema");
+    }
+    for field in schema["required"].as_array().unwrap() {
+        let field = field.as_str().unwrap();
+        assert!(object.get(field).is_some(), "no `{field}` in {object}");
+    }
+}
+
+fn frames(outcome: &Outcome) -> Vec<Value> {
+    let schema = schema();
+    let frames: Vec<Value> = outcome
+        .texts()
+        .iter()
+        .map(|text| serde_json::from_str(text).unwrap())
+        .collect();
+    for frame in &frames {
+        fits(frame, &schema);
+        for word in frame["words"].as_array().unwrap() {
+            fits(word, &schema["$defs"]["Item"]);
+        }
+    }
+    frames
+}
+
+fn keyed(records: &[(&str, &str)]) -> Batch {
+    let mut builder = BatchBuilder::new();
+    for (key, text) in records {
+        builder
+            .push(Some(text.as_bytes()))
+            .key(Some(key.as_bytes()));
+    }
+    builder.finish()
+}
+
+fn open(options: &Value) -> Stage {
+    Stage::processor("wordcloud", options, &[ContentType::text()]).unwrap()
+}
+
+/// Text, key, count and change of a word.
+fn word(word: &Value) -> (&str, &str, u64, Option<i64>) {
+    let text = word["text"].as_str().unwrap();
+    let key = word["key"].as_str().unwrap_or(text);
+    let count = word["count"].as_u64().unwrap();
+    (text, key, count, word["change"].as_i64())
+}
+
+fn words(frame: &Value) -> Vec<(&str, &str, u64, Option<i64>)> {
+    frame["words"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(word)
+        .collect()
+}
+
+#[test]
+fn a_frame_says_what_changed_since_the_last_of_its_group() {
+    let mut stage = open(&json!({"group_by": "@key", "window": "2 records"}));
+    let first = [("a", "Storm storm STORM Storm sun"), ("b", "calm")];
+    stage.process(0, &keyed(&first)).unwrap();
+    let outcome = stage.tick().unwrap().1;
+    let came = frames(&outcome);
+    assert_eq!(
+        (&came[0]["group"], &came[1]["group"]),
+        (&json!("a"), &json!("b"))
+    );
+    assert_eq!(
+        words(&came[0]),
+        [("Storm", "storm", 4, None), ("sun", "sun", 1, None)]
+    );
+    stage.host().advance(1_000_000_000);
+    let next = [("a", "rain storm"), ("a", "rain storm")];
+    stage.process(0, &keyed(&next)).unwrap();
+    let outcome = stage.tick().unwrap().1;
+    let came = frames(&outcome);
+    assert_eq!(came.len(), 1, "b has not changed");
+    assert_eq!(
+        words(&came[0]),
+        [("rain", "rain", 2, None), ("storm", "storm", 2, Some(-2))]
+    );
+    assert_eq!(came[0]["gone"], json!(["sun"]));
+    assert_eq!(came[0]["samples"], json!(["rain storm"]));
+    assert_eq!(came[0]["words"][1]["samples"], json!([0]));
+    assert_eq!(came[0]["seq"], 3);
+}
+
+#[test]
+fn a_group_that_has_become_empty_says_so_once() {
+    let mut stage = open(&json!({"group_by": "@key", "window": "10s"}));
+    stage.process(0, &keyed(&[("a", "storm")])).unwrap();
+    assert_eq!(stage.tick().unwrap().1.emitted(), 1);
+    stage.host().advance(20_000_000_000);
+    let outcome = stage.tick().unwrap().1;
+    assert_eq!(words(&frames(&outcome)[0]), []);
+    assert_eq!(frames(&outcome)[0]["gone"], json!(["storm"]));
+    stage.host().advance(20_000_000_000);
+    assert_eq!(stage.tick().unwrap().1.emitted(), 0);
+    assert_eq!(stage.host().metric_value("wordcloud_groups"), 0.0);
+}
+
+#[test]
+fn without_frames_a_second_there_is_one_at_the_end() {
+    let mut stage = open(&json!({"fps": 0, "window": "all", "samples": 0}));
+    for _ in 0..3 {
+        assert_eq!(
+            stage
+                .process(0, &keyed(&[("", "storm")]))
+                .unwrap()
+                .emitted(),
+            0
+        );
+        let (next, outcome) = stage.tick().unwrap();
+        assert_eq!((next, outcome.emitted()), (None, 0));
+        stage.host().advance(10_000_000_000);
+    }
+    let outcome = stage.end(0).unwrap();
+    let came = frames(&outcome);
+    assert_eq!(came.len(), 1);
+    assert_eq!(
+        (&came[0]["records"], &came[0]["tokens"]),
+        (&json!(3), &json!(3))
+    );
+    assert_eq!(words(&came[0]), [("storm", "storm", 3, None)]);
+}
+
+#[test]
+fn a_restored_stage_goes_on_with_its_groups_and_what_they_showed() {
+    let options = json!({"group_by": "@key", "window": "3 records", "retweets": "once"});
+    let mut stage = open(&options);
+    stage
+        .process(
+            0,
+            &keyed(&[("a", "Storm"), ("b", "calm"), ("a", "RT @x: sun")]),
+        )
+        .unwrap();
+    stage.tick().unwrap();
+    stage.process(0, &keyed(&[("a", "STORM Storm")])).unwrap();
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    let mut other = open(&options);
+    other.restore(1, 2, Some(&state)).unwrap();
+    let more = keyed(&[("a", "RT @x: sun"), ("a", "rain"), ("b", "calm")]);
+    let mut ends = [&mut stage, &mut other].map(|stage| {
+        stage.process(0, &more).unwrap();
+        frames(&stage.end(0).unwrap())
+    });
+    // Where the words stand may change, and time passes.
+    let told = [
+        "group", "seq", "records", "tokens", "distinct", "words", "gone", "samples",
+    ];
+    let counted = ["text", "key", "count", "change", "samples", "color"];
+    let keep = |object: &mut Value, fields: &[&str]| {
+        let object = object.as_object_mut().unwrap();
+        object.retain(|field, _| fields.contains(&&**field));
+    };
+    for frame in ends.iter_mut().flatten() {
+        keep(frame, &told);
+        for word in frame["words"].as_array_mut().unwrap() {
+            keep(word, &counted);
+        }
+    }
+    assert_eq!(ends[0], ends[1]);
+    assert_eq!(ends[1].len(), 2);
+}
