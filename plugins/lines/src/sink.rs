@@ -28,7 +28,7 @@ impl FileSpec for LineFiles {
             if matches!(input.format, Format::Avro | Format::Png) {
                 let hint = match input.format {
                     Format::Avro => "; decode it first with avro-decode",
-                    _ => "",
+                    _ => "; the sink `files` makes a file of each record",
                 };
                 let message = format!("{} cannot be written as lines{hint}", input.format);
                 return Err(StageError::config("/inputs", message));

@@ -39,3 +39,20 @@ fn the_sink_keeps_the_contract() {
         conformance::files,
     );
 }
+
+#[test]
+fn the_sink_of_whole_files_keeps_the_contract() {
+    let folder = tempfile::tempdir().expect("a folder");
+    conformance::sink::<ThisPlugin, _>(
+        "files",
+        &ContentType::text(),
+        &[
+            batch_of(["one\ntwo", "three"]),
+            batch_of(["four"]),
+            batch_of([""]),
+        ],
+        folder.path(),
+        |dir: &Path| json!({"path": dir.join("out.txt")}),
+        conformance::files,
+    );
+}
