@@ -131,6 +131,13 @@ impl Coordinator {
         None
     }
 
+    /// The region falls: what is still said of the epoch in flight means nothing any more. A source
+    /// that outlives it may answer when the region has begun again.
+    pub fn fell(&mut self) {
+        self.step = Step::Idle;
+        self.snapshots.clear();
+    }
+
     /// A stage asks for an epoch soon.
     pub fn want(&mut self) {
         self.wanted = true;
@@ -336,6 +343,17 @@ mod tests {
         c.confirmed(4, 2, true);
         let full = WriteError::Undone(std::io::ErrorKind::StorageFull.into());
         assert_eq!(c.stored(2, Err(full)), Some(Order::Abort(all, 2)));
+    }
+
+    #[test]
+    fn what_a_source_says_after_its_region_fell_keeps_no_epoch() {
+        let mut c = coordinator();
+        c.advance(100, None);
+        pass_all(&mut c, 1);
+        c.fell();
+        assert_eq!(c.confirmed(4, 1, true), None);
+        assert_eq!(c.restored(0, 0, 200), None);
+        assert_eq!(c.confirmed(4, 1, true), None);
     }
 
     #[test]

@@ -250,9 +250,14 @@ impl Driver {
         if let Some(Change {
             graph: changed,
             old,
-            before,
+            mut before,
         }) = begun.or(drawn)
         {
+            // What is there may have been lost with the power since, unless it was taken over.
+            match self.left_behind() {
+                Some(epoch) if epoch.is_empty() => {}
+                left => before = left,
+            }
             let mut started = self.start_as(&changed, &BTreeSet::from([old.clone()]));
             if let (true, Ok(Started::Refused)) = (again, &started) {
                 started = self.start_as(&changed, &BTreeSet::new());

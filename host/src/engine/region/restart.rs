@@ -32,6 +32,7 @@ impl Region {
         let broken = failed.and_then(|id| self.stage_of.get(&id)).copied();
         self.life = Life::Tearing;
         self.start += 1;
+        self.coordinator.fell();
         self.survivors = self.classes[SOURCES]
             .iter()
             .copied()

@@ -372,6 +372,7 @@ impl Region {
         let broken = failed.map(|id| self.wired.prints[id].stage);
         self.life = Life::Tearing;
         self.start += 1;
+        self.coordinator.fell();
         let before = std::mem::take(&mut self.survivors);
         for (id, instance) in &mut self.instances {
             let print = &self.wired.prints[*id];
