@@ -37,13 +37,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CANARY: &str = "kAnArY7Q";
 
 /// Options that are secrets, by kind and name of their stage, as the manifests mark them.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "sink kafka key_password",
     "sink kafka password",
     "sink twitter-server consumer_key",
     "sink twitter-server consumer_secret",
     "sink twitter-server token",
     "sink twitter-server token_secret",
+    "sink websocket token",
     "source kafka key_password",
     "source kafka password",
     "source twitter consumer_key",

@@ -39,6 +39,20 @@ with.path = "out/t.jsonl"
 "#
     );
     for (name, isolate, by) in [
+        ("env", false, "env:C_TOKEN"),
+        ("file", true, "file:secret/C_TOKEN"),
+    ] {
+        text.push_str(&format!(
+            r#"
+[hosts.serve.sinks.page-{name}]
+plugin = "websocket"
+inputs = ["tweets"]
+isolate = {isolate}
+with = {{ listen = "127.0.0.1:0", token = "{by}" }}
+"#
+        ));
+    }
+    for (name, isolate, by) in [
         ("a", false, "env:C_PASSWORD"),
         ("b", true, "file:secret/C_PASSWORD"),
     ] {
