@@ -39,8 +39,8 @@ with.path = "out/t.jsonl"
 "#
     );
     for (name, isolate, by) in [
-        ("env", false, "env:C_TOKEN"),
-        ("file", true, "file:secret/C_TOKEN"),
+        ("env", false, "env:C_TOKEN_SECRET"),
+        ("file", true, "file:secret/C_TOKEN_SECRET"),
     ] {
         text.push_str(&format!(
             r#"
