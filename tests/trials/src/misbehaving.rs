@@ -242,13 +242,14 @@ impl Case {
         for &(kind, stage, _) in self.kinds() {
             let context = |why: String| format!("{kind}: {why}\n    {}", said());
             let who = format!("host=\"{kind}\" stage=\"{stage}\"");
-            let word = self.words(kind);
-            let told = ran
-                .stderr
-                .lines()
-                .any(|l| l.contains(&who) && l.contains(word));
-            if !told {
-                return Err(context(format!("nobody said `{word}` of {who}")));
+            let mut words = vec![self.words(kind)];
+            if self.fault == "endless" {
+                // A fast machine takes the most bytes of a call from it before its time is over.
+                words.push("it goes on emitting in one call");
+            }
+            let is_told = |l: &str| l.contains(&who) && words.iter().any(|w| l.contains(w));
+            if !ran.stderr.lines().any(is_told) {
+                return Err(context(format!("nobody said any of {words:?} of {who}")));
             }
             let counts = summary.stage(&format!("{kind}/{stage}"));
             match self.end(kind) {
