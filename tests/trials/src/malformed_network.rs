@@ -107,12 +107,12 @@ with.listen = "127.0.0.1:{port}"
     let corpus = [good.clone().into_bytes(), page.into_bytes(), with_frame];
     for number in 0..MESSAGES {
         let message = mutated(&corpus, &mut run.rng);
-        exchange(port, &message).map_err(|why| {
+        exchange(port, &message, false).map_err(|why| {
             let shown = String::from_utf8_lossy(&message[..message.len().min(600)]).into_owned();
             format!("handshake {number}, {shown:?}: {why}")
         })?;
     }
-    let answer = exchange(port, good.as_bytes())?;
+    let answer = exchange(port, good.as_bytes(), true)?;
     if !answer.starts_with(b"HTTP/1.1 101 ") {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         return Err(format!(
@@ -128,17 +128,20 @@ with.listen = "127.0.0.1:{port}"
 }
 
 /// Sends everything, then nothing more: the answer until the server closes or speaks as a feed.
-fn exchange(port: u16, message: &[u8]) -> Result<Vec<u8>, String> {
+/// `stays`: the one who asks stays to hear the rest, and the head of the answer is enough.
+fn exchange(port: u16, message: &[u8], stays: bool) -> Result<Vec<u8>, String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).map_err(|e| e.to_string())?;
     stream
         .set_read_timeout(Some(SOON))
         .map_err(|e| e.to_string())?;
     // A server may have answered and closed before it has read all.
     let _ = stream.write_all(message);
-    let _ = stream.shutdown(Shutdown::Write);
+    if !stays {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
-    loop {
+    while !stays || memchr::memmem::find(&answer, b"\r\n\r\n").is_none() {
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => answer.extend_from_slice(&buffer[..read]),
