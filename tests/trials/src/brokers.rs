@@ -11,7 +11,8 @@ use crate::{
     flow::{self, Tweets},
     frame::{Job, Run, Trial},
     ledger::Ledger,
-    topic::{Tail, Topic},
+    tail::Tail,
+    topic::Topic,
 };
 
 pub const TRIAL: Trial = Trial {
@@ -100,7 +101,7 @@ impl Brokers {
         let mut tail = Tail::of(folders.to_vec());
         let mut members = [&mut stays, &mut comes];
         loop {
-            if tail.ids().is_superset(ids) {
+            if tail.has(ids) {
                 break;
             }
             for member in &mut members {
@@ -111,7 +112,7 @@ impl Brokers {
             if Instant::now() > deadline {
                 return Err(format!(
                     "{} of {} records came; {}",
-                    tail.ids().len(),
+                    tail.count(),
                     ids.len(),
                     members.map(|member| member.said()).join("\n")
                 ));

@@ -29,6 +29,7 @@ mod secrets;
 mod secrets_hosts;
 mod simulated;
 mod slow_sink;
+mod tail;
 mod tcp;
 mod topic;
 mod truncated;

@@ -1,10 +1,8 @@
 //! Tweets onto a topic and off it again, while something happens to the brokers.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    fs::{self, File},
-    io::{Read as _, Seek as _, SeekFrom},
-    os::unix::fs::MetadataExt as _,
+    collections::BTreeSet,
+    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -14,6 +12,7 @@ use e2e::{host::Folder, kafka::fresh, process::Process, summary::Summary};
 use crate::{
     flow::{self, PATIENCE, Tweets},
     ledger,
+    tail::Tail,
 };
 
 /// A writer and a reader, running.
@@ -64,12 +63,12 @@ with.path = "out/lines/t.jsonl"
     pub fn complete(mut self, ids: &BTreeSet<String>) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         let mut tail = Tail::of(vec![self.out.clone()]);
-        while !tail.ids().is_superset(ids) {
+        while !tail.has(ids) {
             if self.host.ends(Duration::from_millis(100)) {
                 return Err(format!("the host ended too early; {}", self.host.said()));
             }
             if Instant::now() > deadline {
-                let seen = tail.ids().len();
+                let seen = tail.count();
                 self.host.signal("INT");
                 let _ = self.host.ends(PATIENCE);
                 return Err(format!(
@@ -103,48 +102,4 @@ pub fn balanced(stdout: &[String]) -> Result<Summary, String> {
     let summary = Summary::read(stdout);
     summary.assert_balanced();
     Ok(summary)
-}
-
-/// Ids in files while they are written, each byte read once.
-pub struct Tail {
-    folders: Vec<PathBuf>,
-    /// How far each file was read, by its inode: names change.
-    read: HashMap<u64, u64>,
-    ids: BTreeSet<String>,
-}
-
-impl Tail {
-    pub fn of(folders: Vec<PathBuf>) -> Self {
-        Self {
-            folders,
-            read: HashMap::new(),
-            ids: BTreeSet::new(),
-        }
-    }
-
-    /// The ids of all whole lines so far.
-    pub fn ids(&mut self) -> &BTreeSet<String> {
-        for folder in &self.folders {
-            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-                // It may just have been renamed: the next look sees it.
-                let Ok(mut file) = File::open(entry.path()) else {
-                    continue;
-                };
-                let Ok(inode) = file.metadata().map(|data| data.ino()) else {
-                    continue;
-                };
-                let from = self.read.entry(inode).or_default();
-                let mut text = Vec::new();
-                if file.seek(SeekFrom::Start(*from)).is_ok() && file.read_to_end(&mut text).is_ok()
-                {
-                    let whole = memchr::memrchr(b'\n', &text).map_or(0, |end| end + 1);
-                    let lines = String::from_utf8_lossy(&text[..whole]);
-                    self.ids
-                        .extend(ledger::of_lines(&lines).unwrap_or_default());
-                    *from += whole as u64;
-                }
-            }
-        }
-        &self.ids
-    }
 }
