@@ -11,7 +11,7 @@ use std::{
 
 use libfuzzer_sys::fuzz_target;
 use plugin_websocket::{
-    hub::Hub,
+    hub::{Bounds, Hub},
     page,
     server::{Server, Setup},
     trust::Trust,
@@ -25,12 +25,18 @@ fn address() -> SocketAddr {
             assets: page::assets("fuzz"),
             // Requests name this one, whatever the port that was free.
             trust: Trust::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)), &[]),
+            token: None,
+            tls: None,
             max_clients: 10,
             history: 3,
             ping: Duration::from_secs(20),
         };
-        let hub = Arc::new(Hub::new(3, 1000));
-        hub.add("{\"a\":1}");
+        let hub = Arc::new(Hub::new(Bounds {
+            records: 3,
+            bytes: 1000,
+            topics: 2,
+        }));
+        hub.add("{\"a\":1}", Some("a"));
         hub.announce();
         Server::start(any, setup, hub).expect("a free port")
     });
