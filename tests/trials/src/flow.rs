@@ -1,7 +1,7 @@
 //! Flows that the trials break: a source of known records, and file sinks that roll in every way.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     fs,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -178,8 +178,9 @@ pub fn complete(folder: &Folder, stages: &[&str], count: u64) -> Result<(), Stri
     Ok(())
 }
 
-/// Whether a host in this folder of state has come to its end: the newest epoch of each of its
-/// regions is marked as final. (Nothing here stops a host by a signal, which leaves that mark too.)
+/// Whether the hosts in this folder of state have come to their ends: each names the newest epoch
+/// of each of its regions in its mark. (Nothing here stops a host by a signal in which an epoch is
+/// the last one, too.)
 pub fn is_complete(state: &Path) -> Result<bool, String> {
     let list = |folder: &Path| -> Result<Vec<PathBuf>, String> {
         match fs::read_dir(folder) {
@@ -189,23 +190,26 @@ pub fn is_complete(state: &Path) -> Result<bool, String> {
                 .map_err(|e| format!("{}: {e}", folder.display())),
         }
     };
-    let mut regions = Vec::new();
-    for host in list(state)? {
-        regions.extend(list(&host.join("epochs"))?);
-    }
-    for region in &regions {
-        let files = list(region)?;
-        let with = |ending: &str| {
-            let names = files
-                .iter()
-                .filter(|f| f.extension() == Some(ending.as_ref()));
-            names.filter_map(|f| f.file_stem()).max()
-        };
-        if with("epoch").is_none() || with("final") != with("epoch") {
+    let hosts = list(state)?;
+    for host in &hosts {
+        let Ok(mark) = fs::read(host.join("complete.json")) else {
             return Ok(false);
+        };
+        let mark: HashMap<String, u64> =
+            serde_json::from_slice(&mark).map_err(|e| format!("{}: {e}", host.display()))?;
+        for region in list(&host.join("epochs"))? {
+            let epochs = list(&region)?.into_iter().filter_map(|path| {
+                let epoch = path.extension()? == "epoch";
+                let name = path.file_stem()?.to_str()?;
+                epoch.then(|| name.parse::<u64>().ok()).flatten()
+            });
+            let name = region.file_name().unwrap_or_default().to_string_lossy();
+            if mark.get(&*name).copied() != epochs.max() {
+                return Ok(false);
+            }
         }
     }
-    Ok(!regions.is_empty())
+    Ok(!hosts.is_empty())
 }
 
 /// How long a host that nothing disturbs takes from start to end with one record.
