@@ -20,8 +20,10 @@ export function asFrame(value) {
     box: Array.isArray(word.box) && word.box.length === 4 && word.box.every(Number.isFinite) ? word.box : null,
     samples: samples(word.samples, shared),
   }));
+  const known = new Map();
+  for (const word of words) if (!known.has(word.key)) known.set(word.key, word);
   const palette = { light: colours(value.colors), dark: colours(value.colors_dark ?? value.colors) };
-  return { ...value, words, group: String(value.group ?? ""), palette };
+  return { ...value, words: [...known.values()], counts: known, group: String(value.group ?? ""), palette };
 }
 
 function good(word) {
@@ -56,7 +58,6 @@ export class Frames {
   /** Keeps a cloud; false: it is known. */
   add(frame) {
     if (this.all.some((known) => known.seq === frame.seq && known.time_ms === frame.time_ms)) return false;
-    frame.counts = new Map(frame.words.map((word) => [word.key, word]));
     this.all.push(frame);
     this.words += frame.words.length;
     while (this.all.length > KEPT || (this.words > KEPT_WORDS && this.all.length > 2)) {

@@ -1,6 +1,7 @@
 // The cloud shown, as a file: PNG as it looks here, SVG to edit, CSV to count with.
 
-import { FAMILY, drawFrame } from "/cloud.js";
+import { drawFrame } from "/cloud.js";
+import { FAMILY } from "/sprites.js";
 import { colour, ground } from "/theme.js";
 
 /** Pixels of a picture for each of the frame's. */

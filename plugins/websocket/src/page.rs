@@ -53,6 +53,11 @@ pub fn assets(title: &str) -> Vec<Asset> {
         ("/list.js", script, include_bytes!("../assets/list.js")),
         ("/panel.js", script, include_bytes!("../assets/panel.js")),
         ("/save.js", script, include_bytes!("../assets/save.js")),
+        (
+            "/sprites.js",
+            script,
+            include_bytes!("../assets/sprites.js"),
+        ),
         ("/theme.js", script, include_bytes!("../assets/theme.js")),
         (
             "/icon.svg",

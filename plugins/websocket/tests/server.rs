@@ -134,6 +134,7 @@ fn the_page_is_served_with_a_strict_policy() {
         ("/list.js", "text/javascript"),
         ("/panel.js", "text/javascript"),
         ("/save.js", "text/javascript"),
+        ("/sprites.js", "text/javascript"),
         ("/theme.js", "text/javascript"),
         ("/style.css", "text/css"),
         ("/parts.css", "text/css"),
