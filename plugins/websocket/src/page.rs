@@ -64,7 +64,11 @@ pub fn assets(title: &str) -> Vec<Asset> {
             "image/svg+xml",
             include_bytes!("../assets/icon.svg"),
         ),
-        ("/font.ttf", "font/ttf", notosans::BOLD_TTF),
+        ("/font.ttf", "font/ttf", typeface::NOTO_SANS),
+        ("/font-hebrew.ttf", "font/ttf", typeface::HEBREW),
+        ("/font-arabic.ttf", "font/ttf", typeface::ARABIC),
+        ("/font-devanagari.ttf", "font/ttf", typeface::DEVANAGARI),
+        ("/font-thai.ttf", "font/ttf", typeface::THAI),
     ] {
         all.push(asset(path, media, Bytes::from_static(body)));
     }

@@ -140,6 +140,10 @@ fn the_page_is_served_with_a_strict_policy() {
         ("/parts.css", "text/css"),
         ("/icon.svg", "image/svg+xml"),
         ("/font.ttf", "font/ttf"),
+        ("/font-hebrew.ttf", "font/ttf"),
+        ("/font-arabic.ttf", "font/ttf"),
+        ("/font-devanagari.ttf", "font/ttf"),
+        ("/font-thai.ttf", "font/ttf"),
     ] {
         assert!(page.contains(path) || path != "/app.js");
         let (status, asset) = get(address, path, "");

@@ -90,9 +90,12 @@ await script(async (browser) => {
   assert.match(await page.locator("#waiting").textContent(), /window is empty/);
   await picture(page, "empty-window");
 
+  const faces = () => page.evaluate(() => [...document.fonts].filter((face) => face.status === "loaded").map((face) => face.unicodeRange.slice(0, 5)));
+  assert.deepEqual(await faces(), ["U+0-1"], "faces of scripts that do not occur are not asked for");
   await server.send([frame(2, SCRIPTS)]);
   await shows(page, 2);
   await still(page);
+  assert.deepEqual(await faces(), ["U+0-1", "U+590", "U+600", "U+900", "U+E00"]);
   assert.equal(await page.locator("#waiting").isVisible(), false);
   assert.deepEqual(await page.locator("#list .name").allTextContents(), SCRIPTS);
   await picture(page, "scripts");
