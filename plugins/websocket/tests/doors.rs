@@ -105,7 +105,7 @@ fn a_topic_is_a_feed_of_its_own_and_the_last_record_waits_in_each() {
     let (_, topics) = get(address, "/topics", "");
     assert_eq!(
         topics,
-        r#"{"topics":["kafka \"& co\"","rust"],"by_key":true,"full":false}"#
+        r#"{"topics":["kafka \"& co\"","rust"],"by_key":true,"version":2,"full":false}"#
     );
     let mut rust = reader(address, "/feed?topic=rust");
     let mut kafka = reader(address, "/feed?topic=kafka+%22%26%20co%22&history=5");
@@ -126,7 +126,7 @@ fn a_topic_is_a_feed_of_its_own_and_the_last_record_waits_in_each() {
     );
     assert_eq!((text(&mut all), text(&mut all)), ("r3".into(), "a1".into()));
     all.send(Message::text("alive?")).unwrap();
-    assert_eq!(text(&mut all), r#"{"type":"alive","topics":3}"#);
+    assert_eq!(text(&mut all), r#"{"type":"alive","version":3}"#);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn without_topics_keys_mean_nothing() {
     assert_eq!(text(&mut reader), "r1");
     assert_eq!(
         get(address, "/topics", "").1,
-        r#"{"topics":[],"by_key":false,"full":false}"#
+        r#"{"topics":[],"by_key":false,"version":0,"full":false}"#
     );
 }
 
