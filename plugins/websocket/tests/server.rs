@@ -136,6 +136,7 @@ fn the_page_is_served_with_a_strict_policy() {
         ("/save.js", "text/javascript"),
         ("/sprites.js", "text/javascript"),
         ("/theme.js", "text/javascript"),
+        ("/tools.js", "text/javascript"),
         ("/style.css", "text/css"),
         ("/parts.css", "text/css"),
         ("/icon.svg", "image/svg+xml"),
@@ -422,7 +423,7 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
         assert_eq!(error.pointer, "/inputs/0");
         assert_eq!(
             error.message,
-            format!("the page shows json or text, and this sends {format}")
+            format!("the page shows json, text or csv, and this sends {format}")
         );
     }
     for (options, at) in [
