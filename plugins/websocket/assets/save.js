@@ -53,7 +53,8 @@ export function svg(frame, dark) {
 }
 
 export function csv(frame) {
-  const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
+  // Spreadsheets take what begins like this for a formula, but not behind an apostrophe.
+  const quoted = (text) => `"${text.replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
   const rows = frame.words.map((word, place) => [place + 1, quoted(word.text), word.count].join(","));
   // The mark in front tells spreadsheets that this is UTF-8.
   return `\ufeff${["rank,word,count", ...rows].join("\r\n")}\r\n`;

@@ -59,6 +59,7 @@ pub fn assets(title: &str) -> Vec<Asset> {
             include_bytes!("../assets/sprites.js"),
         ),
         ("/theme.js", script, include_bytes!("../assets/theme.js")),
+        ("/tools.js", script, include_bytes!("../assets/tools.js")),
         (
             "/icon.svg",
             "image/svg+xml",
