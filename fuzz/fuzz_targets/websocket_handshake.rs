@@ -11,7 +11,7 @@ use std::{
 
 use libfuzzer_sys::fuzz_target;
 use plugin_websocket::{
-    hub::Hub,
+    hub::{Bounds, Hub},
     page,
     server::{Server, Setup},
     trust::Trust,
@@ -24,13 +24,19 @@ fn address() -> SocketAddr {
         let setup = Setup {
             assets: page::assets("fuzz"),
             // Requests name this one, whatever the port that was free.
-            trust: Trust::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)), &[]),
+            trust: Trust::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)), &[], false),
+            token: None,
+            tls: None,
             max_clients: 10,
             history: 3,
             ping: Duration::from_secs(20),
         };
-        let hub = Arc::new(Hub::new(3, 1000));
-        hub.add("{\"a\":1}");
+        let hub = Arc::new(Hub::new(Bounds {
+            records: 3,
+            bytes: 1000,
+            topics: 2,
+        }));
+        hub.add("{\"a\":1}", Some("a"));
         hub.announce();
         Server::start(any, setup, hub).expect("a free port")
     });

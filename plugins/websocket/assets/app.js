@@ -2,8 +2,8 @@
 //
 // For whoever watches from outside (tests, scripts): <main id="cloud"> carries data-seq (number of
 // the frame shown), data-frames (frames received since the page was loaded) and data-words; the
-// event "cloud" on it tells of each frame as it is shown. data-rest of the canvas is "yes" when nothing
-// moves, aria-busy of the list "false" when it is up to date.
+// event "cloud" on it tells of each frame that is shown and listed. data-rest of the canvas is "yes"
+// when nothing moves.
 
 import { Cloud } from "/cloud.js";
 import { Controls } from "/controls.js";
@@ -163,25 +163,27 @@ function display(frame) {
   id("stage").hidden = false;
   waiting();
   cloud.show(frame);
-  main.dataset.words = frame.words.length;
-  main.dataset.seq = frame.seq;
   figures();
-  list.show(frame, frames().changes(frame));
+  list.show(frame, frames().changes(frame), () => {
+    main.dataset.words = frame.words.length;
+    main.dataset.seq = frame.seq;
+    main.dispatchEvent(new CustomEvent("cloud", { detail: frame.seq }));
+  });
   search();
   panel.show(frame, frames());
   slider();
   const first = frame.words.slice(0, 5).map((word) => word.text);
   const most = first.length ? `. Most frequent: ${first.join(", ")}` : "";
   id("canvas").setAttribute("aria-label", `Word cloud of ${frame.words.length} words${most}`);
-  main.dispatchEvent(new CustomEvent("cloud", { detail: frame.seq }));
 }
 
 /** Nothing of what is looked at has come yet. */
 function blank() {
   cloud.show(EMPTY, true);
-  list.show(EMPTY);
-  main.dataset.words = 0;
-  main.dataset.seq = "";
+  list.show(EMPTY, null, () => {
+    main.dataset.words = 0;
+    main.dataset.seq = "";
+  });
   for (const name of ["count", "distinct", "last"]) id(name).textContent = "";
   id("canvas").setAttribute("aria-label", "Word cloud");
   search();

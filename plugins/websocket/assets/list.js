@@ -17,6 +17,7 @@ export class List {
     /** Rows by the key of their word. */
     this.items = new Map();
     this.work = null;
+    this.then = null;
     this.current = "";
     /** The button that takes the tabulator. */
     this.stopped = null;
@@ -30,9 +31,10 @@ export class List {
     rows.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** `change(word)` is by how much its count changed, or null. */
-  show(frame, change) {
+  /** `change(word)` is by how much its count changed, or null; `then` is told when it is listed. */
+  show(frame, change, then) {
     const idle = this.work === null;
+    this.then = then;
     this.work = this.update(frame, change);
     this.rows.setAttribute("aria-busy", "true");
     if (idle) setTimeout(() => this.slice());
@@ -48,6 +50,7 @@ export class List {
     this.work = null;
     this.rows.setAttribute("aria-busy", "false");
     this.find();
+    this.then();
   }
 
   *update(frame, change) {

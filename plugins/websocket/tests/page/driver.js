@@ -90,12 +90,8 @@ export async function visit(browser, url, { width = 1280, height = 800, ...more 
   return Object.assign(page, { leave });
 }
 
-/** Waits until the cloud with this number is shown, and listed. */
-export const shows = (page, seq) =>
-  page.waitForFunction((wanted) => {
-    const listed = document.getElementById("list").getAttribute("aria-busy") === "false";
-    return listed && document.getElementById("cloud").dataset.seq === String(wanted);
-  }, seq);
+/** Waits until the cloud with this number is shown. */
+export const shows = (page, seq) => page.waitForFunction((wanted) => document.getElementById("cloud").dataset.seq === String(wanted), seq);
 
 export const state = (page, wanted) => page.waitForFunction((name) => document.getElementById("state").dataset.state === name, wanted);
 
