@@ -44,9 +44,14 @@ export class Cloud {
     /** Words that do not move: where they are in the end, and, if they fade, where they were. */
     this.after = document.createElement("canvas");
     this.before = null;
+    /** Whether the layers are as the words are now; without them each word is drawn. */
+    this.layered = false;
+    this.settled = true;
     /** Whether every sprite is as it should be, and whether the canvas has to be drawn again. */
     this.sharp = true;
     this.dirty = false;
+    /** How many sprites had been made when all words were drawn. */
+    this.drawn = 0;
     this.turn = 0;
     this.sought = null;
     this.chosen = null;
@@ -95,7 +100,8 @@ export class Cloud {
     this.sought = sought;
     this.chosen = chosen;
     if (!this.frame) return;
-    if (this.moving.length) this.spread();
+    if (this.settled) this.layered = false;
+    else this.spread();
     this.dirty = true;
     this.go();
   }
@@ -128,11 +134,8 @@ export class Cloud {
     const until = performance.now() + SLICE_MS;
     if (this.next && this.make(this.next.frame, false, until)) this.begin(now);
     const part = this.part(now);
-    if (part === 1 && this.moving.length) this.settle();
-    if (part === 1 && !this.next && !this.sharp && this.make(this.frame, true, until)) {
-      this.sharp = true;
-      this.dirty = true;
-    }
+    if (part === 1 && !this.settled) this.settle();
+    if (part === 1 && !this.next && !this.sharp) this.sharpen(until);
     if (part < 1 || this.dirty) this.draw(part);
     if (part < 1 || this.next || !this.sharp) this.go();
     else if (!this.awaited) this.canvas.dataset.rest = "yes";
@@ -140,6 +143,14 @@ export class Cloud {
 
   make(frame, exact, until) {
     return this.sprites.make(frame, this.fitted(frame).scale, this.dark, exact, until);
+  }
+
+  /** Makes the sprites as they should be, and shows them when all are. */
+  sharpen(until) {
+    this.sharp = this.make(this.frame, true, until);
+    if (!this.sharp || this.drawn === this.sprites.made) return;
+    this.layered = false;
+    this.dirty = true;
   }
 
   /** Begins the move to the next frame. */
@@ -163,8 +174,10 @@ export class Cloud {
     });
     for (const { word, at } of were.values()) this.moves.push({ word, from: at, to: small(at) });
     this.begun = jump ? -Infinity : now;
-    this.spread();
+    this.settled = false;
+    this.layered = false;
     if (jump) this.settle();
+    else this.spread();
     this.sharp = false;
     this.dirty = true;
   }
@@ -174,7 +187,8 @@ export class Cloud {
     const moved = this.moves.filter(({ from, to }) => !same(from, to));
     moved.sort((one, other) => Math.max(other.from.size, other.to.size) - Math.max(one.from.size, one.to.size));
     this.moving = moved.slice(0, MOST_MOVING);
-    if (!moved.length) return;
+    this.layered = true;
+    this.drawn = this.sprites.made;
     const own = new Set(this.moving);
     const others = this.moves.filter((move) => !own.has(move));
     this.layer(this.after, others, "to");
@@ -191,7 +205,7 @@ export class Cloud {
 
   /** The end of a move: what has left is let go of. */
   settle() {
-    this.moving = [];
+    this.settled = true;
     this.moves = this.moves.filter(({ to }) => to.alpha > 0);
     if (!this.next) this.sprites.keep(this.frame);
     this.dirty = true;
@@ -217,13 +231,18 @@ export class Cloud {
     const { pen } = this;
     reset(pen);
     pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    if (part === 1) {
+    if (this.layered) {
+      this.layers(ease(part));
+    } else {
       for (const { word, to } of this.moves) this.word(pen, word, to);
-      const word = this.frame.words.find((one) => one.key === this.chosen);
-      if (word) this.mark(word);
-      return;
+      this.drawn = this.sprites.made;
     }
-    const eased = ease(part);
+    const word = part === 1 && this.frame.words.find((one) => one.key === this.chosen);
+    if (word) this.mark(word);
+  }
+
+  layers(eased) {
+    const { pen } = this;
     if (this.before) {
       // What is on both layers must not become fainter in between: light adds up.
       pen.globalCompositeOperation = "lighter";

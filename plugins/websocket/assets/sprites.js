@@ -21,6 +21,8 @@ const shapes = new Map();
 export class Sprites {
   constructor() {
     this.all = new Map();
+    /** How many were made so far. */
+    this.made = 0;
     this.desk = new OffscreenCanvas(1, 1);
     this.pen = this.desk.getContext("2d");
   }
@@ -67,6 +69,7 @@ export class Sprites {
 
   sprite(word, size, ink) {
     const { desk, pen } = this;
+    this.made += 1;
     const width = (word.width * size) / word.size;
     const shape = measure(pen, word.text);
     const across = size * squeezed(shape, size, width);
