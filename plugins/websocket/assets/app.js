@@ -149,7 +149,7 @@ function line(text) {
   });
 }
 
-/** With the next picture. A hidden page has none, but its title and list should still be right. */
+/** With the next picture. A hidden page has none, but its list should still be right. */
 function next(then) {
   if (document.hidden) setTimeout(then);
   else requestAnimationFrame(then);

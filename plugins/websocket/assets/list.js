@@ -4,6 +4,7 @@
 // A row stays with its word, so that focus and marks do too. Rows are brought up to date after the
 // picture, a slice at a time; until then the list says that it is busy.
 
+import { typeface } from "/sprites.js";
 import { number } from "/tools.js";
 
 const PAGE = 10;
@@ -16,6 +17,8 @@ export class List {
     this.rows = rows;
     /** Rows by the key of their word. */
     this.items = new Map();
+    /** The cloud whose typeface is waited for, and what is left to do for the one before. */
+    this.awaited = null;
     this.work = null;
     this.then = null;
     this.current = "";
@@ -32,11 +35,15 @@ export class List {
   }
 
   /** `change(word)` is by how much its count changed, or null; `then` is told when it is listed. */
-  show(frame, change, then) {
+  async show(frame, change, then) {
+    this.awaited = frame;
+    this.rows.setAttribute("aria-busy", "true");
+    // A row that was laid out with another typeface may keep it.
+    await typeface(frame.words);
+    if (this.awaited !== frame) return;
     const idle = this.work === null;
     this.then = then;
     this.work = this.update(frame, change);
-    this.rows.setAttribute("aria-busy", "true");
     if (idle) setTimeout(() => this.slice());
   }
 
