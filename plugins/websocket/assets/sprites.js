@@ -6,7 +6,7 @@
 import { colour } from "/theme.js";
 
 export const FAMILY = '"Cloud", "Noto Sans", system-ui, sans-serif';
-/** Size at which words are measured. */
+/** Size at which words are measured, and from which they are scaled: each other one takes longer. */
 const MEASURED = 100;
 /** Words whose measures are kept. */
 const KNOWN = 10_000;
@@ -95,9 +95,10 @@ export async function typeface(words) {
 
 /** Sets a word at the origin, in pixels, no wider than `width`. */
 export function set(pen, text, size, width) {
+  const scale = size / MEASURED;
   const squeeze = squeezed(measure(pen, text), size, width);
-  choose(pen, size);
-  if (squeeze < 1) pen.scale(squeeze, 1);
+  choose(pen);
+  pen.scale(scale * squeeze, scale);
   pen.fillText(text, 0, 0);
 }
 
@@ -111,8 +112,8 @@ export function turn(degrees) {
 
 const near = (one, other) => one < other * MOST_GROWN && other < one * MOST_GROWN;
 
-function choose(pen, size) {
-  pen.font = `700 ${size}px ${FAMILY}`;
+function choose(pen) {
+  pen.font = `700 ${MEASURED}px ${FAMILY}`;
   pen.textAlign = "center";
   pen.textBaseline = "alphabetic";
   if ("fontKerning" in pen) pen.fontKerning = "none";
@@ -133,7 +134,7 @@ function measure(pen, text) {
   let shape = shapes.get(text);
   if (!shape) {
     if (shapes.size > KNOWN) shapes.clear();
-    choose(pen, MEASURED);
+    choose(pen);
     const found = pen.measureText(text);
     const part = (name) => found[`actualBoundingBox${name}`] / MEASURED;
     shape = { width: found.width / MEASURED, left: part("Left"), right: part("Right"), up: part("Ascent"), down: part("Descent") };
