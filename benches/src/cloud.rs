@@ -7,10 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use plugin_wordcloud::{
-    font,
-    layout::{Layout, Packing, Place, Settings, Word},
-};
+use plugin_wordcloud::layout::{Layout, Packing, Place, Settings, Word};
 use serde_json::{Value, json};
 
 use crate::{Error, report::Report};
@@ -223,7 +220,7 @@ pub fn picture(report: &mut Report) -> Result<(), Error> {
         .ok();
     let folder = tempfile::tempdir()?;
     let font = folder.path().join("font.ttf");
-    fs::write(&font, font::NOTO_SANS)?;
+    fs::write(&font, typeface::NOTO_SANS)?;
     let mut worst = f64::INFINITY;
     println!("canvas     words  by           CPU ms   fill  placed  sizes stray");
     for (width, height, number, goal) in CASES {

@@ -24,7 +24,7 @@ fn address() -> SocketAddr {
         let setup = Setup {
             assets: page::assets("fuzz"),
             // Requests name this one, whatever the port that was free.
-            trust: Trust::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)), &[]),
+            trust: Trust::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 3000)), &[], false),
             token: None,
             tls: None,
             max_clients: 10,

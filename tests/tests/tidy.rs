@@ -190,6 +190,8 @@ fn host_and_plugins_meet_in_plugin_api_only() {
             );
         }
     }
+    // What both ends of a cloud share is data, and needs nobody.
+    assert_eq!(manifest("plugins/typeface/Cargo.toml"), [""; 0]);
     let api = manifest("plugin-api/Cargo.toml");
     assert!(!api.contains(&"host".to_owned()));
 }

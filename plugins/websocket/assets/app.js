@@ -2,36 +2,36 @@
 //
 // For whoever watches from outside (tests, scripts): <main id="cloud"> carries data-seq (number of
 // the frame shown), data-frames (frames received since the page was loaded) and data-words; the
-// event "cloud" on it tells of each frame as it is shown. data-rest of the canvas is "yes" when nothing
-// moves.
+// event "cloud" on it tells of each frame that is shown and listed. data-rest of the canvas is "yes"
+// when nothing moves.
 
 import { Cloud } from "/cloud.js";
 import { Controls } from "/controls.js";
 import { Feed } from "/feed.js";
-import { Frames, asFrame, plain } from "/frames.js";
+import { EMPTY, Groups, asFrame, plain } from "/frames.js";
 import { List } from "/list.js";
 import { Panel } from "/panel.js";
 import { applyTheme } from "/theme.js";
+import { clock, id, number } from "/tools.js";
 
 const BACK = 30;
 const LINES = 100;
 
-const id = (name) => document.getElementById(name);
 const main = id("cloud");
-const number = new Intl.NumberFormat();
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 const cloud = new Cloud(id("canvas"));
 const list = new List(id("list"), choose);
 const panel = new Panel(() => choose(null));
 
 /** Clouds by group; a feed without groups has the one named "". */
-const groups = new Map();
+const groups = new Groups();
 /** Topics of the server, which sends only the one that is asked for: null where it has none. */
 let topics = null;
 /** The group or topic that is looked at, and the topic that the feed was asked for. */
 let chosen = null;
 let asked = null;
+/** Whether this connection has asked for topics since. */
+let refreshed = false;
 let shown = null;
 let received = 0;
 let paused = false;
@@ -39,14 +39,18 @@ let scheduled = false;
 let connection = "connecting";
 let again = 0;
 let ticking = 0;
+/** Lines that are not put in yet. */
+const pending = [];
 
 const feed = new Feed({ state, message: receive, topics: learn }, () => {
-  asked = topics && chosen;
-  return { history: frames()?.all.length ? 1 : BACK, ...(asked !== null && { topic: asked }) };
+  // One that was followed is followed on, even where a new server has not heard of it yet.
+  asked = topics?.length || asked !== null ? chosen : null;
+  // Clouds that are known already are told apart from those that came meanwhile, lines cannot be.
+  return { history: pending.length || id("lines").children.length ? 1 : BACK, ...(asked !== null && { topic: asked }) };
 });
 
 function frames() {
-  return groups.get(chosen ?? "") ?? null;
+  return groups.get(chosen ?? "");
 }
 
 // ---- what comes
@@ -63,18 +67,17 @@ function receive(text) {
     line(typeof value === "string" ? value : JSON.stringify(value));
     return;
   }
-  if (topics && asked === null) {
-    // The first record of the first topic: from now on one of them is followed.
+  if (topics && asked === null && !refreshed) {
+    // This may be the first record of the first topic: if so, one is followed from now on.
+    refreshed = true;
     feed.refresh();
-    return;
   }
   // What a topic sends belongs to it, whatever it calls itself.
   const group = asked ?? frame.group;
-  if (!groups.has(group)) groups.set(group, new Frames());
-  if (!groups.get(group).add(frame)) return;
+  if (chosen === null) chosen = group;
+  if (!groups.add(group, frame, chosen, shown)) return;
   received += 1;
   main.dataset.frames = received;
-  if (chosen === null) chosen = group;
   choices();
   if (group !== chosen) return;
   slider();
@@ -83,15 +86,17 @@ function receive(text) {
 
 function learn(names, by_key) {
   topics = by_key ? names : null;
-  if (topics?.length && chosen === null) {
-    chosen = topics[0];
+  if (topics?.length && asked === null) {
+    // Until now all came, whatever their topic.
+    groups.clear();
+    if (!topics.includes(chosen)) chosen = topics[0];
     if (connection === "live") feed.connect();
   }
   choices();
 }
 
 function choices() {
-  const names = [...new Set([...(topics ?? []), ...groups.keys()])].sort();
+  const names = [...new Set([...(topics ?? []), ...groups.names()])].sort();
   const select = id("topic");
   id("topic-box").hidden = names.length < 2;
   if (names.length !== select.options.length || names.some((name, at) => select.options[at].value !== name)) {
@@ -101,9 +106,10 @@ function choices() {
 }
 
 function change(group) {
-  chosen = group;
   choose(null);
+  chosen = group;
   shown = null;
+  if (!frames()?.newest) blank();
   pause(false);
   // A topic is another feed; a group was in this one all along.
   if (topics) feed.connect();
@@ -113,14 +119,40 @@ function change(group) {
 function soon() {
   if (scheduled) return;
   scheduled = true;
-  const show = () => {
+  next(() => {
     scheduled = false;
     const newest = frames()?.newest;
     if (!paused && newest) display(newest);
-  };
-  // A hidden page gets no animation frames, but its title and list should still be right.
-  if (document.hidden) setTimeout(show, 0);
-  else requestAnimationFrame(show);
+  });
+}
+
+/** Puts in with the next picture what came as lines: of many only the last. */
+function line(text) {
+  if (paused) return;
+  pending.push(text.length > 4000 ? `${text.slice(0, 4000)} …` : text);
+  if (pending.length > 1) {
+    if (pending.length > LINES) pending.shift();
+    return;
+  }
+  next(() => {
+    const items = pending.splice(0).map((text) => {
+      const item = document.createElement("li");
+      item.textContent = text;
+      item.dir = "auto";
+      return item;
+    });
+    id("records").hidden = false;
+    if (!shown) id("stage").hidden = true;
+    const lines = id("lines");
+    lines.prepend(...items.reverse());
+    while (lines.children.length > LINES) lines.lastChild.remove();
+  });
+}
+
+/** With the next picture. A hidden page has none, but its list should still be right. */
+function next(then) {
+  if (document.hidden) setTimeout(then);
+  else requestAnimationFrame(then);
 }
 
 // ---- what is shown
@@ -128,19 +160,34 @@ function soon() {
 function display(frame) {
   if (frame === shown) return;
   shown = frame;
+  id("stage").hidden = false;
   waiting();
   cloud.show(frame);
-  main.dataset.words = frame.words.length;
-  main.dataset.seq = frame.seq;
   figures();
-  list.show(frame, (word) => frames().change(frame, word));
+  list.show(frame, frames().changes(frame), () => {
+    main.dataset.words = frame.words.length;
+    main.dataset.seq = frame.seq;
+    main.dispatchEvent(new CustomEvent("cloud", { detail: frame.seq }));
+  });
   search();
   panel.show(frame, frames());
   slider();
   const first = frame.words.slice(0, 5).map((word) => word.text);
   const most = first.length ? `. Most frequent: ${first.join(", ")}` : "";
   id("canvas").setAttribute("aria-label", `Word cloud of ${frame.words.length} words${most}`);
-  main.dispatchEvent(new CustomEvent("cloud", { detail: frame.seq }));
+}
+
+/** Nothing of what is looked at has come yet. */
+function blank() {
+  cloud.show(EMPTY, true);
+  list.show(EMPTY, null, () => {
+    main.dataset.words = 0;
+    main.dataset.seq = "";
+  });
+  for (const name of ["count", "distinct", "last"]) id(name).textContent = "";
+  id("canvas").setAttribute("aria-label", "Word cloud");
+  search();
+  waiting();
 }
 
 function figures() {
@@ -152,18 +199,6 @@ function figures() {
   for (const [name, text] of Object.entries(parts)) {
     id(name).textContent = text || "";
   }
-}
-
-function line(text) {
-  if (paused) return;
-  id("records").hidden = false;
-  if (!shown) id("stage").hidden = true;
-  const item = document.createElement("li");
-  item.textContent = text.length > 4000 ? `${text.slice(0, 4000)} …` : text;
-  item.dir = "auto";
-  const lines = id("lines");
-  lines.prepend(item);
-  while (lines.children.length > LINES) lines.lastChild.remove();
 }
 
 function waiting() {
@@ -178,11 +213,12 @@ function waiting() {
 function state(now, until) {
   connection = now;
   again = until ?? 0;
+  if (now === "live") refreshed = false;
   clearInterval(ticking);
   if (again) ticking = setInterval(countdown, 500);
   id("lock").hidden = now !== "locked";
   if (now === "locked") {
-    id("lock-note").textContent = feed.token ? "That token is not the right one." : "";
+    id("lock-note").textContent = feed.token || id("token").value ? "That token is not the right one." : "";
     id("token").focus();
   }
   tell();
@@ -217,7 +253,7 @@ function countdown() {
 function pause(on) {
   paused = on;
   const button = id("pause");
-  button.setAttribute("aria-pressed", on);
+  button.dataset.on = on;
   button.querySelector(".name").textContent = on ? "Go live" : "Pause";
   button.title = on ? "Go live (space)" : "Pause (space)";
   tell();
@@ -259,6 +295,7 @@ function search() {
 
 /** Opens the panel of the word with this key; null: closes it. */
 function choose(key) {
+  if (key !== null && !shown) return;
   if (key === null) panel.close();
   else panel.open(key, frames().text(shown, key));
   list.mark(key);
@@ -268,7 +305,6 @@ function choose(key) {
 
 function view() {
   const on = main.classList.toggle("listed");
-  main.classList.toggle("only-list", on);
   id("view").setAttribute("aria-pressed", on);
   if (on) list.buttons().find((button) => button.tabIndex === 0)?.scrollIntoView({ block: "nearest" });
 }

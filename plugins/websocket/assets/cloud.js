@@ -1,79 +1,72 @@
 // Draws clouds on the canvas and moves from one to the next.
 //
-// While words move they are sprites, drawn once each and only scaled and placed sixty times a
-// second; at rest the words are set anew, so that they are sharp. Neither may hold up a picture:
-// what takes longer than a slice of it goes on with the next one. Letters stand without kerning
-// and ligatures, as the server measured them; a word in a script that the typeface lacks is
-// fitted into the width that the server left for it.
+// A move begins when all that it needs is there: sprites are made a slice of a picture at a time, and
+// meanwhile what is shown stays or goes on moving. Words that stay are drawn once for the whole
+// move, on a layer. Where very many move, the largest do and the others fade from their old places
+// to the new ones. At rest each word is its sprite as it is, on whole pixels, so that it is sharp.
 
+import { Sprites, set, turn, typeface } from "/sprites.js";
 import { colour } from "/theme.js";
 
-export const FAMILY = '"Cloud", "Noto Sans", system-ui, sans-serif';
 const MOVE_MS = 650;
+/** Most words that move; drawing more of them takes longer than there is between two pictures. */
+const MOST_MOVING = 300;
 /** How much is left of words that are not looked for. */
 const DIMMED = 0.16;
-/** A sprite does for a word that has grown or shrunk so much: it moves, and at rest it is set anew. */
-const MOST_GROWN = 1.6;
+/** How large a word is when it comes and goes. */
+const SMALL = 0.7;
 /** Parts of the font size that a word takes above and below its baseline. */
 const ABOVE = 0.78;
 const BELOW = 0.24;
 /** A finger is broader than a small word: pixels of the window around it that count as well. */
 const FINGER = 14;
-
-/** Milliseconds of a picture that may go into setting words, so that what moves goes on moving. */
+/** Milliseconds of a picture that may go into making sprites, so that what moves goes on moving. */
 const SLICE_MS = 7;
-const breadths = new Map();
 
 export class Cloud {
   constructor(canvas) {
     this.canvas = canvas;
     this.pen = canvas.getContext("2d");
+    this.sprites = new Sprites();
     this.dark = false;
-    this.frame = null;
-    this.sprites = new Map();
-    this.moves = [];
-    this.begun = 0;
-    this.running = false;
-    this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.ratio = 1;
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    /** The cloud shown, and how it fits the canvas. */
+    this.frame = null;
     this.fit = { scale: 1, left: 0, top: 0 };
-    this.fitted = this.fit;
+    /** The cloud that follows as soon as its sprites are made; its typeface is waited for before. */
+    this.next = null;
+    this.awaited = null;
+    /** From where to where each word goes, in pixels; those of them that are drawn one by one. */
+    this.moves = [];
+    this.moving = [];
+    this.begun = -Infinity;
+    /** Words that do not move: where they are in the end, and, if they fade, where they were. */
+    this.after = document.createElement("canvas");
+    this.before = null;
+    /** Whether the layers are as the words are now; without them each word is drawn. */
+    this.layered = false;
+    this.settled = true;
+    /** Whether every sprite is as it should be, and whether the canvas has to be drawn again. */
+    this.sharp = true;
+    this.dirty = false;
+    /** How many sprites had been made when all words were drawn. */
+    this.drawn = 0;
+    this.turn = 0;
     this.sought = null;
     this.chosen = null;
-    this.until = 0;
-    /** Where a cloud at rest is set, slice by slice, before it is shown. */
-    this.desk = document.createElement("canvas");
-    this.setting = 0;
-    /** Words that there was no time for while the others moved. */
-    this.missing = new Set();
   }
 
   /** Shows a frame; moves there unless `at_once`. */
-  show(frame, at_once) {
-    const before = this.positions(performance.now());
-    const jump = at_once || this.still.matches || document.hidden || before.size === 0;
-    this.frame = frame;
-    const from = this.fit;
-    this.layout();
-    this.fitted = jump ? this.fit : from;
-    this.moves = [];
-    for (const word of frame.words) {
-      const to = pose(word, 1);
-      const old = before.get(word.key);
-      before.delete(word.key);
-      this.moves.push({ word, from: jump ? to : old ?? { ...to, alpha: 0, size: word.size * 0.7 }, to });
-    }
-    if (!jump) {
-      for (const old of before.values()) {
-        this.moves.push({ word: old.word, from: old, to: { ...old, alpha: 0, size: old.size * 0.7 } });
-      }
-    }
-    this.begun = performance.now() - (jump ? MOVE_MS : 0);
+  async show(frame, at_once) {
+    const next = { frame, at_once };
+    this.awaited = next;
     this.canvas.dataset.rest = "no";
-    if (!this.running) {
-      this.running = true;
-      requestAnimationFrame((now) => this.step(now));
-    }
+    await typeface(frame.words);
+    if (this.awaited !== next) return;
+    this.awaited = null;
+    this.next = next;
+    this.go();
   }
 
   /** Fits the canvas to its box and draws anew. */
@@ -82,30 +75,35 @@ export class Cloud {
     const box = this.canvas.getBoundingClientRect();
     const width = Math.max(1, Math.round(box.width * ratio));
     const height = Math.max(1, Math.round(box.height * ratio));
-    if (this.canvas.width !== width || this.canvas.height !== height) {
-      this.canvas.width = width;
-      this.canvas.height = height;
-      this.sprites.clear();
-    }
+    if (this.canvas.width === width && this.canvas.height === height) return;
+    this.canvas.width = width;
+    this.canvas.height = height;
     this.ratio = ratio;
-    this.layout();
-    this.fitted = this.fit;
-    // The canvas is empty now: nothing of it may be left for later.
-    this.redraw(Infinity);
+    if (!this.frame) return;
+    // The canvas is empty now: nothing of it may be left for later, so the sprites do as they are.
+    this.place(this.frame, true);
+    this.draw(1);
+    this.go();
   }
 
   /** Light or dark. */
   set theme(dark) {
     this.dark = dark;
-    this.sprites.clear();
-    this.redraw();
+    if (!this.frame) return;
+    this.sharp = false;
+    this.go();
   }
 
   /** Dims all words but these; null: none. Marks the one that is chosen. */
   emphasise(sought, chosen) {
+    if (sought === null && this.sought === null && chosen === this.chosen) return;
     this.sought = sought;
     this.chosen = chosen;
-    this.redraw();
+    if (!this.frame) return;
+    if (this.settled) this.layered = false;
+    else this.spread();
+    this.dirty = true;
+    this.go();
   }
 
   /** The word at a point of the window, if any; `broad`: or next to it. */
@@ -125,160 +123,215 @@ export class Cloud {
     return nearest;
   }
 
-  layout() {
-    if (!this.frame) return;
-    const { width, height } = this.canvas;
-    const margin = 12 * this.ratio;
-    const shown = reach(this.frame);
-    const scale = Math.max(0.01, Math.min((width - margin * 2) / shown.width, (height - margin * 2) / shown.height));
-    this.fit = { scale, left: (width - this.frame.width * scale) / 2, top: (height - this.frame.height * scale) / 2 };
+  go() {
+    this.canvas.dataset.rest = "no";
+    this.turn ||= requestAnimationFrame((now) => this.picture(now));
   }
 
-  positions(now) {
-    const part = ease((now - this.begun) / MOVE_MS);
+  /** One picture: a slice of what has to be made, then what has changed. */
+  picture(now) {
+    this.turn = 0;
+    const until = performance.now() + SLICE_MS;
+    if (this.next && this.make(this.next.frame, false, until)) this.begin(now);
+    const part = this.part(now);
+    if (part === 1 && !this.settled) this.settle();
+    if (part === 1 && !this.next && !this.sharp) this.sharpen(until);
+    if (part < 1 || this.dirty) this.draw(part);
+    if (part < 1 || this.next || !this.sharp) this.go();
+    else if (!this.awaited) this.canvas.dataset.rest = "yes";
+  }
+
+  make(frame, exact, until) {
+    return this.sprites.make(frame, this.fitted(frame).scale, this.dark, exact, until);
+  }
+
+  /** Makes the sprites as they should be, and shows them when all are. */
+  sharpen(until) {
+    this.sharp = this.make(this.frame, true, until);
+    if (!this.sharp || this.drawn === this.sprites.made) return;
+    this.layered = false;
+    this.dirty = true;
+  }
+
+  /** Begins the move to the next frame. */
+  begin(now) {
+    const { frame, at_once } = this.next;
+    this.next = null;
+    this.place(frame, at_once || this.still.matches, now);
+  }
+
+  /** Lays out the way of each word into a frame, from where it is now unless `at_once`. */
+  place(frame, at_once, now = 0) {
+    const were = at_once ? new Map() : this.positions(this.part(now));
+    const jump = were.size === 0;
+    this.frame = frame;
+    this.fit = this.fitted(frame);
+    this.moves = frame.words.map((word) => {
+      const to = pose(word, this.fit);
+      const from = jump ? to : were.get(word.key)?.at ?? small(to);
+      were.delete(word.key);
+      return { word, from, to };
+    });
+    for (const { word, at } of were.values()) this.moves.push({ word, from: at, to: small(at) });
+    this.begun = jump ? -Infinity : now;
+    this.settled = false;
+    this.layered = false;
+    if (jump) this.settle();
+    else this.spread();
+    this.sharp = false;
+    this.dirty = true;
+  }
+
+  /** Parts the words into those that move by themselves and those that stand on a layer. */
+  spread() {
+    const moved = this.moves.filter(({ from, to }) => !same(from, to));
+    moved.sort((one, other) => Math.max(other.from.size, other.to.size) - Math.max(one.from.size, one.to.size));
+    this.moving = moved.slice(0, MOST_MOVING);
+    this.layered = true;
+    this.drawn = this.sprites.made;
+    const own = new Set(this.moving);
+    const others = this.moves.filter((move) => !own.has(move));
+    this.layer(this.after, others, "to");
+    this.before = moved.length > MOST_MOVING ? (this.before ?? document.createElement("canvas")) : null;
+    if (this.before) this.layer(this.before, others, "from");
+  }
+
+  layer(canvas, moves, end) {
+    canvas.width = this.canvas.width;
+    canvas.height = this.canvas.height;
+    const pen = canvas.getContext("2d");
+    for (const move of moves) this.word(pen, move.word, move[end]);
+  }
+
+  /** The end of a move: what has left is let go of. */
+  settle() {
+    this.settled = true;
+    this.moves = this.moves.filter(({ to }) => to.alpha > 0);
+    if (!this.next) this.sprites.keep(this.frame);
+    this.dirty = true;
+  }
+
+  /** How much of the move is over, from 0 to 1. */
+  part(now) {
+    return Math.min(1, Math.max(0, (now - this.begun) / MOVE_MS));
+  }
+
+  /** Where the words are that are seen. */
+  positions(part) {
     const found = new Map();
-    for (const move of this.moves) {
-      const at = between(move, part);
-      if (at.alpha > 0.02) found.set(move.word.key, at);
+    for (const { word, from, to } of this.moves) {
+      const at = between(from, to, ease(part), {});
+      if (at.alpha > 0.02) found.set(word.key, { word, at });
     }
     return found;
   }
 
-  step(now) {
-    const part = (now - this.begun) / MOVE_MS;
-    if (part >= 1) {
-      this.running = false;
-      this.moves = this.moves.filter((move) => move.to.alpha > 0);
-      this.redraw();
-      return;
+  draw(part) {
+    this.dirty = false;
+    const { pen } = this;
+    reset(pen);
+    pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
+    if (this.layered) {
+      this.layers(ease(part));
+    } else {
+      for (const { word, to } of this.moves) this.word(pen, word, to);
+      this.drawn = this.sprites.made;
     }
-    this.clear();
-    this.until = performance.now() + SLICE_MS;
-    const eased = ease(part);
-    const fit = between({ from: this.fitted, to: this.fit }, eased);
-    for (const move of this.moves) this.drawSprite(move.word, between(move, eased), fit);
-    requestAnimationFrame((then) => this.step(then));
+    const word = part === 1 && this.frame.words.find((one) => one.key === this.chosen);
+    if (word) this.mark(word);
   }
 
-  /** Sets the words at rest: at first as long as a slice, then with each picture that follows. */
-  redraw(slice = SLICE_MS) {
-    const turn = ++this.setting;
-    if (this.running || !this.frame) return;
-    const { desk, canvas, frame, missing } = this;
-    canvas.dataset.rest = "no";
-    this.missing = new Set();
-    // Those that are not seen yet come first, and at once.
-    const words = [...frame.words].sort((one, other) => missing.has(other.key) - missing.has(one.key));
-    const weight = (word) => this.weight(word);
-    desk.width = canvas.width;
-    desk.height = canvas.height;
-    const pen = desk.getContext("2d");
-    let done = 0;
-    const go = () => {
-      if (turn !== this.setting || this.running) return;
-      const from = done;
-      done = drawWords(pen, words, frame, this.fit, this.dark, weight, performance.now() + slice, from);
-      if (done < words.length) {
-        const late = words.slice(from, done).filter((word) => missing.has(word.key));
-        drawWords(this.pen, late, frame, this.fit, this.dark, weight, Infinity);
-        requestAnimationFrame(go);
-        return;
-      }
-      this.clear();
-      this.pen.drawImage(desk, 0, 0);
-      const word = frame.words.find((one) => one.key === this.chosen);
-      if (word) this.mark(word);
-      canvas.dataset.rest = "yes";
-    };
-    go();
+  layers(eased) {
+    const { pen } = this;
+    if (this.before) {
+      // What is on both layers must not become fainter in between: light adds up.
+      pen.globalCompositeOperation = "lighter";
+      pen.globalAlpha = 1 - eased;
+      pen.drawImage(this.before, 0, 0);
+      pen.globalAlpha = eased;
+    }
+    pen.drawImage(this.after, 0, 0);
+    pen.globalCompositeOperation = "source-over";
+    for (const { word, from, to } of this.moving) this.word(pen, word, between(from, to, eased, on_the_way));
   }
 
-  clear() {
-    this.pen.setTransform(1, 0, 0, 1, 0, 0);
-    this.pen.globalAlpha = 1;
-    this.pen.clearRect(0, 0, this.canvas.width, this.canvas.height);
-  }
-
-  weight(word) {
-    return this.sought && !this.sought.has(word.key) ? DIMMED : 1;
+  word(pen, word, at) {
+    const weight = this.sought && !this.sought.has(word.key) ? DIMMED : 1;
+    this.sprites.draw(pen, word, at, at.alpha * weight);
   }
 
   mark(word) {
-    const pen = this.pen;
+    const { pen, ratio } = this;
     const { scale, left, top } = this.fit;
-    const around = 3 * this.ratio;
-    pen.globalAlpha = 1;
+    const around = 3 * ratio;
+    reset(pen);
     pen.strokeStyle = colour(word, this.frame, this.dark);
-    pen.lineWidth = 2 * this.ratio;
-    pen.beginPath();
+    pen.lineWidth = 2 * ratio;
+    let box = [(-word.width / 2) * scale, -word.size * ABOVE * scale, word.width * scale, word.size * (ABOVE + BELOW) * scale];
     if (word.box) {
       const [x, y, width, height] = word.box;
-      pen.setTransform(1, 0, 0, 1, left + x * scale, top + y * scale);
-      pen.roundRect(-around, -around, width * scale + 2 * around, height * scale + 2 * around, 2 * around);
+      box = [left + x * scale, top + y * scale, width * scale, height * scale];
     } else {
-      const [width, height] = [word.width * scale, word.size * (ABOVE + BELOW) * scale];
-      place(pen, word, this.fit);
-      pen.roundRect(-width / 2 - around, -word.size * ABOVE * scale, width + 2 * around, height, 2 * around);
+      toward(pen, word, this.fit);
     }
+    const [x, y, width, height] = box;
+    pen.beginPath();
+    pen.roundRect(x - around, y - around, width + 2 * around, height + 2 * around, 2 * around);
     pen.stroke();
   }
 
-  drawSprite(word, at, fit) {
-    const size = word.size * this.fit.scale;
-    let sprite = this.sprites.get(word.text);
-    const ink = colour(word, this.frame, this.dark);
-    const fits = sprite?.ink === ink && size < sprite.size * MOST_GROWN && size > sprite.size / MOST_GROWN;
-    if (!fits) {
-      const time = performance.now() <= this.until;
-      // Without it the old one has to do; a new word is hardly seen as yet and can wait.
-      if (!time && !sprite) {
-        this.missing.add(word.key);
-        return;
-      }
-      this.missing.delete(word.key);
-      if (time) {
-        if (this.sprites.size > 4000) this.sprites.clear();
-        sprite = this.sprite(word, size, ink);
-        this.sprites.set(word.text, sprite);
-      }
-    }
-    place(this.pen, at, fit);
-    this.pen.globalAlpha = at.alpha * this.weight(word);
-    const grow = (at.size * fit.scale) / sprite.size;
-    const { image, left, top } = sprite;
-    this.pen.drawImage(image, -left * grow, -top * grow, image.width * grow, image.height * grow);
-  }
-
-  sprite(word, size, ink) {
-    const width = word.width * this.fit.scale;
-    const image = document.createElement("canvas");
-    image.width = Math.ceil(width + size * 0.3) + 4;
-    image.height = Math.ceil(size * 1.7) + 4;
-    const [left, top] = [image.width / 2, size * 1.2 + 2];
-    const pen = image.getContext("2d");
-    pen.translate(left, top);
-    pen.fillStyle = ink;
-    set(pen, word.text, size, width);
-    return { image, left, top, size, ink };
+  /** How a frame fits the canvas. */
+  fitted(frame) {
+    const { width, height } = this.canvas;
+    const margin = 12 * this.ratio;
+    const shown = reach(frame);
+    const scale = Math.max(0.01, Math.min((width - margin * 2) / shown.width, (height - margin * 2) / shown.height));
+    return { scale, left: (width - frame.width * scale) / 2, top: (height - frame.height * scale) / 2 };
   }
 }
 
-/** Sets all words of a frame at rest. */
+/** Sets all words of a frame. */
 export function drawFrame(pen, frame, fit, dark) {
-  drawWords(pen, frame.words, frame, fit, dark, () => 1, Infinity);
-}
-
-/** Sets words from the one at `from` on, until a time; answers where it has come to. */
-function drawWords(pen, words, frame, fit, dark, weight, until, from = 0) {
-  for (let at = from; at < words.length; at += 1) {
-    if (performance.now() > until) return at;
-    const word = words[at];
-    place(pen, word, fit);
-    pen.globalAlpha = weight(word);
+  for (const word of frame.words) {
+    toward(pen, word, fit);
     pen.fillStyle = colour(word, frame, dark);
     set(pen, word.text, word.size * fit.scale, word.width * fit.scale);
   }
-  return words.length;
+}
+
+/** What is known of a place. */
+const NUMBERS = ["x", "y", "size", "rotate", "alpha"];
+/** Where a word is at a time of its move: one for all, since there are many of them in each picture. */
+const on_the_way = { x: 0, y: 0, size: 0, rotate: 0, alpha: 0 };
+
+/** Where a word of a frame stands, in pixels: on whole ones. */
+function pose(word, { scale, left, top }) {
+  const [x, y] = [Math.round(left + word.x * scale), Math.round(top + word.y * scale)];
+  return { x, y, size: word.size * scale, rotate: word.rotate, alpha: 1 };
+}
+
+/** How a word there comes and goes. */
+const small = (at) => ({ ...at, alpha: 0, size: at.size * SMALL });
+
+const same = (one, other) => NUMBERS.every((name) => one[name] === other[name]);
+
+function between(from, to, part, found) {
+  for (const name of NUMBERS) found[name] = part === 1 ? to[name] : from[name] + (to[name] - from[name]) * part;
+  return found;
+}
+
+function ease(part) {
+  return 1 - (1 - part) ** 3;
+}
+
+function reset(pen) {
+  pen.setTransform(1, 0, 0, 1, 0, 0);
+  pen.globalAlpha = 1;
+}
+
+function toward(pen, word, { scale, left, top }) {
+  const [sine, cosine] = turn(word.rotate);
+  pen.setTransform(cosine, sine, -sine, cosine, left + word.x * scale, top + word.y * scale);
 }
 
 /** How far a point is from a word; 0: on it. */
@@ -289,34 +342,6 @@ function distance(word, px, py) {
   }
   const [dx, dy] = turned(px - word.x, py - word.y, -word.rotate);
   return Math.hypot(Math.max(0, Math.abs(dx) - word.width / 2), Math.max(0, dy - word.size * BELOW, -dy - word.size * ABOVE));
-}
-
-function place(pen, at, fit) {
-  pen.setTransform(1, 0, 0, 1, fit.left + at.x * fit.scale, fit.top + at.y * fit.scale);
-  if (at.rotate) pen.rotate((at.rotate * Math.PI) / 180);
-}
-
-/** Sets a word at the origin, in pixels, no wider than `width`. */
-function set(pen, text, size, width) {
-  pen.font = `700 ${size}px ${FAMILY}`;
-  pen.textAlign = "center";
-  pen.textBaseline = "alphabetic";
-  if ("fontKerning" in pen) pen.fontKerning = "none";
-  if ("textRendering" in pen) pen.textRendering = "optimizeSpeed";
-  const own = breadth(pen, text, size) * size;
-  if (own > width * 1.01) pen.scale(width / own, 1);
-  pen.fillText(text, 0, 0);
-}
-
-/** Width of a text in parts of its font size: measured once, since measuring takes longer than drawing. */
-function breadth(pen, text, size) {
-  let known = breadths.get(text);
-  if (known === undefined) {
-    if (breadths.size > 10_000) breadths.clear();
-    known = pen.measureText(text).width / size;
-    breadths.set(text, known);
-  }
-  return known;
 }
 
 /** The part of the canvas, about its middle, that words take: in steps, so that it seldom changes. */
@@ -337,27 +362,6 @@ function reach(frame) {
 }
 
 function turned(x, y, degrees) {
-  if (!degrees) return [x, y];
-  const [sine, cosine] = [Math.sin((degrees * Math.PI) / 180), Math.cos((degrees * Math.PI) / 180)];
+  const [sine, cosine] = turn(degrees);
   return [x * cosine - y * sine, x * sine + y * cosine];
-}
-
-function pose(word, alpha) {
-  return { x: word.x, y: word.y, size: word.size, rotate: word.rotate, alpha, word };
-}
-
-/** Every number between those of `from` and `to`. */
-function between({ from, to }, part) {
-  if (part >= 1) return to;
-  const mixed = { ...to };
-  for (const key in to) {
-    if (typeof to[key] === "number") mixed[key] = from[key] + (to[key] - from[key]) * part;
-  }
-  return mixed;
-}
-
-function ease(part) {
-  if (part >= 1) return 1;
-  if (part <= 0) return 0;
-  return 1 - (1 - part) ** 3;
 }

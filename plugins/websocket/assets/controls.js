@@ -1,9 +1,8 @@
 // What the reader can do, by mouse, finger and keyboard, and what it leads to.
 
 import { save } from "/save.js";
+import { id, keep, kept, number } from "/tools.js";
 
-const number = new Intl.NumberFormat();
-const id = (name) => document.getElementById(name);
 /** In full screen the bars go when nothing has moved for so long. */
 const QUIET_AFTER = 3000;
 
@@ -30,6 +29,8 @@ export class Controls {
     const box = id("search");
     box.oninput = this.act.search;
     box.onkeydown = (event) => {
+      // Enter and Escape also end the writing of a word by an input method.
+      if (event.isComposing) return;
       const first = event.key === "Enter" && this.act.search()?.[0];
       if (first) this.act.choose(first.key);
       if (event.key !== "Escape" || !box.value) return;
@@ -72,7 +73,7 @@ export class Controls {
     for (const button of menu.querySelectorAll("[data-save]")) {
       button.onclick = () => {
         const frame = this.act.frame();
-        if (frame) save(button.dataset.save, frame, this.act.dark());
+        if (frame) save(button.dataset.save, frame, this.act.dark()).catch((error) => console.error(error));
         menu.hidePopover();
       };
     }
@@ -99,7 +100,9 @@ export class Controls {
       ArrowLeft: () => act.look(-1),
       ArrowRight: () => act.look(1),
     }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!wish) return;
+    if (!wish || (event.repeat && event.key.length === 1)) return;
+    // There it goes on by a page.
+    if (event.key === " " && event.target.closest?.("#panel-body, #records")) return;
     event.preventDefault();
     wish();
   }
@@ -120,20 +123,4 @@ function full() {
   // A browser may refuse; then the page stays as it is.
   if (document.fullscreenElement) document.exitFullscreen().catch(() => {});
   else document.documentElement.requestFullscreen?.().catch(() => {});
-}
-
-function kept(name) {
-  try {
-    return localStorage.getItem(name);
-  } catch {
-    return null;
-  }
-}
-
-function keep(name, value) {
-  try {
-    localStorage.setItem(name, value);
-  } catch {
-    // Without storage the choice lasts as long as the page.
-  }
 }

@@ -1,13 +1,17 @@
 // The connection to the server: opens it, notices when it has fallen silent, comes back with growing
 // pauses, and says at each step what it is doing.
 
+import { keep, kept } from "/tools.js";
+
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
 const ALIVE_EVERY = 20_000;
-const SILENT_AFTER = 45_000;
+const ANSWER_WITHIN = 10_000;
+/** Messages that may wait for being unpacked; beyond, the older half of them is dropped. */
+const MOST_WAITING = 200;
 const TOKEN = "token";
 
-/** States: connecting, live, offline (with `until`, when it tries again), full, locked. */
+/** States: connecting, live, offline and full (with `until`, when it tries again), locked. */
 export class Feed {
   /** `on.state(state, until)`, `on.message(text)`, `on.topics(names, by_key)`; `wanted()` says how to ask. */
   constructor(on, wanted) {
@@ -16,14 +20,17 @@ export class Feed {
     this.socket = null;
     this.wait = FIRST_WAIT;
     this.timer = 0;
-    this.heard = 0;
     this.attempt = 0;
-    /** What the server said last: whether records have topics, and how many there are. */
-    this.by_key = false;
-    this.topics = 0;
-    this.token = keptToken();
-    this.turn = Promise.resolve();
-    setInterval(() => this.pulse(), ALIVE_EVERY);
+    /** Whether the reader is asked for a token. */
+    this.locked = false;
+    /** A question to the server that it has not answered. */
+    this.asked = null;
+    /** By which number the server told of its topics. */
+    this.version = 0;
+    this.token = givenToken();
+    this.waiting = [];
+    this.unpacking = false;
+    setInterval(() => this.probe(), ALIVE_EVERY);
     addEventListener("online", () => this.hurry());
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.hurry();
@@ -36,23 +43,28 @@ export class Feed {
     const attempt = ++this.attempt;
     this.drop();
     this.on.state("connecting");
-    let answer = null;
-    try {
-      const headers = this.token ? { authorization: `Bearer ${this.token}` } : {};
-      answer = await fetch("/topics", { headers, cache: "no-store", signal: AbortSignal.timeout(10_000) });
-      if (answer.ok) answer = { ...(await answer.json()), ok: true };
-    } catch {
-      answer = null;
-    }
+    const answer = await this.topics();
     if (attempt !== this.attempt) return;
-    if (answer?.status === 401) {
+    this.locked = answer?.status === 401;
+    if (this.locked) {
       this.on.state("locked");
-    } else if (!answer?.ok) {
+    } else if (!answer?.topics) {
       this.later("offline");
     } else {
       this.learn(answer);
       if (answer.full) this.later("full");
       else this.open();
+    }
+  }
+
+  /** What the server says of its topics; null: nothing. */
+  async topics() {
+    const headers = this.token ? { authorization: `Bearer ${this.token}` } : {};
+    try {
+      const answer = await fetch("/topics", { headers, cache: "no-store", signal: AbortSignal.timeout(ANSWER_WITHIN) });
+      return answer.ok ? await answer.json() : { status: answer.status };
+    } catch {
+      return null;
     }
   }
 
@@ -64,46 +76,65 @@ export class Feed {
     const mine = new WebSocket(`${scheme}//${location.host}/feed?${query}`, protocols);
     mine.binaryType = "arraybuffer";
     this.socket = mine;
-    this.heard = Date.now();
+    this.probe();
     mine.onopen = () => {
-      this.wait = FIRST_WAIT;
+      if (mine !== this.socket) return;
       this.on.state("live");
+      this.asked = null;
+      this.probe();
     };
     mine.onmessage = ({ data }) => {
-      this.heard = Date.now();
-      // Unpacking takes a while: what comes later must not overtake it.
-      this.turn = this.turn
-        .then(() => (typeof data === "string" ? data : inflate(data)))
-        .then((text) => mine === this.socket && this.take(text))
-        .catch((error) => console.error(error));
+      if (mine !== this.socket) return;
+      this.asked = null;
+      // Only now: a server that takes connections and drops them must not be hurried.
+      this.wait = FIRST_WAIT;
+      this.waiting.push(data);
+      if (this.waiting.length > MOST_WAITING) this.waiting.splice(0, MOST_WAITING / 2);
+      this.unpack();
     };
-    mine.onclose = () => {
-      if (this.socket !== mine) return;
-      this.socket = null;
-      this.later("offline");
-    };
+    mine.onclose = () => mine === this.socket && this.lost();
+  }
+
+  /** Takes what came, one after the other: unpacking takes a while, and nothing may overtake it. */
+  async unpack() {
+    if (this.unpacking) return;
+    this.unpacking = true;
+    while (this.waiting.length) {
+      const data = this.waiting.shift();
+      const from = this.socket;
+      try {
+        const text = typeof data === "string" ? data : await inflate(data);
+        if (from === this.socket) this.take(text);
+      } catch (error) {
+        console.error(error);
+      }
+    }
+    this.unpacking = false;
   }
 
   take(text) {
-    if (text.startsWith('{"type":"alive"')) {
-      if (JSON.parse(text).topics !== this.topics) this.refresh();
-    } else {
+    if (!text.startsWith('{"type":"alive"')) {
       this.on.message(text);
+      return;
     }
+    const { version } = JSON.parse(text);
+    if (version !== undefined && version !== this.version) this.refresh();
   }
 
   /** Learns of new topics, without which the page lives on. */
   async refresh() {
-    const headers = this.token ? { authorization: `Bearer ${this.token}` } : {};
-    const answer = await fetch("/topics", { headers, cache: "no-store" }).catch(() => null);
-    if (!answer?.ok) return;
-    this.learn(await answer.json());
+    const answer = await this.topics();
+    if (answer?.topics) this.learn(answer);
   }
 
-  learn({ topics, by_key }) {
-    this.by_key = by_key;
-    this.topics = topics.length;
+  learn({ topics, by_key, version }) {
+    this.version = version;
     this.on.topics(topics, by_key);
+  }
+
+  lost() {
+    this.drop();
+    this.later("offline");
   }
 
   later(state) {
@@ -114,32 +145,37 @@ export class Feed {
     this.on.state(state, Date.now() + pause);
   }
 
-  /** Comes back at once when the network or the reader does. */
+  /** Comes back at once when the network or the reader does, who may have been away for long. */
   hurry() {
+    if (this.locked) return;
     this.wait = FIRST_WAIT;
-    if (!this.socket) this.connect();
+    if (this.socket) this.probe();
+    else this.connect();
   }
 
   unlock(token) {
-    this.token = token;
-    keepToken(token);
+    this.token = sane(token);
+    keep(TOKEN, this.token, "sessionStorage");
     this.connect();
   }
 
   drop() {
     const old = this.socket;
     this.socket = null;
+    this.asked = null;
+    this.waiting = [];
     old?.close();
   }
 
-  pulse() {
-    if (!this.socket) return;
-    if (Date.now() - this.heard > SILENT_AFTER) {
-      this.drop();
-      this.later("offline");
-    } else if (this.socket.readyState === WebSocket.OPEN) {
-      this.socket.send("alive?");
-    }
+  /**
+   * Asks whether the server is there, and gives it up when no answer comes. Time counts from the
+   * question: a hidden page asks seldom, and its server is none the worse for it.
+   */
+  probe() {
+    if (!this.socket || this.asked) return;
+    const mine = (this.asked = {});
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send("alive?");
+    setTimeout(() => this.asked === mine && this.lost(), ANSWER_WITHIN);
   }
 }
 
@@ -149,29 +185,25 @@ async function inflate(packed) {
 }
 
 function base64(text) {
-  const bytes = new TextEncoder().encode(text);
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+}
+
+/** A token as servers have them, or none: others could not even be sent. */
+function sane(token) {
+  return /^\s*([\x21-\x7e]+)\s*$/.exec(token)?.[1] ?? "";
 }
 
 /** The token of `#token=…`, which no server ever sees in an address, or that of this tab. */
-function keptToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get(TOKEN);
-  if (given) {
-    history.replaceState(null, "", location.pathname + location.search);
-    keepToken(given);
-    return given;
-  }
+function givenToken() {
+  const given = /^#token=(.*)$/.exec(location.hash)?.[1];
+  if (given === undefined) return sane(kept(TOKEN, "sessionStorage") ?? "");
+  history.replaceState(null, "", location.pathname + location.search);
+  let token = given;
   try {
-    return sessionStorage.getItem(TOKEN) ?? "";
+    token = decodeURIComponent(given);
   } catch {
-    return "";
+    // One that has a per cent sign of its own.
   }
-}
-
-function keepToken(token) {
-  try {
-    sessionStorage.setItem(TOKEN, token);
-  } catch {
-    // Without storage it lasts as long as the page.
-  }
+  keep(TOKEN, sane(token), "sessionStorage");
+  return sane(token);
 }

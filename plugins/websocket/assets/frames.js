@@ -1,10 +1,15 @@
-// What came: clouds whose numbers are numbers, and those of one group in the order of time.
+// What came, made sure of and bounded: clouds whose numbers are numbers, those of each group in the
+// order in which they came.
 
 const MOST_WORDS = 2000;
 const MOST_SAMPLES = 20;
-/** Clouds kept for looking back, and their words together. */
+/** Clouds kept of the group that is looked at, and their words together; of each other one the last. */
 const KEPT = 600;
 const KEPT_WORDS = 120_000;
+const MOST_GROUPS = 100;
+
+/** What is shown where nothing came. */
+export const EMPTY = { words: [], counts: new Map(), width: 1, height: 1, palette: {} };
 
 /** A word cloud, or null: any other record. Whatever a frame lacks is left out, not made up. */
 export function asFrame(value) {
@@ -20,8 +25,10 @@ export function asFrame(value) {
     box: Array.isArray(word.box) && word.box.length === 4 && word.box.every(Number.isFinite) ? word.box : null,
     samples: samples(word.samples, shared),
   }));
+  const known = new Map();
+  for (const word of words) if (!known.has(word.key)) known.set(word.key, word);
   const palette = { light: colours(value.colors), dark: colours(value.colors_dark ?? value.colors) };
-  return { ...value, words, group: String(value.group ?? ""), palette };
+  return { ...value, words: [...known.values()], counts: known, group: String(value.group ?? ""), palette };
 }
 
 function good(word) {
@@ -42,6 +49,37 @@ function colours(palette) {
   return all ? palette : null;
 }
 
+/** The clouds of all groups, the one that was quiet longest first. */
+export class Groups {
+  constructor() {
+    this.all = new Map();
+  }
+
+  get(name) {
+    return this.all.get(name) ?? null;
+  }
+
+  names() {
+    return [...this.all.keys()];
+  }
+
+  clear() {
+    this.all.clear();
+  }
+
+  /** Keeps a cloud; false: it is known. Of other groups than `chosen` the last one stays, and `shown` in any case. */
+  add(name, frame, chosen, shown) {
+    const frames = this.all.get(name) ?? new Frames();
+    if (!frames.add(frame)) return false;
+    frames.trim(name === chosen ? KEPT : 1, shown);
+    this.all.delete(name);
+    this.all.set(name, frames);
+    const quiet = this.all.size > MOST_GROUPS && this.names().find((one) => one !== chosen);
+    if (quiet !== false) this.all.delete(quiet);
+    return true;
+  }
+}
+
 /** The clouds of one group. */
 export class Frames {
   constructor() {
@@ -56,13 +94,17 @@ export class Frames {
   /** Keeps a cloud; false: it is known. */
   add(frame) {
     if (this.all.some((known) => known.seq === frame.seq && known.time_ms === frame.time_ms)) return false;
-    frame.counts = new Map(frame.words.map((word) => [word.key, word]));
     this.all.push(frame);
     this.words += frame.words.length;
-    while (this.all.length > KEPT || (this.words > KEPT_WORDS && this.all.length > 2)) {
-      this.words -= this.all.shift().words.length;
-    }
     return true;
+  }
+
+  /** Lets go of the oldest until so many are left, or two that are very large; of `shown` last. */
+  trim(most, shown) {
+    while (this.all.length > most || (this.words > KEPT_WORDS && this.all.length > 2)) {
+      const [gone] = this.all.splice(this.all[0] === shown && this.all.length > 1 ? 1 : 0, 1);
+      this.words -= gone.words.length;
+    }
   }
 
   /** Counts of a word over all clouds kept; 0 where it is not shown. */
@@ -74,12 +116,13 @@ export class Frames {
     }));
   }
 
-  /** By how much a word's count changed: as the frame says, or against the cloud before. */
-  change(frame, word) {
-    if (Number.isFinite(word.change)) return word.change;
+  /** Says by how much a word's count changed: as the frame says, or against the cloud before. */
+  changes(frame) {
     const before = this.all[this.all.indexOf(frame) - 1];
-    if (!before) return null;
-    return word.count - (before.counts.get(word.key)?.count ?? 0);
+    return (word) => {
+      if (Number.isFinite(word.change)) return word.change;
+      return before ? word.count - (before.counts.get(word.key)?.count ?? 0) : null;
+    };
   }
 
   /** How a word is written: in the cloud shown, or else in the last one that has it. */
@@ -98,7 +141,8 @@ export class Frames {
   }
 }
 
-/** For comparing what is sought with words: without case, accents and forms of width. */
+/** For comparing what is sought with words: without case, accents and forms of width. Marks of other
+ * scripts are vowels, and stay. */
 export function plain(text) {
-  return text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
+  return text.normalize("NFKD").replace(/[\u0300-\u036f]/g, "").toLowerCase();
 }

@@ -1,16 +1,31 @@
 // The words as a list: what the cloud says, for screen readers, keyboards and whoever prefers rows.
 //
 // One of its words takes the tabulator, arrow keys go on from there: a thousand words are one stop.
+// A row stays with its word, so that focus and marks do too. Rows are brought up to date after the
+// picture, a slice at a time; until then the list says that it is busy.
 
-const number = new Intl.NumberFormat();
+import { typeface } from "/sprites.js";
+import { number } from "/tools.js";
+
 const PAGE = 10;
+/** Milliseconds between two pictures that may go into rows. */
+const SLICE_MS = 4;
 
 export class List {
   /** `rows` is an `<ol>`; `choose(key)` is told of the word that was chosen. */
   constructor(rows, choose) {
     this.rows = rows;
+    /** Rows by the key of their word. */
+    this.items = new Map();
+    /** The cloud whose typeface is waited for, and what is left to do for the one before. */
+    this.awaited = null;
+    this.work = null;
+    this.then = null;
     this.current = "";
+    /** The button that takes the tabulator. */
+    this.stopped = null;
     this.sought = null;
+    this.marked = null;
     rows.addEventListener("click", (event) => {
       const button = event.target.closest("button");
       if (button) choose(button.dataset.word);
@@ -19,45 +34,97 @@ export class List {
     rows.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** `change(word)` is by how much its count changed, or null. */
-  show(frame, change) {
-    const { rows } = this;
+  /** `change(word)` is by how much its count changed, or null; `then` is told when it is listed. */
+  async show(frame, change, then) {
+    this.awaited = frame;
+    this.rows.setAttribute("aria-busy", "true");
+    // A row that was laid out with another typeface may keep it.
+    await typeface(frame.words);
+    if (this.awaited !== frame) return;
+    const idle = this.work === null;
+    this.then = then;
+    this.work = this.update(frame, change);
+    if (idle) setTimeout(() => this.slice());
+  }
+
+  slice() {
+    const until = performance.now() + SLICE_MS;
+    while (!this.work.next().done) {
+      if (performance.now() < until) continue;
+      setTimeout(() => this.slice());
+      return;
+    }
+    this.work = null;
+    this.rows.setAttribute("aria-busy", "false");
+    this.find();
+    this.then();
+  }
+
+  *update(frame, change) {
+    const { rows, items } = this;
     const most = frame.words[0]?.count || 1;
-    while (rows.children.length > frame.words.length) rows.lastChild.remove();
-    while (rows.children.length < frame.words.length) rows.append(row());
-    const focused = rows.contains(document.activeElement) ? document.activeElement.dataset.word : null;
-    frame.words.forEach((word, place) => {
-      const button = rows.children[place].firstChild;
-      const [name, by, count] = button.children;
-      button.dataset.word = word.key;
-      put(name, word.text);
-      put(count, number.format(word.count));
-      put(by, signed(change(word)));
-      by.dataset.way = Math.sign(change(word) ?? 0);
-      button.style.setProperty("--part", word.count / most);
-    });
-    // Who reads at a word stays at it when words above it come and go.
-    if (focused !== null) this.button(focused)?.focus({ preventScroll: true });
-    this.filter(this.sought);
+    for (const [key, item] of items) {
+      if (frame.counts.has(key)) continue;
+      // Who reads at a word that goes reads on at the next one.
+      if (item.contains(document.activeElement)) beside(item)?.firstChild.focus({ preventScroll: true });
+      item.remove();
+      items.delete(key);
+      yield;
+    }
+    let place = rows.firstChild;
+    for (const word of frame.words) {
+      const item = items.get(word.key) ?? this.add(word.key);
+      if (item === place) {
+        place = place.nextSibling;
+      } else if (item === place?.nextSibling && !place.contains(document.activeElement)) {
+        // One that has fallen behind; it is put in where its turn comes.
+        place.remove();
+        place = item.nextSibling;
+      } else {
+        const focused = item.contains(document.activeElement);
+        rows.insertBefore(item, place);
+        if (focused) item.firstChild.focus({ preventScroll: true });
+      }
+      fill(item.firstChild, word, change(word), word.count / most);
+      this.hide(item);
+      yield;
+    }
+  }
+
+  add(key) {
+    const item = row();
+    const button = item.firstChild;
+    button.dataset.word = key;
+    button.tabIndex = -1;
+    if (key === this.marked) button.setAttribute("aria-current", "true");
+    this.items.set(key, item);
+    return item;
+  }
+
+  hide(item) {
+    const hidden = this.sought !== null && !this.sought.has(item.firstChild.dataset.word);
+    if (item.hidden !== hidden) item.hidden = hidden;
   }
 
   filter(sought) {
+    if (sought === null && this.sought === null) return;
     this.sought = sought;
-    for (const item of this.rows.children) item.hidden = Boolean(sought) && !sought.has(item.firstChild.dataset.word);
-    const shown = this.buttons();
-    this.stop(shown.find((button) => button.dataset.word === this.current) ?? shown[0]);
+    for (const item of this.rows.children) this.hide(item);
+    this.find();
+  }
+
+  /** Finds the row that takes the tabulator. */
+  find() {
+    let item = this.items.get(this.current);
+    if (!item || item.hidden) item = [...this.rows.children].find((one) => !one.hidden);
+    this.stop(item?.firstChild ?? null);
   }
 
   /** Marks the word whose panel is open. */
   mark(key) {
-    for (const item of this.rows.children) {
-      if (item.firstChild.dataset.word === key) item.firstChild.setAttribute("aria-current", "true");
-      else item.firstChild.removeAttribute("aria-current");
-    }
-  }
-
-  button(key) {
-    return this.buttons().find((button) => button.dataset.word === key);
+    this.items.get(this.marked)?.firstChild.removeAttribute("aria-current");
+    this.marked = key;
+    this.items.get(key)?.firstChild.setAttribute("aria-current", "true");
   }
 
   buttons() {
@@ -71,7 +138,10 @@ export class List {
   }
 
   stop(button) {
-    for (const item of this.rows.children) item.firstChild.tabIndex = item.firstChild === button ? 0 : -1;
+    if (this.stopped === button) return;
+    if (this.stopped) this.stopped.tabIndex = -1;
+    this.stopped = button;
+    if (button) button.tabIndex = 0;
   }
 
   key(event) {
@@ -83,6 +153,16 @@ export class List {
     event.stopPropagation();
     all[Math.min(Math.max(to, 0), all.length - 1)].focus();
   }
+}
+
+/** The next row that is seen, or else the one before. */
+function beside(item) {
+  for (const way of ["nextSibling", "previousSibling"]) {
+    let one = item[way];
+    while (one?.hidden) one = one[way];
+    if (one) return one;
+  }
+  return null;
 }
 
 function row() {
@@ -98,6 +178,15 @@ function row() {
   }
   item.append(button);
   return item;
+}
+
+function fill(button, word, change, part) {
+  const [name, by, count] = button.children;
+  put(name, word.text);
+  put(count, number.format(word.count));
+  put(by, signed(change));
+  by.dataset.way = Math.sign(change ?? 0);
+  button.style.setProperty("--part", part.toFixed(3));
 }
 
 function put(element, text) {

@@ -1,13 +1,11 @@
 // What is known of one word: its count, how that went over time, and tweets that it stands in.
 
 import { signed } from "/list.js";
+import { clock, id, number } from "/tools.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 320;
 const HEIGHT = 96;
-const number = new Intl.NumberFormat();
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const id = (name) => document.getElementById(name);
 
 export class Panel {
   /** `closed()` is told when the reader closes it. */
@@ -40,7 +38,7 @@ export class Panel {
     const place = frame.words.findIndex((word) => word.key === this.word);
     const word = frame.words[place];
     id("panel-word").textContent = frames.text(frame, this.word);
-    const change = word ? signed(frames.change(frame, word)) : "";
+    const change = word ? signed(frames.changes(frame)(word)) : "";
     id("panel-facts").textContent = word
       ? `${number.format(word.count)} times, place ${number.format(place + 1)} of ${number.format(frame.words.length)}` +
         (change && `, ${change} since the last cloud`)

@@ -1,6 +1,7 @@
 // The cloud shown, as a file: PNG as it looks here, SVG to edit, CSV to count with.
 
-import { FAMILY, drawFrame } from "/cloud.js";
+import { drawFrame } from "/cloud.js";
+import { FAMILY } from "/sprites.js";
 import { colour, ground } from "/theme.js";
 
 /** Pixels of a picture for each of the frame's. */
@@ -52,7 +53,8 @@ export function svg(frame, dark) {
 }
 
 export function csv(frame) {
-  const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
+  // Spreadsheets take what begins like this for a formula, but not behind an apostrophe.
+  const quoted = (text) => `"${text.replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
   const rows = frame.words.map((word, place) => [place + 1, quoted(word.text), word.count].join(","));
   // The mark in front tells spreadsheets that this is UTF-8.
   return `\ufeff${["rank,word,count", ...rows].join("\r\n")}\r\n`;

@@ -1,10 +1,12 @@
 // Light or dark, and colours that can be told from the ground in both.
 
+import { keep, kept } from "/tools.js";
+
 const LIGHT = ["#1d4e89", "#0b7a75", "#b3541e", "#8c2f66", "#3b5bb5", "#8a6a00", "#b02a3c", "#4a6b2a"];
 const DARK = ["#7cc4ff", "#5fd6c4", "#ffb07a", "#f29bd0", "#a9b8ff", "#f2cf66", "#ff9aa8", "#b5dd8a"];
 const GROUND = { light: "#fbfaf6", dark: "#12151b" };
-/** Contrast that WCAG asks of large text. */
-const CONTRAST = 3;
+/** Contrast that WCAG asks of text; of large text it asks less, but a word keeps its colour as it grows. */
+const CONTRAST = 4.5;
 
 const system = matchMedia("(prefers-color-scheme: dark)");
 const legible = new Map();
@@ -52,11 +54,7 @@ function contrast(one, other) {
 }
 
 function chosen() {
-  try {
-    return localStorage.getItem("theme") ?? document.documentElement.dataset.theme;
-  } catch {
-    return document.documentElement.dataset.theme;
-  }
+  return kept("theme") ?? document.documentElement.dataset.theme;
 }
 
 export function isDark() {
@@ -69,11 +67,7 @@ export function applyTheme(changed, flip) {
   if (flip) {
     const next = isDark() ? "light" : "dark";
     document.documentElement.dataset.theme = next;
-    try {
-      localStorage.setItem("theme", next);
-    } catch {
-      // Without storage the choice lasts as long as the page.
-    }
+    keep("theme", next);
   } else if (chosen()) {
     document.documentElement.dataset.theme = chosen();
   }

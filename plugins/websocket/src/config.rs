@@ -20,7 +20,8 @@ options! {
         /// Title of the page. Default: `Word cloud`.
         #[serde(default = "title")]
         pub title: String,
-        /// Number of records kept for readers who come later or fall behind, 1 to 1000. Default: 50.
+        /// Number of records kept for readers who come later or fall behind, 1 to 1000, as far as
+        /// 8 MiB hold them. Default: 50.
         #[serde(default = "history")]
         #[schemars(range(min = 1, max = 1000))]
         pub history: usize,
@@ -35,7 +36,9 @@ options! {
         #[serde(default = "max_record")]
         pub max_record: ByteSize,
         /// Other sites whose pages may read the feed, such as `https://example.com`. Pages of all
-        /// sites but the sink's own and these get 403. Default: none.
+        /// sites but the sink's own and these get 403. Also the names under which the sink may be
+        /// reached: without a `token` others than `localhost` and plain addresses get 403, lest a
+        /// site point its own name here. Default: none.
         #[serde(default)]
         pub allow_origins: Vec<String>,
         /// How often a reader is asked whether it is still there, at least 100ms; one that is

@@ -29,7 +29,7 @@ pub fn answer(request: Request<Incoming>, shared: &Arc<Shared>, wire: &Wire) -> 
         return refuse(
             shared,
             StatusCode::FORBIDDEN,
-            "This name is not served here.\n",
+            "This name is not served here: it is not among `allow_origins`.\n",
         );
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -87,6 +87,8 @@ fn known(request: &Request<Incoming>, shared: &Shared) -> bool {
 
 /// What there is to follow, as JSON.
 fn topics(shared: &Shared) -> String {
+    // Before the names: if they change meanwhile, they are asked for once more.
+    let version = shared.hub.version();
     let mut names = String::new();
     for name in shared.hub.names() {
         if !names.is_empty() {
@@ -95,7 +97,7 @@ fn topics(shared: &Shared) -> String {
         quote(&name, &mut names);
     }
     format!(
-        "{{\"topics\":[{names}],\"by_key\":{},\"full\":{}}}",
+        "{{\"topics\":[{names}],\"by_key\":{},\"version\":{version},\"full\":{}}}",
         shared.hub.by_key(),
         shared.readers.available_permits() == 0
     )
@@ -229,6 +231,7 @@ fn feed(mut request: Request<Incoming>, shared: &Arc<Shared>, wire: &Wire) -> Re
         back: back.unwrap_or(1).min(shared.setup.history),
         packed: parameter(query, "deflate").as_deref() == Some("1"),
         ping: shared.setup.ping,
+        patience: client::PATIENCE,
     };
     let protocol = lists(headers, header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL);
     let upgrading = hyper::upgrade::on(&mut request);

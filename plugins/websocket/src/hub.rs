@@ -7,20 +7,12 @@
 //! record it is being sent.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Bytes;
 
-/// Records of other sizes are not worth the time, or would take too much of it.
-const PACKED: std::ops::Range<usize> = 512..(1 << 20);
-/// First bytes of a message: the last frame of it (there is but one), text or binary.
-const TEXT: u8 = 0x81;
-const BINARY: u8 = 0x82;
+use crate::message::Message;
 
 /// How much is kept.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +33,8 @@ pub struct Hub {
     topics: Mutex<BTreeMap<String, Topic>>,
     /// Records so far, by which topics are told apart that were quiet for long.
     clock: AtomicU64,
+    /// How often the names of topics have changed.
+    version: AtomicU64,
     /// Readers at the moment.
     pub clients: AtomicUsize,
     /// Those of them that want records packed.
@@ -51,7 +45,7 @@ pub struct Hub {
     pub bytes: AtomicU64,
     /// Records passed over because a reader was slow, so far.
     pub skipped: AtomicU64,
-    /// Readers and connections turned away, so far.
+    /// Readers, requests and visitors turned away, so far.
     pub refused: AtomicU64,
 }
 
@@ -59,13 +53,6 @@ pub struct Hub {
 struct Topic {
     channel: Arc<Channel>,
     last: u64,
-}
-
-/// A record as it goes out.
-#[derive(Debug)]
-pub struct Message {
-    text: Bytes,
-    packed: OnceLock<Bytes>,
 }
 
 /// Records that readers follow.
@@ -91,6 +78,7 @@ impl Hub {
             all: Arc::default(),
             topics: Mutex::default(),
             clock: AtomicU64::new(0),
+            version: AtomicU64::new(0),
             clients: AtomicUsize::new(0),
             packers: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
@@ -112,10 +100,6 @@ impl Hub {
     /// Adds a record, of a topic if there are any. Readers learn of it by [`Hub::announce`].
     pub fn add(&self, record: &str, topic: Option<&str>) {
         let message = Arc::new(Message::new(record));
-        if self.packers.load(Ordering::Relaxed) > 0 {
-            // Here nobody waits for it; on the server's thread all readers would.
-            message.packed();
-        }
         let Bounds { records, bytes, .. } = self.bounds;
         self.all.ring().add(Arc::clone(&message), records, bytes);
         let Some(topic) = topic.filter(|_| self.by_key()) else {
@@ -125,14 +109,28 @@ impl Hub {
         let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
         let room = topics.len() < self.bounds.topics;
         if let Some(topic) = Self::topic(&mut topics, topic, room, |_| true) {
+            // One that yielded to it has changed the names, too.
+            if topic.last == 0 {
+                self.version.fetch_add(1, Ordering::Relaxed);
+            }
             topic.last = now;
             topic.channel.ring().add(message, records, bytes);
         }
         shrink(&topics, bytes);
     }
 
-    /// Wakes the readers that something has come for.
+    /// Wakes the readers that something has come for, packed if any of them wants that: here nobody
+    /// waits for it, on the server's thread all readers would. What did not stay is not packed.
     pub fn announce(&self) {
+        if self.packers.load(Ordering::Relaxed) > 0 {
+            let mut fresh = self.all.fresh();
+            for topic in self.topics().values() {
+                fresh.extend(topic.channel.fresh());
+            }
+            for message in fresh {
+                message.packed();
+            }
+        }
         self.all.announce();
         for topic in self.topics().values() {
             topic.channel.announce();
@@ -182,6 +180,11 @@ impl Hub {
             topics.insert(name.to_owned(), topic);
         }
         topics.get_mut(name)
+    }
+
+    /// Changes whenever [`Hub::names`] does.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
     }
 
     /// Topics that records came for, in the order of their names.
@@ -236,6 +239,15 @@ impl Channel {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The records that readers have not been told of.
+    fn fresh(&self) -> Vec<Arc<Message>> {
+        let ring = self.ring();
+        let told = *self.newest.borrow();
+        let more = ring.newest().saturating_sub(told) as usize;
+        let old = ring.records.len().saturating_sub(more);
+        ring.records.iter().skip(old).cloned().collect()
+    }
+
     fn announce(&self) {
         let newest = self.newest();
         self.newest.send_if_modified(|known| {
@@ -248,6 +260,12 @@ impl Channel {
     /// Number of the newest record; 0: there is none yet.
     pub fn newest(&self) -> u64 {
         self.ring().newest()
+    }
+
+    /// Whether there is a record for a reader at `next`.
+    pub fn has(&self, next: u64) -> bool {
+        let ring = self.ring();
+        !ring.records.is_empty() && next <= ring.newest()
     }
 
     /// Follows the number of the newest record.
@@ -286,7 +304,7 @@ impl Ring {
     }
 
     fn add(&mut self, record: Arc<Message>, most_records: usize, most_bytes: usize) {
-        self.bytes += record.text.len();
+        self.bytes += record.text().len();
         self.records.push_back(record);
         while self.records.len() > most_records
             || (self.bytes > most_bytes && self.records.len() > 1)
@@ -299,73 +317,14 @@ impl Ring {
         let Some(oldest) = self.records.pop_front() else {
             return 0;
         };
-        self.bytes -= oldest.text.len();
+        self.bytes -= oldest.text().len();
         self.first += 1;
-        oldest.text.len()
-    }
-}
-
-impl Message {
-    fn new(text: &str) -> Self {
-        Self {
-            text: message(TEXT, text.as_bytes()),
-            packed: OnceLock::new(),
-        }
-    }
-
-    /// As a text message.
-    pub fn text(&self) -> &Bytes {
-        &self.text
-    }
-
-    /// As a binary message in raw DEFLATE, made once for all; as text where that is no longer.
-    pub fn packed(&self) -> &Bytes {
-        self.packed.get_or_init(|| {
-            if !PACKED.contains(&self.text.len()) {
-                return self.text.clone();
-            }
-            let mut encoder = DeflateEncoder::new(Vec::new(), Compression::new(5));
-            let text = &self.text[head(&self.text)..];
-            match encoder.write_all(text).and_then(|()| encoder.finish()) {
-                Ok(packed) if packed.len() < text.len() => message(BINARY, &packed),
-                _ => self.text.clone(),
-            }
-        })
-    }
-}
-
-/// A message as a server sends it: one frame, not masked (RFC 6455, 5.2).
-fn message(kind: u8, payload: &[u8]) -> Bytes {
-    let mut frame = Vec::with_capacity(payload.len() + 10);
-    frame.push(kind);
-    match payload.len() {
-        short @ ..126 => frame.push(short as u8),
-        medium @ ..0x1_0000 => {
-            frame.push(126);
-            frame.extend_from_slice(&(medium as u16).to_be_bytes());
-        }
-        long => {
-            frame.push(127);
-            frame.extend_from_slice(&(long as u64).to_be_bytes());
-        }
-    }
-    frame.extend_from_slice(payload);
-    frame.into()
-}
-
-/// Length of what stands before the payload of a message.
-fn head(frame: &[u8]) -> usize {
-    match frame[1] {
-        126 => 4,
-        127 => 10,
-        _ => 2,
+        oldest.text().len()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use super::*;
 
     fn hub(records: usize, bytes: usize, topics: usize) -> Hub {
@@ -401,6 +360,42 @@ mod tests {
         assert_eq!(take(&all, 6, false), None);
         assert_eq!(take(&all, 6, true), None);
         assert!(hub.names().is_empty());
+    }
+
+    #[test]
+    fn only_what_stays_is_packed_and_only_while_somebody_unpacks() {
+        let hub = hub(2, 1 << 20, 2);
+        let message = |channel: &Channel, number| channel.take(number, false).unwrap().0;
+        let (all, long) = (hub.channel(None).unwrap(), "word ".repeat(200));
+        hub.add(&long, None);
+        hub.announce();
+        hub.packers.store(1, Ordering::Relaxed);
+        let before = message(&all, 1);
+        hub.add(&long, Some("topic"));
+        let of_topic = message(&all, 2);
+        hub.add(&long, None);
+        let passed = message(&all, 3);
+        hub.add(&long, None);
+        hub.add(&long, None);
+        hub.announce();
+        let packed = [before, of_topic, passed, message(&all, 4), message(&all, 5)];
+        assert_eq!(
+            packed.map(|message| message.is_packed()),
+            [false, true, false, true, true]
+        );
+    }
+
+    #[test]
+    fn the_version_tells_that_one_topic_took_the_place_of_another() {
+        let hub = hub(10, 1000, 2);
+        hub.add("1", Some("a"));
+        hub.add("2", Some("b"));
+        let (names, version) = (hub.names(), hub.version());
+        hub.add("3", Some("a"));
+        assert_eq!((hub.names(), hub.version()), (names.clone(), version));
+        hub.add("4", Some("c"));
+        assert_eq!(hub.names().len(), names.len());
+        assert_ne!(hub.version(), version);
     }
 
     #[test]
@@ -475,20 +470,5 @@ mod tests {
         assert_eq!(take(&a, 1, false), None);
         hub.add("back", Some("a"));
         assert_eq!(take(&a, 2, false), Some(("back".into(), 3)));
-    }
-
-    #[test]
-    fn a_packed_message_unpacks_to_the_text_and_a_short_one_stays_text() {
-        let text = "word ".repeat(40_000);
-        let message = Message::new(&text);
-        let packed = message.packed();
-        assert_eq!(packed[0], BINARY);
-        assert!(packed.len() < text.len() / 20);
-        let mut unpacked = String::new();
-        flate2::read::DeflateDecoder::new(&packed[head(packed)..])
-            .read_to_string(&mut unpacked)
-            .unwrap();
-        assert_eq!(unpacked, text);
-        assert_eq!(Message::new("short").packed()[0], TEXT);
     }
 }

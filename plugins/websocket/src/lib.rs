@@ -6,6 +6,7 @@ pub mod config;
 mod http;
 pub mod hub;
 mod limits;
+pub mod message;
 pub mod page;
 pub mod server;
 pub mod sink;

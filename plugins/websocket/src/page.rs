@@ -53,13 +53,23 @@ pub fn assets(title: &str) -> Vec<Asset> {
         ("/list.js", script, include_bytes!("../assets/list.js")),
         ("/panel.js", script, include_bytes!("../assets/panel.js")),
         ("/save.js", script, include_bytes!("../assets/save.js")),
+        (
+            "/sprites.js",
+            script,
+            include_bytes!("../assets/sprites.js"),
+        ),
         ("/theme.js", script, include_bytes!("../assets/theme.js")),
+        ("/tools.js", script, include_bytes!("../assets/tools.js")),
         (
             "/icon.svg",
             "image/svg+xml",
             include_bytes!("../assets/icon.svg"),
         ),
-        ("/font.ttf", "font/ttf", notosans::BOLD_TTF),
+        ("/font.ttf", "font/ttf", typeface::NOTO_SANS),
+        ("/font-hebrew.ttf", "font/ttf", typeface::HEBREW),
+        ("/font-arabic.ttf", "font/ttf", typeface::ARABIC),
+        ("/font-devanagari.ttf", "font/ttf", typeface::DEVANAGARI),
+        ("/font-thai.ttf", "font/ttf", typeface::THAI),
     ] {
         all.push(asset(path, media, Bytes::from_static(body)));
     }

@@ -142,13 +142,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
-    let visitors = Visitors::default();
+    let visitors = Visitors::new(Arc::clone(&shared.hub));
     let mut stop = shared.stop.clone();
     while !*stop.borrow() {
-        let next = async {
-            let seat = visitors.seat().await;
-            (listener.accept().await, seat)
-        };
+        // Its time begins when it has come.
+        let next = async { (listener.accept().await, visitors.seat().await) };
         let (accepted, seat) = tokio::select! {
             _ = stop.changed() => continue,
             next = next => next,

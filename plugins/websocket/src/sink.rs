@@ -40,7 +40,7 @@ impl Sink for WebSocket {
             if !matches!(input.format, Format::Json | Format::Text | Format::Csv) {
                 return Err(StageError::config(
                     &format!("/inputs/{position}"),
-                    format!("the page shows json or text, and this sends {input}"),
+                    format!("the page shows json, text or csv, and this sends {input}"),
                 ));
             }
         }
@@ -85,7 +85,7 @@ impl Sink for WebSocket {
         }
         let setup = Setup {
             assets: page::assets(&options.title),
-            trust: Trust::new(address, &options.allow_origins),
+            trust: Trust::new(address, &options.allow_origins, options.token.is_some()),
             token: options
                 .token
                 .as_ref()

@@ -2,7 +2,9 @@
 //!
 //! A page of another site must not read the feed through a visitor's browser: its `Origin` gives
 //! it away. A site that makes its own name point at this machine (DNS rebinding) passes that test,
-//! but not the one of `Host`: on a loopback address only names of loopback are served.
+//! but not the one of `Host`: on a loopback address only names of loopback are served, on others
+//! without a token only addresses and `localhost`, and everywhere the hosts of further origins. A
+//! token is proof enough: no other site has it.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,28 +12,35 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Debug)]
 pub struct Trust {
     loopback: bool,
+    token: bool,
     origins: Vec<String>,
 }
 
 impl Trust {
-    /// Rules for a server at `address` with these further origins.
-    pub fn new(address: SocketAddr, origins: &[String]) -> Self {
+    /// Rules for a server at `address` with these further origins, that asks for a `token` or not.
+    pub fn new(address: SocketAddr, origins: &[String], token: bool) -> Self {
         let origins = origins
             .iter()
             .map(|origin| origin.to_ascii_lowercase())
             .collect();
         Self {
             loopback: address.ip().is_loopback(),
+            token,
             origins,
         }
     }
 
     /// Whether a request for this `Host` is served.
     pub fn host(&self, host: Option<&str>) -> bool {
-        let Some(host) = host else { return false };
-        !self.loopback
-            || local(name(host))
-            || self.origins.iter().any(|origin| authority(origin) == host)
+        let Some(host) = host.map(str::to_ascii_lowercase) else {
+            return false;
+        };
+        let name = name(&host);
+        let own = match self.loopback {
+            true => local(name),
+            false => self.token || local(name) || name.parse::<IpAddr>().is_ok(),
+        };
+        own || self.origins.iter().any(|origin| authority(origin) == host)
     }
 
     /// Whether a page of this `Origin` may read the feed; programs that are no browser send none.
@@ -159,6 +168,7 @@ mod tests {
         let trust = Trust::new(
             "127.0.0.1:3000".parse().unwrap(),
             &["https://Example.com".into()],
+            false,
         );
         assert!(trust.origin(None, Some("localhost:3000")));
         assert!(trust.origin(Some("http://localhost:3000"), Some("localhost:3000")));
@@ -181,7 +191,8 @@ mod tests {
     fn a_name_that_was_pointed_at_loopback_is_not_served() {
         let trust = Trust::new(
             "127.0.0.1:3000".parse().unwrap(),
-            &["https://proxy.example".into()],
+            &["https://Proxy.example".into()],
+            false,
         );
         for own in [
             "localhost",
@@ -189,7 +200,7 @@ mod tests {
             "127.0.0.1:3000",
             "127.9.9.9",
             "[::1]:3000",
-            "proxy.example",
+            "proxy.Example",
         ] {
             assert!(trust.host(Some(own)), "{own}");
         }
@@ -203,6 +214,29 @@ mod tests {
             assert!(!trust.host(Some(foreign)), "{foreign}");
         }
         assert!(!trust.host(None));
-        assert!(Trust::new("0.0.0.0:80".parse().unwrap(), &[]).host(Some("cloud.example")));
+    }
+
+    #[test]
+    fn a_name_that_was_pointed_elsewhere_is_served_only_where_there_is_a_token() {
+        let address = "0.0.0.0:80".parse().unwrap();
+        let open = Trust::new(address, &["https://cloud.example".into()], false);
+        for own in [
+            "192.168.1.7",
+            "[fe80::1]:80",
+            "Localhost:80",
+            "Cloud.example",
+        ] {
+            assert!(open.host(Some(own)), "{own}");
+        }
+        for foreign in [
+            "evil.org",
+            "192.168.1.7.evil.org",
+            "cloud.example.evil.org",
+            "",
+        ] {
+            assert!(!open.host(Some(foreign)), "{foreign}");
+        }
+        let closed = Trust::new(address, &[], true);
+        assert!(closed.host(Some("cloud.example")) && !closed.host(None));
     }
 }

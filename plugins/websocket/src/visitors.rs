@@ -2,11 +2,14 @@
 //! end their request cannot keep others out.
 
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
+
+use crate::hub::Hub;
 
 /// Most of them at a time.
 const MOST: usize = 256;
@@ -18,6 +21,8 @@ const DUE: Duration = Duration::from_secs(1);
 pub struct Visitors {
     seats: Arc<Semaphore>,
     queue: Mutex<VecDeque<(Instant, Weak<Notify>)>>,
+    /// Counts those that are sent away.
+    hub: Arc<Hub>,
 }
 
 /// The seat of one; dropping it leaves.
@@ -34,16 +39,16 @@ impl Seat {
     }
 }
 
-impl Default for Visitors {
-    fn default() -> Self {
+impl Visitors {
+    /// None so far.
+    pub fn new(hub: Arc<Hub>) -> Self {
         Self {
             seats: Arc::new(Semaphore::new(MOST)),
             queue: Mutex::default(),
+            hub,
         }
     }
-}
 
-impl Visitors {
     /// A seat for one more: where there is none, that of whoever came first, once its time is over.
     pub async fn seat(&self) -> Option<Seat> {
         let permit = loop {
@@ -87,6 +92,7 @@ impl Visitors {
         while let Some((_, seat)) = queue.pop_front() {
             if let Some(leave) = seat.upgrade() {
                 leave.notify_one();
+                self.hub.refused.fetch_add(1, Ordering::Relaxed);
                 return;
             }
         }
@@ -96,10 +102,15 @@ impl Visitors {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::Bounds;
 
     #[tokio::test(start_paused = true)]
     async fn whoever_came_first_yields_when_its_time_is_over() {
-        let visitors = Visitors::default();
+        let visitors = Visitors::new(Arc::new(Hub::new(Bounds {
+            records: 1,
+            bytes: 1,
+            topics: 0,
+        })));
         let begun = Instant::now();
         let mut seats = VecDeque::new();
         for _ in 0..MOST {
@@ -114,6 +125,7 @@ mod tests {
         let (seat, ()) = tokio::join!(visitors.seat(), leaves);
         assert!(seat.is_some());
         assert!((DUE..DUE * 2).contains(&begun.elapsed()));
+        assert_eq!(visitors.hub.refused.load(Ordering::Relaxed), 1);
         // One that leaves by itself makes room at once.
         let now = Instant::now();
         seats.pop_back();

@@ -4,90 +4,23 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
 
-use plugin_api::testing::{Harness, batch_of};
+use plugin_api::testing::batch_of;
 use plugin_api::{BatchBuilder, ContentType};
-use plugin_websocket::ThisPlugin;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
-type Stage = Harness<ThisPlugin>;
+mod common;
+use common::{Stage, connect_over, dial, get, open, text, until_cut_off};
 
-const WAIT: Duration = Duration::from_secs(20);
 const TOKEN: &str = "a-token-for-these-tests";
 /// `bearer.` and [`TOKEN`] in base64url.
 const PROTOCOL: &str = "bearer.YS10b2tlbi1mb3ItdGhlc2UtdGVzdHM";
 
-fn open(mut options: Value) -> (Stage, SocketAddr) {
-    options["listen"] = json!("127.0.0.1:0");
-    let stage = Stage::sink("websocket", &options, &[ContentType::json()]).unwrap();
-    let lines = stage.host().log_lines();
-    let address = lines
-        .iter()
-        .find_map(|line| line.message.strip_prefix("page on ")?.split("://").nth(1))
-        .unwrap()
-        .parse()
-        .unwrap();
-    (stage, address)
-}
-
-fn dial(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(WAIT)).unwrap();
-    stream.set_write_timeout(Some(WAIT)).unwrap();
-    stream
-}
-
-fn connect<S: Read + Write>(
-    stream: S,
-    address: SocketAddr,
-    path: &str,
-    headers: &[(&'static str, &str)],
-) -> Result<(WebSocket<S>, Option<String>), u16> {
-    let mut request = format!("ws://{address}{path}")
-        .into_client_request()
-        .unwrap();
-    for (name, value) in headers {
-        request.headers_mut().insert(*name, value.parse().unwrap());
-    }
-    match tungstenite::client(request, stream) {
-        Ok((reader, response)) => {
-            let protocol = response.headers().get("sec-websocket-protocol");
-            let protocol = protocol.map(|value| value.to_str().unwrap().to_owned());
-            Ok((reader, protocol))
-        }
-        Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => {
-            Err(response.status().as_u16())
-        }
-        Err(other) => panic!("{other}"),
-    }
-}
-
 fn reader(address: SocketAddr, path: &str) -> WebSocket<TcpStream> {
-    connect(dial(address), address, path, &[]).unwrap().0
-}
-
-fn text<S: Read + Write>(reader: &mut WebSocket<S>) -> String {
-    match reader.read().unwrap() {
-        Message::Text(text) => text.to_string(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn get(address: SocketAddr, path: &str, headers: &str) -> (u16, String) {
-    let mut stream = dial(address);
-    let request =
-        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
+    connect_over(dial(address), address, path, &[]).unwrap().0
 }
 
 fn send(stage: &mut Stage, key: &str, value: &str) {
@@ -102,10 +35,10 @@ fn a_topic_is_a_feed_of_its_own_and_the_last_record_waits_in_each() {
     send(&mut stage, "rust", "r1");
     send(&mut stage, "kafka \"& co\"", "k1");
     send(&mut stage, "rust", "r2");
-    let (_, topics) = get(address, "/topics", "");
+    let topics = get(address, "/topics", "").body;
     assert_eq!(
         topics,
-        r#"{"topics":["kafka \"& co\"","rust"],"by_key":true,"full":false}"#
+        r#"{"topics":["kafka \"& co\"","rust"],"by_key":true,"version":2,"full":false}"#
     );
     let mut rust = reader(address, "/feed?topic=rust");
     let mut kafka = reader(address, "/feed?topic=kafka+%22%26%20co%22&history=5");
@@ -126,7 +59,7 @@ fn a_topic_is_a_feed_of_its_own_and_the_last_record_waits_in_each() {
     );
     assert_eq!((text(&mut all), text(&mut all)), ("r3".into(), "a1".into()));
     all.send(Message::text("alive?")).unwrap();
-    assert_eq!(text(&mut all), r#"{"type":"alive","topics":3}"#);
+    assert_eq!(text(&mut all), r#"{"type":"alive","version":3}"#);
 }
 
 #[test]
@@ -136,8 +69,8 @@ fn without_topics_keys_mean_nothing() {
     let mut reader = reader(address, "/feed?topic=kafka");
     assert_eq!(text(&mut reader), "r1");
     assert_eq!(
-        get(address, "/topics", "").1,
-        r#"{"topics":[],"by_key":false,"full":false}"#
+        get(address, "/topics", "").body,
+        r#"{"topics":[],"by_key":false,"version":0,"full":false}"#
     );
 }
 
@@ -175,8 +108,9 @@ fn metrics_are_there_for_prometheus() {
     // The count comes behind the sending.
     reader.send(Message::text("alive?")).unwrap();
     text(&mut reader);
-    let (status, metrics) = get(address, "/metrics", "");
-    assert_eq!(status, 200);
+    let answer = get(address, "/metrics", "");
+    assert_eq!(answer.status, 200);
+    let metrics = answer.body;
     for line in [
         "# TYPE websocket_clients gauge",
         "websocket_clients 1",
@@ -198,18 +132,19 @@ fn metrics_are_there_for_prometheus() {
 fn who_does_not_show_the_token_learns_nothing_but_the_page() {
     let (mut stage, address) = open(json!({"token": TOKEN}));
     stage.write(&batch_of(["secret"])).unwrap();
-    assert_eq!(get(address, "/", "").0, 200);
+    assert_eq!(get(address, "/", "").status, 200);
     let bearer = format!("Bearer {TOKEN}");
     for path in ["/feed", "/topics", "/metrics"] {
-        let (status, body) = get(address, path, "Authorization: Bearer wrong\r\n");
-        assert!(status == 401 && !body.contains("secret"), "{path}: {body}");
+        let answer = get(address, path, "Authorization: Bearer wrong\r\n");
+        assert_eq!(answer.status, 401, "{path}");
+        assert!(!answer.body.contains("secret"), "{path}: {}", answer.body);
     }
     for path in ["/topics", "/metrics"] {
         let header = format!("Authorization: {bearer}\r\n");
-        assert_eq!(get(address, path, &header).0, 200, "{path}");
+        assert_eq!(get(address, path, &header).status, 200, "{path}");
     }
     let try_with = |name, value: &str| {
-        connect(dial(address), address, "/feed", &[(name, value)])
+        connect_over(dial(address), address, "/feed", &[(name, value)])
             .map(|(mut reader, protocol)| (text(&mut reader), protocol))
     };
     assert_eq!(
@@ -248,7 +183,7 @@ fn the_feed_is_served_over_tls_and_a_stranger_who_never_greets_is_cut_off() {
             .iter()
             .any(|line| line.message == format!("page on https://{address}"))
     );
-    let mut stranger = dial(address);
+    let stranger = dial(address);
     let mut roots = RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -260,23 +195,17 @@ fn the_feed_is_served_over_tls_and_a_stranger_who_never_greets_is_cut_off() {
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let tls = ClientConnection::new(Arc::new(config), name).unwrap();
     let stream = StreamOwned::new(tls, dial(address));
-    let (mut reader, _) = connect(stream, address, "/feed", &[]).unwrap();
+    let (mut reader, _) = connect_over(stream, address, "/feed", &[]).unwrap();
     for length in [1, 100_000, 1_000_000] {
         stage.write(&batch_of(["x".repeat(length)])).unwrap();
         assert_eq!(text(&mut reader).len(), length);
     }
-    // Closed or reset, but before the read times out.
-    match stranger.read_to_end(&mut Vec::new()) {
-        Ok(_) => {}
-        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
-    }
+    until_cut_off(stranger);
     let mut plain = dial(address);
     plain
         .write_all(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         .unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer);
-    assert!(!answer.starts_with(b"HTTP"));
+    assert!(!until_cut_off(plain).starts_with(b"HTTP"));
 }
 
 #[test]

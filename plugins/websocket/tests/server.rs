@@ -4,75 +4,29 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
 
-use plugin_api::testing::{Harness, batch_of};
+use plugin_api::testing::batch_of;
 use plugin_api::{BatchBuilder, ContentType, Format};
-use plugin_websocket::ThisPlugin;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{self, Error, Message, WebSocket};
+use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
-type Stage = Harness<ThisPlugin>;
+mod common;
+use common::{Stage, connect_over, dial, get, http, open, text, until_cut_off};
+
 type Reader = WebSocket<TcpStream>;
-
-const WAIT: Duration = Duration::from_secs(20);
-
-fn open(mut options: Value) -> (Stage, SocketAddr) {
-    if options.get("listen").is_none() {
-        options["listen"] = json!("127.0.0.1:0");
-    }
-    let stage = Stage::sink("websocket", &options, &[ContentType::json()]).unwrap();
-    let lines = stage.host().log_lines();
-    let address = lines
-        .iter()
-        .find_map(|line| line.message.strip_prefix("page on http://"))
-        .unwrap();
-    let address = address.parse().unwrap();
-    (stage, address)
-}
-
-fn dial(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(WAIT)).unwrap();
-    stream.set_write_timeout(Some(WAIT)).unwrap();
-    stream
-}
 
 fn try_connect(
     address: SocketAddr,
     path: &str,
     headers: &[(&'static str, &str)],
 ) -> Result<Reader, u16> {
-    let mut request = format!("ws://{address}{path}")
-        .into_client_request()
-        .unwrap();
-    for (name, value) in headers {
-        request.headers_mut().insert(*name, value.parse().unwrap());
-    }
-    match tungstenite::client(request, dial(address)) {
-        Ok((reader, _)) => Ok(reader),
-        Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => {
-            Err(response.status().as_u16())
-        }
-        Err(other) => panic!("{other}"),
-    }
+    connect_over(dial(address), address, path, headers).map(|(reader, _)| reader)
 }
 
 fn connect(address: SocketAddr) -> Reader {
     try_connect(address, "/feed", &[]).unwrap()
-}
-
-fn text(reader: &mut Reader) -> String {
-    loop {
-        match reader.read().unwrap() {
-            Message::Text(text) => return text.to_string(),
-            Message::Ping(_) | Message::Pong(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 fn farewell(reader: &mut Reader) -> CloseFrame {
@@ -91,30 +45,23 @@ fn settle(reader: &mut Reader) {
     assert_eq!(text(reader), r#"{"type":"alive"}"#);
 }
 
-/// Sends `request` as it is and reads until the server closes.
-fn http(address: SocketAddr, request: &str) -> (u16, String) {
-    let mut stream = dial(address);
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    (answer.split(' ').nth(1).unwrap().parse().unwrap(), answer)
-}
-
-fn get(address: SocketAddr, path: &str, more: &str) -> (u16, String) {
-    http(
-        address,
-        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{more}\r\n"),
-    )
+/// The files that a page, script or style names.
+fn files(text: &str) -> Vec<String> {
+    let quoted = text.split('"').filter(|part| part.starts_with('/'));
+    let files = quoted.filter(|part| {
+        let ending = part.rsplit_once('.').map(|(_, ending)| ending);
+        ending.is_some_and(|ending| ["js", "css", "svg", "ttf"].contains(&ending))
+    });
+    files.map(str::to_owned).collect()
 }
 
 #[test]
 fn the_page_is_served_with_a_strict_policy() {
     let (_stage, address) = open(json!({"title": "Tweets & more"}));
-    let (status, page) = get(address, "/", "");
-    assert_eq!(status, 200);
-    assert!(page.contains("<title>Tweets &amp; more</title>"));
-    let head = page.split("\r\n\r\n").next().unwrap().to_lowercase();
+    let page = get(address, "/", "");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("<title>Tweets &amp; more</title>"));
+    let head = page.head.to_lowercase();
     for line in [
         "content-security-policy: default-src 'none'; script-src 'self';",
         "x-content-type-options: nosniff",
@@ -125,41 +72,40 @@ fn the_page_is_served_with_a_strict_policy() {
     ] {
         assert!(head.contains(line), "{line} is not in {head}");
     }
-    for (path, media) in [
-        ("/app.js", "text/javascript"),
-        ("/cloud.js", "text/javascript"),
-        ("/controls.js", "text/javascript"),
-        ("/feed.js", "text/javascript"),
-        ("/frames.js", "text/javascript"),
-        ("/list.js", "text/javascript"),
-        ("/panel.js", "text/javascript"),
-        ("/save.js", "text/javascript"),
-        ("/theme.js", "text/javascript"),
-        ("/style.css", "text/css"),
-        ("/parts.css", "text/css"),
-        ("/icon.svg", "image/svg+xml"),
-        ("/font.ttf", "font/ttf"),
-    ] {
-        assert!(page.contains(path) || path != "/app.js");
-        let (status, asset) = get(address, path, "");
+    // Whatever the page names is there, and so is what that names.
+    let mut found = files(&page.body);
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        next += 1;
+        let file = get(address, &path, "");
+        assert_eq!(file.status, 200, "{path}");
+        let media = match path.rsplit('.').next() {
+            Some("js") => "text/javascript; charset=utf-8",
+            Some("css") => "text/css; charset=utf-8",
+            Some("svg") => "image/svg+xml",
+            _ => "font/ttf",
+        };
         assert!(
-            status == 200 && asset.contains(&format!("content-type: {media}")),
+            file.head.contains(&format!("content-type: {media}")),
             "{path}"
         );
-        let etag = asset
+        let etag = file
+            .head
             .lines()
-            .find_map(|line| line.strip_prefix("etag: "))
-            .unwrap()
-            .to_owned();
-        assert_eq!(
-            get(address, path, &format!("If-None-Match: {etag}\r\n")).0,
-            304
-        );
+            .find_map(|line| line.strip_prefix("etag: "));
+        let known = format!("If-None-Match: {}\r\n", etag.unwrap());
+        assert_eq!(get(address, &path, &known).status, 304, "{path}");
+        for more in files(&file.body) {
+            if !found.contains(&more) {
+                found.push(more);
+            }
+        }
     }
-    assert_eq!(get(address, "/../etc/passwd", "").0, 404);
-    assert_eq!(get(address, "/feed", "").0, 426);
+    assert_eq!(found.len(), 19, "{found:?}");
+    assert_eq!(get(address, "/../etc/passwd", "").status, 404);
+    assert_eq!(get(address, "/feed", "").status, 426);
     let post = format!("POST / HTTP/1.1\r\nHost: {address}\r\nContent-Length: 4\r\n\r\nbody");
-    assert_eq!(http(address, &post).0, 405);
+    assert_eq!(http(address, &post).status, 405);
 }
 
 #[test]
@@ -255,7 +201,7 @@ fn pages_of_other_sites_and_names_pointed_at_loopback_are_turned_away() {
             address,
             "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
         )
-        .0,
+        .status,
         403
     );
 }
@@ -357,7 +303,7 @@ fn a_reader_that_does_not_answer_is_let_go_and_one_that_does_is_not() {
 
 #[test]
 fn a_head_that_never_ends_is_cut_off() {
-    let (_stage, address) = open(json!({}));
+    let (mut stage, address) = open(json!({}));
     let strangers: Vec<TcpStream> = (0..100)
         .map(|_| {
             let mut stranger = dial(address);
@@ -372,19 +318,16 @@ fn a_head_that_never_ends_is_cut_off() {
     settle(&mut connect(address));
     let more: Vec<TcpStream> = (0..300).map(|_| dial(address)).collect();
     settle(&mut connect(address));
-    for mut stranger in strangers.into_iter().chain(more) {
-        let mut answer = Vec::new();
-        // Closed or reset, but before the read times out.
-        match stranger.read_to_end(&mut answer) {
-            Ok(_) => {}
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
-        }
-    }
+    strangers.into_iter().chain(more).for_each(|stranger| {
+        until_cut_off(stranger);
+    });
+    stage.tick().unwrap();
+    assert!(stage.host().metric_value("websocket_refused") >= 1.0);
     let long = format!(
         "GET / HTTP/1.1\r\nHost: {address}\r\nX-Long: {}\r\n\r\n",
         "x".repeat(20_000)
     );
-    assert_eq!(http(address, &long).0, 431);
+    assert_eq!(http(address, &long).status, 431);
 }
 
 #[test]
@@ -417,7 +360,7 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
         assert_eq!(error.pointer, "/inputs/0");
         assert_eq!(
             error.message,
-            format!("the page shows json or text, and this sends {format}")
+            format!("the page shows json, text or csv, and this sends {format}")
         );
     }
     for (options, at) in [

@@ -17,6 +17,35 @@ async function look(page, where) {
   console.log(`axe-core finds nothing in ${where}`);
 }
 
+/** Axe cannot tell the contrast of all that stands over something: so each colour of text on each ground. */
+async function contrasts(page, where) {
+  const faint = await page.evaluate(async () => {
+    const { colour } = await import("/theme.js");
+    const box = document.body.appendChild(document.createElement("p"));
+    const luminance = (text) => {
+      box.style.color = text;
+      const [r, g, b] = getComputedStyle(box).color.match(/[\d.]+/g).map((part) => part / 255).map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const palette = { light: ["#e69f00", "#ffffff"], dark: ["#0b2a4a", "#000000"] };
+    const words = Array.from({ length: 8 }, (_, color) => [`word ${color}`, colour({ color }, null, dark)]);
+    const given = [0, 1].map((color) => [`palette ${color}`, colour({ color }, { palette }, dark)]);
+    const texts = ["ink", "soft", "accent", "live", "warn", "bad"].map((name) => [name, `var(--${name})`]);
+    const found = [];
+    for (const [name, text] of [...texts, ...words, ...given]) {
+      for (const ground of texts.some(([one]) => one === name) ? ["ground", "raised"] : ["ground"]) {
+        const [one, other] = [luminance(text), luminance(`var(--${ground})`)];
+        const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+        if (ratio < 4.5) found.push(`${name} on ${ground}: ${ratio.toFixed(2)}`);
+      }
+    }
+    box.remove();
+    return found;
+  });
+  assert.deepEqual(faint, [], where);
+}
+
 await script(async (browser) => {
   // A checker that finds nothing anywhere would not be worth much.
   const blank = await browser.newPage();
@@ -30,6 +59,7 @@ await script(async (browser) => {
       const page = await visit(browser, server.url, { ...size, colorScheme });
       await state(page, "live");
       await look(page, `${where}, empty`);
+      await contrasts(page, where);
       await picture(page, `empty-${colorScheme}-${screen}`);
       await server.send([1, 2, 3].map(cloud));
       await shows(page, 3);

@@ -30,6 +30,17 @@ await script(async (browser) => {
   assert.match(course, /first 120, least 120, most 180, last 180$/);
   assert.deepEqual(await page.locator("#samples li > p:first-child").allTextContents(), [tweets[0].text, tweets[1]]);
   await picture(page, "panel");
+  for (const width of [1600, 1280, 1000, 800]) {
+    await page.setViewportSize({ width, height: 800 });
+    const cut = await page.evaluate(() => {
+      const line = document.getElementById("figures").getBoundingClientRect();
+      const parts = [...document.querySelectorAll("#figures span")].map((part) => part.getBoundingClientRect());
+      const seen = parts.filter(({ top, width }) => width > 0 && top < line.bottom - 2);
+      return { seen: seen.length, cut: seen.filter(({ right }) => right > line.right + 1).length };
+    });
+    assert.ok(cut.seen > 0 && cut.cut === 0, `${width} pixels: ${JSON.stringify(cut)}`);
+  }
+  await page.setViewportSize({ width: 1280, height: 800 });
   await server.send([cloud(5)]);
   await shows(page, 5);
   assert.match(await page.locator("#panel-facts").textContent(), /^200 times/);
@@ -42,6 +53,8 @@ await script(async (browser) => {
   await page.waitForFunction(() => document.getElementById("cloud").dataset.frames === "6");
   assert.equal(await shown(page), "5");
   await picture(page, "history");
+  // The button says what it does, so it has no state besides.
+  assert.equal(await pressed(page, "#pause"), null);
   await page.click("#pause");
   await shows(page, 6);
   // Taking hold of the bar stops at that cloud.
@@ -117,7 +130,7 @@ await script(async (browser) => {
   await page.evaluate(() => document.activeElement.blur());
   for (const [key, seq] of [["ArrowLeft", 5], ["ArrowLeft", 4], ["ArrowRight", 5]]) {
     await page.keyboard.press(key);
-    assert.equal(await shown(page), String(seq));
+    await shows(page, seq);
   }
   await page.keyboard.press(" ");
   await shows(page, 6);
@@ -131,8 +144,25 @@ await script(async (browser) => {
   await page.waitForFunction(() => document.fullscreenElement === null);
   await page.keyboard.press("/");
   await page.keyboard.type("kafk");
+  // This Enter takes what an input method offers.
+  await page.evaluate(() => {
+    const enter = new KeyboardEvent("keydown", { key: "Enter", isComposing: true, bubbles: true });
+    document.getElementById("search").dispatchEvent(enter);
+  });
+  assert.equal(await page.locator("#panel").isVisible(), false);
   await page.keyboard.press("Enter");
   assert.equal(await page.locator("#panel-word").textContent(), "kafka");
+  // What scrolls keeps the space bar, and a key that is held down does a thing once.
+  await page.locator("#panel-body").focus();
+  await page.keyboard.press(" ");
+  await page.locator("#panel-word").focus();
+  await page.keyboard.down("d");
+  await page.keyboard.down("d");
+  await page.keyboard.up("d");
+  assert.equal(await page.locator("html").getAttribute("data-theme"), "light");
+  await state(page, "live");
+  await page.keyboard.press("d");
+  await page.keyboard.press("/");
   await page.keyboard.press("Escape");
   await page.keyboard.press("Escape");
   assert.equal(await page.inputValue("#search"), "");
@@ -159,12 +189,17 @@ await script(async (browser) => {
   await page.touchscreen.tap(touched.x, touched.y);
   assert.equal(await page.locator("#panel-word").textContent(), "rust");
   await picture(page, "phone-panel");
+  const free = await page.evaluate(() => {
+    const { left, top, width, height } = document.getElementById("pause").getBoundingClientRect();
+    return Boolean(document.elementFromPoint(left + width / 2, top + height / 2).closest("#pause"));
+  });
+  assert.ok(free, "the panel leaves the footer free");
   await page.tap("#panel-close");
   await page.tap("#pause");
   await state(page, "paused");
   const touch = await page.locator("#slider").boundingBox();
   await page.touchscreen.tap(touch.x + touch.width / 2, touch.y + touch.height / 2);
-  assert.notEqual(await shown(page), "6");
+  await page.waitForFunction(() => document.getElementById("cloud").dataset.seq !== "6");
   await page.tap("#pause");
   await shows(page, 6);
   await page.tap("#view");

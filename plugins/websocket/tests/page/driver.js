@@ -147,12 +147,15 @@ export function frame(seq, words, more = {}) {
       x += own + 8;
     }
   }
-  const laid = counted.map((word, rank) => ({ ...word, ...placed.get(word.text), rotate: 0, color: rank % 8 }));
+  const laid = counted.map((word) => ({ ...word, ...placed.get(word.text), rotate: 0, color: hash(word.text) % 8 }));
   return {
     type: "wordcloud", seq, time_ms: 1_700_000_000_000 + seq * 1000, newest_ms: null, width, height,
     records: 1000 * seq, tokens: 9000, distinct: 900, words: laid, ...more,
   };
 }
+
+/** A word keeps its colour, wherever it stands. */
+const hash = (text) => [...text].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) >>> 0, 7);
 
 const SYLLABLES = ["ra", "mo", "ti", "ke", "lu", "sa", "ne", "vo", "pi", "da", "zu", "fe", "ga", "bo", "shi", "ko"];
 

@@ -1,9 +1,9 @@
 // The token, topics and groups, and the client that the README shows.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { Server, frame, picture, script, shows, state, visit } from "./driver.js";
+import { Server, frame, picture, script, shows, state, still, visit } from "./driver.js";
 
-const TOKEN = "a-token-for-this-test/+~";
+const TOKEN = "a-token-for-this-test/+~&%";
 const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
 
 async function token(browser) {
@@ -11,20 +11,29 @@ async function token(browser) {
   await server.send([frame(1, ["secret", "words"])]);
   let page = await visit(browser, server.url);
   await state(page, "locked");
-  await page.fill("#token", "a wrong one");
-  await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.getElementById("lock-note").textContent === "That token is not the right one.");
+  const wrong = () => page.waitForFunction(() => document.getElementById("lock-note").textContent === "That token is not the right one.");
+  for (const token of ["a-wrong-one", "no token has this: Łódź"]) {
+    await page.fill("#token", token);
+    await page.keyboard.press("Enter");
+    await wrong();
+  }
+  // Coming back to the page, or to the network, leaves the form as it is.
+  await page.fill("#token", "half a tok");
+  await page.evaluate(() => dispatchEvent(new Event("online")));
+  assert.equal(await page.locator("#lock").isVisible(), true);
   assert.equal(await page.locator("#list li").count(), 0);
-  await page.fill("#token", TOKEN);
+  await page.fill("#token", ` ${TOKEN} `);
   await page.click("#lock button");
   await shows(page, 1);
   await page.reload();
   await shows(page, 1);
   await page.leave();
-  page = await visit(browser, `${server.url}/#token=${encodeURIComponent(TOKEN)}`);
-  await shows(page, 1);
-  assert.equal(await page.evaluate(() => location.hash), "", "the token does not stay in the address");
-  await page.leave();
+  for (const written of [encodeURIComponent(TOKEN), TOKEN]) {
+    page = await visit(browser, `${server.url}/#token=${written}`);
+    await shows(page, 1);
+    assert.equal(await page.evaluate(() => location.hash), "", "the token does not stay in the address");
+    await page.leave();
+  }
   await server.close();
 }
 
@@ -52,6 +61,52 @@ async function topics(browser) {
   await server.send([frame(1, ["bean"])], "kafka & co");
   await server.send([frame(3, ["claw"])], "rust");
   await shows(page, 3);
+  await page.leave();
+  await server.close();
+}
+
+/** Records without a key are shown, too, as long as none has one; the server is not asked at each of them. */
+async function keyless(browser) {
+  const server = await Server.start({ topics: "key" });
+  const page = await visit(browser, server.url);
+  let asked = 0;
+  page.on("request", (request) => (asked += request.url().endsWith("/topics")));
+  await state(page, "live");
+  asked = 0;
+  for (let seq = 1; seq <= 5; seq += 1) {
+    await server.send([frame(seq, ["no", "key"])]);
+    await shows(page, seq);
+  }
+  assert.equal(asked, 1);
+  await server.send([frame(1, ["first"])], "topic");
+  await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await page.waitForFunction(() => document.querySelector("#list .name")?.textContent === "first");
+  await page.leave();
+  await server.close();
+}
+
+/** A topic that nothing came for is empty, not the one before under another name. */
+async function silent(browser) {
+  const server = await Server.start();
+  await server.send([frame(1, ["uno"], { group: "es" }), frame(2, ["one"], { group: "en" })]);
+  const page = await visit(browser, server.url);
+  await page.waitForFunction(() => Number(document.getElementById("cloud").dataset.words) > 0);
+  await page.evaluate(() => {
+    const select = document.getElementById("topic");
+    select.append(new Option("silent", "silent"));
+    select.value = "silent";
+    select.dispatchEvent(new Event("change"));
+  });
+  await page.waitForFunction(() => document.getElementById("cloud").dataset.words === "0");
+  assert.equal(await page.locator("#list li").count(), 0);
+  await still(page);
+  await page.locator("#waiting").waitFor({ state: "visible" });
+  const inked = await page.evaluate(() => {
+    const canvas = document.getElementById("canvas");
+    return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((part) => part > 0);
+  });
+  assert.equal(inked, false);
+  await page.click("#canvas");
   await page.leave();
   await server.close();
 }
@@ -113,6 +168,8 @@ async function client(browser) {
 await script(async (browser) => {
   await token(browser);
   await topics(browser);
+  await keyless(browser);
+  await silent(browser);
   await groups(browser);
   await details(browser);
   await client(browser);

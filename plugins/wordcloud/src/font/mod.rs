@@ -29,30 +29,14 @@ pub use face::{Coverage, Picture};
 pub use system::MOST_BYTES;
 use system::System;
 
-/// The carried face that the page uses too.
-pub const NOTO_SANS: &[u8] = include_bytes!("../../fonts/NotoSans-Bold.ttf");
+pub use typeface::NOTO_SANS;
+
 /// The other carried faces, each with the first and last characters for which it is asked.
 const SISTERS: [(char, char, &[u8]); 4] = [
-    (
-        '\u{590}',
-        '\u{5ff}',
-        include_bytes!("../../fonts/NotoSansHebrew-Bold.ttf"),
-    ),
-    (
-        '\u{600}',
-        '\u{77f}',
-        include_bytes!("../../fonts/NotoSansArabic-Bold.ttf"),
-    ),
-    (
-        '\u{900}',
-        '\u{97f}',
-        include_bytes!("../../fonts/NotoSansDevanagari-Bold.ttf"),
-    ),
-    (
-        '\u{e00}',
-        '\u{e7f}',
-        include_bytes!("../../fonts/NotoSansThai-Bold.ttf"),
-    ),
+    ('\u{590}', '\u{5ff}', typeface::HEBREW),
+    ('\u{600}', '\u{77f}', typeface::ARABIC),
+    ('\u{900}', '\u{97f}', typeface::DEVANAGARI),
+    ('\u{e00}', '\u{e7f}', typeface::THAI),
 ];
 /// Words whose glyphs are kept.
 const KEPT: usize = 20_000;

@@ -1,0 +1,169 @@
+// The modules of the page by themselves: what they keep is bounded, and what they take is made sure of.
+import assert from "node:assert/strict";
+import { Server, frame, script, shows, state, visit, vocabulary } from "./driver.js";
+
+/** Of many groups the newest clouds stay, of the one that is looked at its past, and what is shown in any case. */
+async function groups(page) {
+  const kept = await page.evaluate(async () => {
+    const { Groups, asFrame } = await import("/frames.js");
+    const word = { text: "a", count: 1, x: 1, y: 1, size: 1, width: 1 };
+    const cloud = (seq) => asFrame({ type: "wordcloud", seq, width: 9, height: 9, words: [word] });
+    const all = new Groups();
+    const first = cloud(0);
+    all.add("chosen", first, "chosen", first);
+    for (let seq = 1; seq <= 1000; seq += 1) {
+      all.add("chosen", cloud(seq), "chosen", first);
+      all.add("other", cloud(seq), "chosen", first);
+      all.add(`group ${seq}`, cloud(seq), "chosen", first);
+    }
+    const { all: clouds } = all.get("chosen");
+    return { groups: all.names().length, clouds: clouds.length, shown: clouds[0] === first, second: clouds[1].seq, other: all.get("other").all.length };
+  });
+  assert.deepEqual(kept, { groups: 100, clouds: 600, shown: true, second: 402, other: 1 });
+}
+
+/** Words that are there twice, or are none, are left out. */
+async function frames(page) {
+  const words = await page.evaluate(async () => {
+    const { asFrame } = await import("/frames.js");
+    const word = { text: "a", count: 1, x: 1, y: 1, size: 1, width: 1 };
+    const words = [word, { ...word, text: "b", key: "a" }, { ...word, text: "c", size: NaN }, null, { ...word, text: "d" }];
+    return asFrame({ type: "wordcloud", seq: 1, width: 9, height: 9, words }).words.map(({ text }) => text);
+  });
+  assert.deepEqual(words, ["a", "d"]);
+}
+
+/** Accents are passed over, vowels are not, whatever the script. */
+async function plain(page) {
+  const found = await page.evaluate(async () => {
+    const { plain } = await import("/frames.js");
+    return ["ÉCLAIR", "हिन्दी", "हन्दी", "ที่", "ท", "ｆｕｌｌ"].map(plain);
+  });
+  assert.equal(found[0], "eclair");
+  assert.notEqual(found[1], found[2]);
+  assert.notEqual(found[3], found[4]);
+  assert.equal(found[5], "full");
+}
+
+/** However large words are, their pictures are not; those of words that left are let go of. */
+async function sprites(page) {
+  const { most, longest, left } = await page.evaluate(async () => {
+    const { Sprites } = await import("/sprites.js");
+    const { asFrame } = await import("/frames.js");
+    const made = new Sprites();
+    const word = (text, size) => ({ text, count: 1, x: 1, y: 1, size, width: size * 3 });
+    const cloud = (words) => asFrame({ type: "wordcloud", seq: 1, width: 9, height: 9, words });
+    const all = cloud([word("vast", 1e9), ...Array.from({ length: 20 }, (_, at) => word(`w${at}`, 5000))]);
+    made.make(all, 1, false, true, Infinity);
+    const images = [...made.all.values()].map(({ image }) => image);
+    const most = images.reduce((sum, { width, height }) => sum + width * height, 0);
+    const longest = Math.max(...images.flatMap(({ width, height }) => [width, height]));
+    made.keep(cloud([word("w3", 1)]));
+    return { most, longest, left: [...made.all.keys()] };
+  });
+  assert.ok(most > 0 && most <= 80 << 20, `${most} pixels`);
+  assert.ok(longest <= 10_000, `${longest} pixels along one side`);
+  assert.deepEqual(left, ["w3"]);
+}
+
+/** A feed faster than the page loses its oldest; one that answers seldom asked is not given up. */
+async function feed(page) {
+  const got = await page.evaluate(async () => {
+    const { Feed } = await import("/feed.js");
+    const made = [];
+    class Fake {
+      static OPEN = 1;
+      readyState = 1;
+      sent = [];
+      constructor() {
+        made.push(this);
+      }
+      send(text) {
+        this.sent.push(text);
+      }
+      close() {
+        this.closed = true;
+      }
+    }
+    const genuine = { WebSocket, setInterval, setTimeout };
+    const timers = [];
+    Object.assign(window, { WebSocket: Fake, setInterval: (then) => timers.push(then), setTimeout: (then) => timers.push(then) });
+    const messages = [];
+    const states = [];
+    const feed = new Feed({ state: (now) => states.push(now), message: (text) => messages.push(text), topics: () => {} }, () => ({}));
+    await feed.connect();
+    const [socket] = made;
+    socket.onopen();
+    const packed = await new Response(new Blob(["packed"]).stream().pipeThrough(new CompressionStream("deflate-raw"))).arrayBuffer();
+    for (let number = 0; number < 1000; number += 1) socket.onmessage({ data: packed });
+    socket.onmessage({ data: "last" });
+    while (messages.at(-1) !== "last") await new Promise((then) => genuine.setTimeout.call(window, then));
+    // A minute in which nothing came, the question, its answer, and all timers that were set.
+    feed.probe();
+    const asked = socket.sent.length;
+    socket.onmessage({ data: '{"type":"alive"}' });
+    const [, ...set] = timers.splice(0);
+    set.forEach((then) => then());
+    const answered = Boolean(socket.closed);
+    // The same without an answer.
+    feed.hurry();
+    timers.forEach((then) => then());
+    Object.assign(window, genuine);
+    return { messages: messages.length, first: messages[0], asked, answered, given_up: socket.closed, last: states.at(-1) };
+  });
+  assert.ok(got.messages <= 202, `${got.messages} messages`);
+  assert.equal(got.first, "packed");
+  assert.ok(got.asked >= 2);
+  assert.equal(got.answered, false);
+  assert.equal(got.given_up, true);
+  assert.equal(got.last, "offline");
+}
+
+/** What a spreadsheet would take for a formula is text. */
+async function csv(page) {
+  const text = await page.evaluate(async () => {
+    const { csv } = await import("/save.js");
+    return csv({ words: ["=1+1", "@ferris", "#tag", 'a "b"'].map((text) => ({ text, count: 1 })) });
+  });
+  assert.deepEqual(text.split("\r\n").slice(1, 5), [`1,"'=1+1",1`, `2,"'@ferris",1`, `3,"#tag",1`, `4,"a ""b""",1`]);
+}
+
+/** A row stays with its word: focus and marks go where it goes, and on to the next one when it leaves. */
+async function rows(page, server) {
+  const words = ["one", "two", "three", "four", ...vocabulary(30)];
+  const focus = () => page.evaluate(() => document.activeElement.dataset.word);
+  const marked = () => page.evaluate(() => [...document.querySelectorAll("#list [aria-current]")].map((row) => row.dataset.word));
+  const listed = () => page.locator("#list .name").allTextContents();
+  const send = async (seq, all) => {
+    await server.send([frame(seq, all)]);
+    await shows(page, seq);
+    assert.deepEqual(await listed(), all);
+  };
+  await send(1, words);
+  await page.click("#view");
+  await page.click("#list .row >> nth=2");
+  await page.locator("#list .row >> nth=1").focus();
+  assert.deepEqual([await focus(), await marked()], ["two", ["three"]]);
+  await send(2, ["three", "four", ...words.slice(4), "two", "one"]);
+  assert.deepEqual([await focus(), await marked()], ["two", ["three"]]);
+  await send(3, ["four", "one", "two"]);
+  assert.deepEqual([await focus(), await marked()], ["two", []]);
+  await send(4, ["four", "one"]);
+  assert.equal(await focus(), "one");
+  await send(5, ["three", ...words.slice(4), "four"]);
+  assert.deepEqual([await focus(), await marked()], ["four", ["three"]]);
+  assert.equal(await page.locator("#list [tabindex='0']").count(), 1);
+}
+
+await script(async (browser) => {
+  const server = await Server.start();
+  const page = await visit(browser, server.url);
+  await state(page, "live");
+  for (const part of [groups, frames, plain, sprites, csv]) await part(page);
+  await rows(page, server);
+  await page.leave();
+  const other = await visit(browser, server.url);
+  await state(other, "live");
+  await feed(other);
+  await other.leave();
+});
