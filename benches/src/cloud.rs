@@ -233,7 +233,7 @@ pub fn picture(report: &mut Report) -> Result<(), Error> {
         let words: Vec<Word<'_>> = vocabulary
             .iter()
             .zip(&counts)
-            .map(|(text, &count)| Word { text, count })
+            .map(|(text, &count)| Word::new(text, count))
             .collect();
         let say = |by: &str, laid: &Laid| {
             println!(
@@ -380,10 +380,7 @@ pub fn live(report: &mut Report) -> Result<(), Error> {
         order.truncate(SHOWN * 5 / 4);
         let ranked: Vec<Word<'_>> = order
             .iter()
-            .map(|&word| Word {
-                text: &vocabulary[word],
-                count: counts[word],
-            })
+            .map(|&word| Word::new(&vocabulary[word], counts[word]))
             .collect();
         let start = cpu_us();
         let chosen = layout.choose(&ranked, SHOWN);

@@ -2,6 +2,7 @@
 //! frequent ones out as a word cloud, frame by frame, for the page or for files.
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod config;
 pub mod draw;
 pub mod entities;

@@ -52,7 +52,7 @@ pub struct WordCloud {
 
 impl Processor for WordCloud {
     const NAME: &'static str = "wordcloud";
-    const STATE_VERSION: u32 = 2;
+    const STATE_VERSION: u32 = 3;
     type Options = Options;
 
     fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned, StageError> {
@@ -121,7 +121,10 @@ impl Processor for WordCloud {
         let torn = || StageError::fatal("its state of the last run does not read");
         let (seq, rest) = state.split_first_chunk().ok_or_else(torn)?;
         let bounds = self.options.check()?.bounds;
-        self.groups = Groups::load(bounds, self.options.groups(), rest).ok_or_else(torn)?;
+        let settings = &self.settings;
+        let layout = |from: &[u8]| Layout::load(settings.clone(), from);
+        let most = self.options.groups();
+        self.groups = Groups::load(bounds, most, layout, rest).ok_or_else(torn)?;
         self.seq = u64::from_le_bytes(*seq);
         self.told = self.groups.losses();
         self.fed_ns = self.ctx.monotonic_ns();
@@ -135,7 +138,7 @@ impl Processor for WordCloud {
         self.state.extend(self.seq.to_le_bytes());
         let (words, each) = (self.options.words, self.options.samples);
         self.groups
-            .save(words as usize, each as usize, &mut self.state);
+            .save(words as usize, each as usize, Layout::save, &mut self.state);
         Ok(())
     }
 
@@ -252,6 +255,7 @@ impl WordCloud {
             let ranked: Vec<Word<'_>> = top
                 .iter()
                 .map(|word| Word {
+                    key: word.key,
                     text: word.text,
                     count: word.count,
                 })

@@ -40,10 +40,7 @@ fn ranked(words: &[String]) -> Vec<Word<'_>> {
     words
         .iter()
         .enumerate()
-        .map(|(rank, text)| Word {
-            text,
-            count: 10_000 / (rank as u64 + 3),
-        })
+        .map(|(rank, text)| Word::new(text, 10_000 / (rank as u64 + 3)))
         .collect()
 }
 
@@ -178,10 +175,7 @@ fn words_of_other_scripts_are_placed_too() {
     ];
     let words: Vec<_> = words
         .iter()
-        .map(|(text, count)| Word {
-            text,
-            count: *count,
-        })
+        .map(|(text, count)| Word::new(text, *count))
         .collect();
     let places = Layout::new(settings(640, 360)).arrange(&words);
     assert_eq!(places.len(), words.len());
@@ -228,12 +222,21 @@ fn words_keep_their_places_while_counts_wander() {
         order.truncate(70);
         let words: Vec<_> = order
             .iter()
-            .map(|&index| Word {
-                text: &vocabulary[index],
-                count: counts[index],
-            })
+            .map(|&index| Word::new(&vocabulary[index], counts[index]))
             .collect();
+        // As in a process that begins again with each frame.
+        let mut saved = Vec::new();
+        layout.save(&mut saved);
+        let mut again = Layout::load(settings(width, height), &saved);
         let places = layout.arrange(&words);
+        if let Some(again) = &mut again {
+            assert_eq!(
+                again.arrange(&words),
+                places,
+                "frame {frame} after a restart"
+            );
+        }
+        assert_eq!(again.is_some(), frame > 0);
         assert_apart(&words, &places, width, height);
         assert_exact_sizes(&words, &places);
         for (index, old) in &before {
@@ -247,6 +250,54 @@ fn words_keep_their_places_while_counts_wander() {
     }
     println!("{moved} of {kept} kept words moved");
     assert!(moved * 20 <= kept, "{moved} of {kept} kept words moved");
+}
+
+#[test]
+fn a_saved_layout_is_of_its_settings_and_whole() {
+    let vocabulary = vocabulary(30, 4);
+    let mut layout = Layout::new(settings(320, 200));
+    layout.arrange(&ranked(&vocabulary));
+    let mut saved = Vec::new();
+    layout.save(&mut saved);
+    let load = |saved: &[u8]| Layout::load(settings(320, 200), saved).is_some();
+    assert!(load(&saved));
+    assert!(Layout::load(settings(320, 201), &saved).is_none());
+    for len in 0..saved.len() {
+        assert!(!load(&saved[..len]), "{len} bytes");
+    }
+    assert!(!load(&[&saved[..], &[0]].concat()));
+}
+
+#[test]
+fn a_word_that_is_written_otherwise_stays_where_it_is() {
+    let vocabulary = vocabulary(60, 5);
+    let capital = |text: &String| {
+        let (first, rest) = text.split_at(text.ceil_char_boundary(1));
+        format!("{}{rest}", first.to_uppercase())
+    };
+    let capitals: Vec<String> = vocabulary.iter().map(capital).collect();
+    let mut layout = Layout::new(settings(640, 360));
+    let words = ranked(&vocabulary);
+    let before = layout.arrange(&words);
+    let third = |rank: usize| rank.is_multiple_of(3);
+    let mut written = words.clone();
+    for (rank, word) in written.iter_mut().enumerate() {
+        if third(rank) {
+            word.text = &capitals[rank];
+        }
+    }
+    let after = layout.arrange(&written);
+    assert_apart(&written, &after, 640, 360);
+    let near = |rank: &usize| {
+        let (old, new) = (&before[*rank], &after[*rank]);
+        (old.x - new.x).hypot(old.y - new.y) < 40.0
+    };
+    let stayed = (0..words.len()).filter(near).count();
+    assert!(
+        stayed * 10 >= words.len() * 9,
+        "{stayed} of {}",
+        words.len()
+    );
 }
 
 #[test]
@@ -352,7 +403,7 @@ fn words_stand_inside_a_shape_only() {
 
 #[test]
 fn a_word_that_is_shown_gives_way_only_to_one_that_is_clearly_more_frequent() {
-    let word = |text, count| Word { text, count };
+    let word = |text, count| Word::new(text, count);
     let first = [word("a", 50), word("b", 40), word("c", 30), word("d", 29)];
     let mut layout = Layout::new(settings(400, 200));
     assert_eq!(layout.choose(&first, 3), [0, 1, 2]);

@@ -39,7 +39,7 @@ const WORDS: [(&str, u64); 14] = [
 fn draw(background: Background, vertical: f32) -> (Vec<Place>, Vec<u8>, String) {
     let words: Vec<Word<'_>> = WORDS
         .iter()
-        .map(|&(text, count)| Word { text, count })
+        .map(|&(text, count)| Word::new(text, count))
         .collect();
     let book = book();
     let places = Layout::new(Settings {
@@ -160,10 +160,7 @@ fn what_no_font_has_is_named_and_drawn_as_a_disc() {
     let book = Book::new(Sources::default());
     let lacking = book.lend(|fonts| undrawn(["a東b", "京東", "word"].into_iter(), fonts));
     assert_eq!(lacking, ['京', '東']);
-    let words = [Word {
-        text: "東",
-        count: 1,
-    }];
+    let words = [Word::new("東", 1)];
     let settings = Settings {
         width: 640,
         height: 360,

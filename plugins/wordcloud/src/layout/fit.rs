@@ -65,7 +65,9 @@ impl Layout {
         }
         self.spots.clear();
         for (index, (anchor, ink)) in laid.anchors.into_iter().zip(laid.inks).enumerate() {
+            let word = task.words[index];
             let spot = Spot {
+                text: word.text.into(),
                 x: anchor.0,
                 y: anchor.1,
                 turned: laid.turned[index],
@@ -74,7 +76,7 @@ impl Layout {
                 shaped: Arc::clone(&task.shaped[index]),
                 seen: self.frame,
             };
-            self.spots.insert(task.words[index].text.into(), spot);
+            self.spots.insert(word.key.into(), spot);
         }
         scale
     }
@@ -149,7 +151,7 @@ impl Layout {
             // All corners in turn, beginning with another one by the seed.
             let corner = rank.wrapping_add(self.settings.seed as usize) % corners.len();
             let near = if rank < inner {
-                super::target(task.words[index].text, self.settings.seed, field)
+                super::target(task.words[index].key, self.settings.seed, field)
             } else {
                 corners[corner]
             };

@@ -11,6 +11,7 @@
 
 mod fit;
 mod place;
+mod state;
 mod steady;
 
 use std::sync::Arc;
@@ -62,10 +63,23 @@ pub struct Settings {
 /// A word of the frame, in the order of its rank.
 #[derive(Debug, Clone, Copy)]
 pub struct Word<'a> {
-    /// The word.
+    /// By which it is the same from frame to frame.
+    pub key: &'a str,
+    /// As it is written in this frame.
     pub text: &'a str,
     /// How often it occurs.
     pub count: u64,
+}
+
+impl<'a> Word<'a> {
+    /// A word that is always written in one way.
+    pub fn new(text: &'a str, count: u64) -> Self {
+        Self {
+            key: text,
+            text,
+            count,
+        }
+    }
 }
 
 /// A word's place on the canvas.
@@ -88,6 +102,8 @@ pub struct Place {
 /// A word that stands on the canvas.
 #[derive(Debug, Clone)]
 struct Spot {
+    /// As the word was written when its ink was reserved.
+    text: Box<str>,
     x: i32,
     y: i32,
     turned: bool,
@@ -98,7 +114,7 @@ struct Spot {
     seen: u32,
 }
 
-/// What ink is reserved for: a word, a band of sizes, and whether it is turned.
+/// What ink is reserved for: a way of writing, a band of sizes, and whether it is turned.
 type Reserved = (Box<str>, i32, bool);
 
 /// The layout and what it keeps from frame to frame.
@@ -106,6 +122,7 @@ type Reserved = (Box<str>, i32, bool);
 pub struct Layout {
     settings: Settings,
     field: Field,
+    /// By the words' keys.
     spots: HashMap<Box<str>, Spot>,
     inks: HashMap<Reserved, (Arc<Ink>, u32)>,
     scale: Option<f32>,
@@ -183,7 +200,7 @@ impl Layout {
             return (0..most.min(ranked.len())).collect();
         }
         let least = ranked[most - 1].count as f64 * NEARLY;
-        let shown = |index: &usize| self.spots.contains_key(ranked[*index].text);
+        let shown = |index: &usize| self.spots.contains_key(ranked[*index].key);
         let mut behind: Vec<usize> = (most..ranked.len())
             .filter(|index| ranked[*index].count as f64 >= least && shown(index))
             .collect();
@@ -224,7 +241,7 @@ impl Layout {
             shrunk: (smallest / self.settings.legible.max(0.01)).min(1.0),
         };
         let place = |(index, word): (usize, &Word<'_>)| {
-            let spot = &self.spots[word.text];
+            let spot = &self.spots[word.key];
             let size = task.weight[index] * scale;
             let (x, y) = (
                 spot.x as f32 * self.field.cell,
@@ -269,21 +286,23 @@ impl Layout {
         let mut shaped = Vec::with_capacity(words.len());
         let mut turned = Vec::with_capacity(words.len());
         for (rank, word) in words.iter().enumerate() {
-            match self.spots.get(word.text) {
-                Some(spot) if self.settings.packing == Packing::Steady => {
-                    shaped.push(Arc::clone(&spot.shaped));
-                    turned.push(spot.turned);
+            let spot = self
+                .spots
+                .get(word.key)
+                .filter(|_| self.settings.packing == Packing::Steady);
+            let glyphs = match spot.filter(|spot| *spot.text == *word.text) {
+                Some(spot) => Arc::clone(&spot.shaped),
+                None => fonts.shape(word.text),
+            };
+            turned.push(match spot {
+                Some(spot) => spot.turned && glyphs.turns(),
+                None => {
+                    rank >= NEVER_TURNED
+                        && glyphs.turns()
+                        && chance(word.key, self.settings.seed) < self.settings.vertical
                 }
-                _ => {
-                    let glyphs = fonts.shape(word.text);
-                    turned.push(
-                        rank >= NEVER_TURNED
-                            && glyphs.turns()
-                            && chance(word.text, self.settings.seed) < self.settings.vertical,
-                    );
-                    shaped.push(glyphs);
-                }
-            }
+            });
+            shaped.push(glyphs);
         }
         let mut order: Vec<usize> = (0..words.len()).collect();
         order.sort_by(|&a, &b| weight[b].total_cmp(&weight[a]).then(a.cmp(&b)));

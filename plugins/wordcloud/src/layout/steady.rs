@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::{Layout, Spot, Task, place::centre, target};
-use crate::{font::Fonts, mask::Ink};
+use crate::{
+    font::{Fonts, Shaped},
+    mask::Ink,
+};
 
 /// From the size of one band to the next, and from a band's size to its ends. Bands overlap, so
 /// that a size which wanders about the border of one does not change bands each frame.
@@ -34,7 +37,7 @@ fn class_of(size: f32) -> i32 {
     (size.max(0.1).ln() / BAND.ln()).round() as i32
 }
 
-fn size_of(class: i32) -> f32 {
+pub(super) fn size_of(class: i32) -> f32 {
     BAND.powi(class)
 }
 
@@ -50,7 +53,7 @@ impl Layout {
         let kept = task
             .words
             .iter()
-            .filter(|word| self.spots.contains_key(word.text))
+            .filter(|word| self.spots.contains_key(word.key))
             .count();
         let Some(last) = self
             .scale
@@ -101,10 +104,11 @@ impl Layout {
         let mut changed = Vec::new();
         for &index in &task.order {
             let size = task.weight[index] * scale;
-            match self.spots.get_mut(task.words[index].text) {
+            let word = task.words[index];
+            match self.spots.get_mut(word.key) {
                 Some(spot) => {
                     spot.seen = frame;
-                    if !within(size, spot.class) {
+                    if !within(size, spot.class) || *spot.text != *word.text {
                         changed.push(index);
                     }
                 }
@@ -120,7 +124,7 @@ impl Layout {
             stays
         });
         for &index in &changed {
-            if let Some(spot) = self.spots.get(task.words[index].text) {
+            if let Some(spot) = self.spots.get(task.words[index].key) {
                 self.field.erase(&spot.ink, (spot.x, spot.y));
             }
         }
@@ -130,7 +134,7 @@ impl Layout {
             let ink = self.reserved(task, index, scale, fonts);
             let home = self
                 .spots
-                .get(task.words[index].text)
+                .get(task.words[index].key)
                 .map(|spot| (spot.x, spot.y));
             match home {
                 Some(home) if self.field.fits(&ink, home) => {
@@ -146,7 +150,7 @@ impl Layout {
 
     /// Puts a word down as near as possible to where it was.
     fn house(&mut self, task: &Task<'_>, index: usize, scale: f32, ink: Arc<Ink>) -> bool {
-        let word = task.words[index].text;
+        let word = task.words[index].key;
         let near = match self.spots.get(word) {
             Some(spot) => centre(&spot.ink, (spot.x, spot.y)),
             None => target(word, self.settings.seed, &self.field),
@@ -167,20 +171,19 @@ impl Layout {
         let frame = self.frame;
         self.field.clear();
         for word in task.words {
-            if let Some(spot) = self.spots.get_mut(word.text) {
+            if let Some(spot) = self.spots.get_mut(word.key) {
                 spot.seen = frame;
             }
         }
         self.spots.retain(|_, spot| spot.seen == frame);
         for &index in &task.order {
             let size = task.weight[index] * scale;
-            let (home, known) = match self.spots.get(task.words[index].text) {
-                Some(spot) => (
-                    Some((spot.x, spot.y)),
-                    within(size, spot.class).then(|| Arc::clone(&spot.ink)),
-                ),
-                None => (None, None),
-            };
+            let word = task.words[index];
+            let spot = self.spots.get(word.key);
+            let home = spot.map(|spot| (spot.x, spot.y));
+            let known = spot
+                .filter(|spot| within(size, spot.class) && *spot.text == *word.text)
+                .map(|spot| Arc::clone(&spot.ink));
             let ink = known.unwrap_or_else(|| self.reserved(task, index, scale, fonts));
             match home {
                 Some(home) if self.field.fits(&ink, home) => {
@@ -203,12 +206,13 @@ impl Layout {
     ) {
         self.field.stamp(&ink, anchor);
         let size = task.weight[index] * scale;
-        let word = task.words[index].text;
-        let class = match self.spots.get(word) {
-            Some(spot) if within(size, spot.class) => spot.class,
+        let word = task.words[index];
+        let class = match self.spots.get(word.key) {
+            Some(spot) if within(size, spot.class) && *spot.text == *word.text => spot.class,
             _ => class_of(size),
         };
         let spot = Spot {
+            text: word.text.into(),
             x: anchor.0,
             y: anchor.1,
             turned: task.turned[index],
@@ -217,10 +221,10 @@ impl Layout {
             shaped: Arc::clone(&task.shaped[index]),
             seen: self.frame,
         };
-        match self.spots.get_mut(word) {
+        match self.spots.get_mut(word.key) {
             Some(old) => *old = spot,
             None => {
-                self.spots.insert(word.into(), spot);
+                self.spots.insert(word.key.into(), spot);
             }
         }
     }
@@ -228,14 +232,26 @@ impl Layout {
     /// The ink that a word may touch while its size is in the band of today's.
     fn reserved(&mut self, task: &Task<'_>, index: usize, scale: f32, fonts: &Fonts) -> Arc<Ink> {
         let class = class_of(task.weight[index] * scale);
-        let turned = task.turned[index];
-        let key = (Box::from(task.words[index].text), class, turned);
+        let (text, shaped) = (task.words[index].text, &task.shaped[index]);
+        self.swept(text, shaped, class, task.turned[index], fonts)
+    }
+
+    /// The ink of a word over a band of sizes.
+    pub(super) fn swept(
+        &mut self,
+        text: &str,
+        shaped: &Shaped,
+        class: i32,
+        turned: bool,
+        fonts: &Fonts,
+    ) -> Arc<Ink> {
+        let key = (Box::from(text), class, turned);
         if let Some((ink, used)) = self.inks.get_mut(&key) {
             *used = self.frame;
             return Arc::clone(ink);
         }
         let (low, high) = (size_of(class) / HALF, size_of(class) * HALF);
-        let mut ink = fonts.swept(&task.shaped[index], low, high, self.field.cell);
+        let mut ink = fonts.swept(shaped, low, high, self.field.cell);
         if turned {
             ink = ink.turned();
         }
@@ -250,7 +266,7 @@ impl Layout {
             return;
         }
         let index = task.order[(self.frame / LOOK) as usize % task.order.len()];
-        let word = task.words[index].text;
+        let word = task.words[index].key;
         let Some(spot) = self.spots.get(word) else {
             return;
         };

@@ -5,8 +5,8 @@
 
 use hashbrown::HashMap;
 
-use super::state::{array, put, text_of, u32_of, u64_of};
 use super::{Bounds, Origin, Window};
+use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// What becomes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Group<T> {
     pub changed: bool,
     /// The words of the last frame, with their case folded, and their counts.
     pub shown: HashMap<Box<str>, u64>,
-    /// What the owner keeps for it; not part of the state.
+    /// What the owner keeps for it.
     pub own: Option<T>,
 }
 
@@ -291,8 +291,14 @@ impl<T> Groups<T> {
     }
 
     /// Appends all that is needed to go on from here, with samples for the `words` most frequent
-    /// words of each group, `each` for one.
-    pub fn save(&self, words: usize, each: usize, out: &mut Vec<u8>) {
+    /// words of each group, `each` for one, and with what `own` says of the owner's part.
+    pub fn save(
+        &self,
+        words: usize,
+        each: usize,
+        own: impl Fn(&T, &mut Vec<u8>),
+        out: &mut Vec<u8>,
+    ) {
         out.extend(self.newest_us.to_le_bytes());
         let losses = self.losses;
         for number in [
@@ -318,12 +324,24 @@ impl<T> Groups<T> {
             let top = group.window.top(words, 1);
             let keys: Vec<&str> = top.iter().map(|word| word.key).collect();
             group.window.save(&keys, each, out);
+            let at = out.len();
+            out.extend([0; 4]);
+            if let Some(part) = &group.own {
+                own(part, out);
+            }
+            let length = (out.len() - at - 4) as u32;
+            out[at..at + 4].copy_from_slice(&length.to_le_bytes());
         }
     }
 
     /// What [`Groups::save`] wrote, within bounds that may be others by now; `None` if it is not
-    /// that.
-    pub fn load(bounds: Bounds, most_groups: usize, mut state: &[u8]) -> Option<Self> {
+    /// that. `own` reads the owner's part, or goes without.
+    pub fn load(
+        bounds: Bounds,
+        most_groups: usize,
+        own: impl Fn(&[u8]) -> Option<T>,
+        mut state: &[u8],
+    ) -> Option<Self> {
         let from = &mut state;
         let mut groups = Self::new(bounds, most_groups);
         groups.newest_us = i64::from_le_bytes(*array(from)?);
@@ -347,12 +365,14 @@ impl<T> Groups<T> {
                 shown.insert(word.into(), u64_of(from)?);
             }
             let window = Window::load(bounds, from)?;
+            let length = u32_of(from)? as usize;
+            let part = from.split_off(..length)?;
             let slot = groups.put(Group {
                 name: name.into(),
                 window,
                 changed,
                 shown,
-                own: None,
+                own: own(part),
             });
             groups.seen[slot] = seen;
         }

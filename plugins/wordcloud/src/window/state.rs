@@ -1,6 +1,7 @@
 //! A window as bytes, for checkpoints: little endian, forms by number, each text once.
 
 use super::{Bounds, Entry, NONE, Record, UNKEPT, Window};
+use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// Form without a key of its own: it is one.
 const SELF: u32 = NONE;
@@ -168,26 +169,4 @@ impl Window {
             .all(|record| record.entries > 0)
             .then_some(())
     }
-}
-
-pub(super) fn put(text: &str, out: &mut Vec<u8>) {
-    out.extend((text.len() as u32).to_le_bytes());
-    out.extend(text.as_bytes());
-}
-
-pub(super) fn array<'a, const N: usize>(from: &mut &'a [u8]) -> Option<&'a [u8; N]> {
-    from.split_off(..N)?.try_into().ok()
-}
-
-pub(super) fn u32_of(from: &mut &[u8]) -> Option<u32> {
-    array(from).map(|bytes| u32::from_le_bytes(*bytes))
-}
-
-pub(super) fn u64_of(from: &mut &[u8]) -> Option<u64> {
-    array(from).map(|bytes| u64::from_le_bytes(*bytes))
-}
-
-pub(super) fn text_of<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
-    let len = u32_of(from)? as usize;
-    std::str::from_utf8(from.split_off(..len)?).ok()
 }

@@ -20,6 +20,9 @@ fn random(state: &mut u64, below: u64) -> u64 {
     (*state >> 33) % below
 }
 
+/// The owner's part of these groups.
+fn nothing(_: &(), _: &mut Vec<u8>) {}
+
 type Words = Vec<(String, String)>;
 
 /// A record that came: its time, where it came from, and the words that it stands for, which it
@@ -197,8 +200,9 @@ fn counts_equal_a_recount_after_every_record() {
                         naive.add(&bounds, &group, came);
                         if random(&mut state, 20) == 0 {
                             let mut saved = Vec::new();
-                            groups.save(5, 1, &mut saved);
-                            groups = Groups::load(bounds, 10, &saved).expect("what was saved");
+                            groups.save(5, 1, nothing, &mut saved);
+                            groups =
+                                Groups::load(bounds, 10, |_| None, &saved).expect("what was saved");
                             restores += 1;
                         }
                         groups.expire(i64::MIN);
@@ -294,8 +298,8 @@ fn groups_share_one_bound_on_memory() {
         "the words of the group that left have made room"
     );
     let mut saved = Vec::new();
-    groups.save(5, 1, &mut saved);
-    let fewer: Groups<()> = Groups::load(bounds, 1, &saved).expect("what was saved");
+    groups.save(5, 1, nothing, &mut saved);
+    let fewer: Groups<()> = Groups::load(bounds, 1, |_| None, &saved).expect("what was saved");
     assert_eq!(records(&fewer, "w"), Some(2));
     assert_eq!(fewer.len(), 1);
 }
@@ -359,8 +363,8 @@ fn samples_are_the_newest_texts_and_shared() {
     assert_eq!(samples(&groups, 0).0.len(), 0);
     // A state has the samples of its most frequent words.
     let mut saved = Vec::new();
-    groups.save(5, 2, &mut saved);
-    let loaded = Groups::load(bounds, 1, &saved).expect("what was saved");
+    groups.save(5, 2, nothing, &mut saved);
+    let loaded = Groups::load(bounds, 1, |_| None, &saved).expect("what was saved");
     assert_eq!(samples(&loaded, 2), two);
     // Texts are kept within their bytes.
     let small = Bounds {
@@ -391,8 +395,8 @@ fn a_state_that_is_torn_or_for_other_bounds_is_known() {
         add(&mut groups, ["x", "y"][step as usize % 2], &came);
     }
     let mut saved = Vec::new();
-    groups.save(5, 1, &mut saved);
-    let load = |bounds, saved: &[u8]| Groups::<()>::load(bounds, 2, saved);
+    groups.save(5, 1, nothing, &mut saved);
+    let load = |bounds, saved: &[u8]| Groups::<()>::load(bounds, 2, |_| None, saved);
     for len in 0..saved.len() {
         assert!(load(bounds, &saved[..len]).is_none(), "{len} bytes");
     }
