@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod check;
 pub mod config;
 pub mod draw;
 pub mod entities;

@@ -3,7 +3,8 @@
 use hashbrown::HashSet;
 use plugin_api::prelude::*;
 
-use crate::config::{Checked, Options, Output};
+use crate::check::Checked;
+use crate::config::{Options, Output};
 use crate::draw::{self, Drawing};
 use crate::font::{self, Book};
 use crate::frame::{self, Frame, Look};
