@@ -5,7 +5,7 @@ use plugin_api::prelude::*;
 use crate::config::{Case, Late, Options, Output, Packing, Retweets};
 use crate::font::{Book, Sources};
 use crate::input::Wanted;
-use crate::layout::Settings;
+use crate::layout::{Layout, Settings};
 use crate::shape::Shape;
 use crate::stop;
 use crate::token::Rules;
@@ -154,26 +154,41 @@ impl Options {
                 min_length: self.min_length,
                 max_length: self.max_length,
             },
-            settings: Settings {
-                width: self.width,
-                height: self.height,
-                vertical: self.vertical,
-                seed: self.seed,
-                padding: self.padding,
-                scale: self.scale,
-                packing: self.packing.unwrap_or(match self.format {
-                    Output::Json => Packing::Steady,
-                    Output::Svg | Output::Png => Packing::Tight,
-                }),
-                legible: self.legible,
-                shape: self.shape()?,
-                fonts: Book::new(Sources {
-                    files: self.fonts.iter().map(|path| path.to_path_buf()).collect(),
-                    machine: self.system_fonts,
-                    page: self.format == Output::Json,
-                }),
-            },
+            settings: self.settings()?,
         })
+    }
+
+    fn settings(&self) -> Result<Settings, StageError> {
+        let settings = Settings {
+            width: self.width,
+            height: self.height,
+            vertical: self.vertical,
+            seed: self.seed,
+            padding: self.padding,
+            scale: self.scale,
+            packing: self.packing.unwrap_or(match self.format {
+                Output::Json => Packing::Steady,
+                Output::Svg | Output::Png => Packing::Tight,
+            }),
+            legible: self.legible,
+            shape: self.shape()?,
+            fonts: Book::new(Sources {
+                files: self.fonts.iter().map(|path| path.to_path_buf()).collect(),
+                machine: self.system_fonts,
+                page: self.format == Output::Json,
+            }),
+        };
+        if settings.shape.is_some() {
+            let places = Layout::new(settings.clone()).places();
+            if places < self.words as usize {
+                let message = format!(
+                    "on {} x {} pixels the shape has room for {places} words, not for {}",
+                    self.width, self.height, self.words
+                );
+                return Err(StageError::config("/shape", message));
+            }
+        }
+        Ok(settings)
     }
 
     fn shape(&self) -> Result<Option<Shape>, StageError> {
@@ -184,15 +199,7 @@ impl Options {
             StageError::config("/shape", format!("cannot use {}: {why}", path.display()))
         };
         let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let shape = Shape::read(&bytes).map_err(wrong)?;
-        let room = shape.share() * f64::from(self.width) * f64::from(self.height);
-        if room < f64::from(self.words) * PIXELS_A_WORD as f64 {
-            return Err(wrong(format!(
-                "its dark pixels leave {room:.0} pixels of the canvas for {} words",
-                self.words
-            )));
-        }
-        Ok(Some(shape))
+        Shape::read(&bytes).map(Some).map_err(wrong)
     }
 }
 

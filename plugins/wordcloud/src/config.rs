@@ -74,8 +74,8 @@ options! {
         /// area is in proportion), `linear` or `log`. Default: `area`.
         #[serde(default = "area")]
         pub scale: Scale,
-        /// Least pixels between a word's box and the ink of words placed before it, 0 to 20.
-        /// Default: 1.
+        /// Least pixels between a word's box and the ink of words placed before it, 0 to 20. Where
+        /// words fit at no size with it, it gives way, which is logged. Default: 1.
         #[serde(default = "padding")]
         #[schemars(range(min = 0.0, max = 20.0))]
         pub padding: f32,

@@ -180,6 +180,7 @@ mod tests {
                 Said {
                     unit: 1.5,
                     shrunk: 1.0,
+                    crowded: false,
                 },
                 Palette::OkabeIto,
             ),

@@ -38,6 +38,8 @@ pub struct WordCloud {
     fonts: Book,
     /// Characters of which it was said that no font has them.
     lacked: HashSet<char>,
+    /// Whether it was said that the padding gives way.
+    crowded: bool,
     builder: BatchBuilder,
     item: Item,
     seq: u64,
@@ -102,6 +104,7 @@ impl Processor for WordCloud {
             fonts: settings.fonts.clone(),
             settings,
             lacked: HashSet::new(),
+            crowded: false,
             builder: BatchBuilder::new(),
             item: Item::default(),
             seq: 0,
@@ -265,6 +268,13 @@ impl WordCloud {
             let top: Vec<Counted<'_>> = chosen.iter().map(|at| top[*at]).collect();
             let words: Vec<Word<'_>> = chosen.iter().map(|at| ranked[*at]).collect();
             let places = layout.arrange(&words);
+            let said = layout.said();
+            if said.crowded && !std::mem::replace(&mut self.crowded, true) {
+                self.ctx.warn(format!(
+                    "{} words fit on {} x {} pixels at no size with a padding of {}: they stand closer; take fewer words, less `padding` or more pixels",
+                    words.len(), options.width, options.height, options.padding
+                ));
+            }
             let keys: Vec<&str> = top.iter().map(|word| word.key).collect();
             let pictured = options.format != Output::Json;
             let each = if pictured {
@@ -287,7 +297,7 @@ impl WordCloud {
                     .map(|time| time / 1000),
                 width: options.width,
                 height: options.height,
-                look: Look::new(layout.said(), options.palette),
+                look: Look::new(said, options.palette),
                 records: group.window.records(),
                 tokens: group.window.tokens(),
                 distinct: group.window.distinct(),

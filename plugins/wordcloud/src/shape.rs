@@ -52,12 +52,6 @@ impl Shape {
         })
     }
 
-    /// Share of the picture that is inside.
-    pub fn share(&self) -> f64 {
-        self.inside.iter().filter(|inside| **inside).count() as f64
-            / self.inside.len().max(1) as f64
-    }
-
     /// The cells outside on a canvas of `wide` by `high` cells, the picture stretched over it.
     pub(crate) fn outside(&self, wide: usize, high: usize) -> Grid {
         let mut grid = Grid::new(wide, high);

@@ -418,3 +418,58 @@ fn a_word_that_is_shown_gives_way_only_to_one_that_is_clearly_more_frequent() {
     });
     assert_eq!(tight.choose(&close, 3), [0, 1, 2]);
 }
+
+#[test]
+fn words_that_fit_at_no_size_with_the_padding_stand_closer() {
+    let vocabulary = vocabulary(100, 6);
+    let words = ranked(&vocabulary);
+    for packing in [Packing::Tight, Packing::Steady] {
+        let mut layout = Layout::new(Settings {
+            padding: 20.0,
+            packing,
+            ..settings(100, 100)
+        });
+        assert!(layout.places() >= words.len());
+        let places = layout.arrange(&words);
+        assert_apart(&words, &places, 100, 100);
+        assert!(layout.said().crowded);
+        // Fewer words have room again when they are laid out afresh.
+        layout.arrange(&[]);
+        layout.arrange(&words[..1]);
+        assert!(!layout.said().crowded);
+    }
+}
+
+#[test]
+fn a_shape_says_for_how_many_words_it_has_room_and_holds_them() {
+    let stripes = |every: u32, wide: u32| {
+        let pixels: Vec<u8> = (0..100 * 100)
+            .map(|at| if at % every < wide { 0 } else { 255 })
+            .collect();
+        let mut png = Vec::new();
+        let mut encoder = png::Encoder::new(&mut png, 100, 100);
+        encoder.set_color(png::ColorType::Grayscale);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&pixels).unwrap();
+        writer.finish().unwrap();
+        Shape::read(&png).unwrap()
+    };
+    let vocabulary = vocabulary(40, 7);
+    for packing in [Packing::Tight, Packing::Steady] {
+        let layout = |every, wide| {
+            Layout::new(Settings {
+                shape: Some(stripes(every, wide)),
+                packing,
+                ..settings(300, 300)
+            })
+        };
+        assert_eq!(layout(10, 0).places(), 0);
+        let mut narrow = layout(10, 1);
+        let places = narrow.places();
+        assert!(places >= vocabulary.len(), "{places}");
+        let words = ranked(&vocabulary);
+        // Too small to be told apart by whole pixels, but there.
+        assert_eq!(narrow.arrange(&words).len(), words.len());
+        assert_apart(&words, &layout(20, 8).arrange(&words), 300, 300);
+    }
+}

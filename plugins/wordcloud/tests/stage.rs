@@ -235,6 +235,22 @@ fn bounds_on_memory_are_said_once() {
 }
 
 #[test]
+fn padding_that_gives_way_is_said_once() {
+    let options =
+        json!({"width": 100, "height": 100, "words": 100, "padding": 20, "languages": []});
+    let mut stage = open(&options, ContentType::text());
+    let text: String = (0..100).map(|n| format!("word{n} ")).collect();
+    for _ in 0..2 {
+        stage.process(0, &batch_of([text.as_str()])).unwrap();
+        let outcome = stage.end(0).unwrap();
+        assert_eq!(counts(&frames(&outcome)[0]).len(), 100);
+    }
+    let said = stage.host().log_lines();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].message.contains("padding"), "{said:?}");
+}
+
+#[test]
 fn wrong_wiring_and_options_are_refused_at_their_place() {
     for format in [Format::Png, Format::Svg, Format::Bytes, Format::Csv] {
         let (pointer, message) = plan_error(&json!({}), ContentType::new(format));

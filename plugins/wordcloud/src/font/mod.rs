@@ -71,6 +71,13 @@ pub struct Sources {
 }
 
 impl Shaped {
+    /// How far its ink reaches from its anchor, in parts of the em.
+    pub fn reach(&self) -> f32 {
+        self.bounds
+            .iter()
+            .fold(0.0, |most, edge| edge.abs().max(most))
+    }
+
     /// Whether the word may be turned: pictures, which are not read, stand upright.
     pub fn turns(&self) -> bool {
         !self.glyphs.iter().all(|glyph| glyph.solid)

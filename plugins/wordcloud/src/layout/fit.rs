@@ -34,9 +34,16 @@ pub(super) struct Laid {
 impl Layout {
     /// Lays all words out afresh and answers the scale.
     pub(super) fn fit(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
-        let coarse = self.field.cell * 2.0;
+        self.field.keep_gap(self.settings.padding);
         let most = self.most_scale(task);
-        let low = self.greatest(task, coarse, fonts);
+        let mut field = self.coarse();
+        let coarse = field.cell;
+        let gap = field.gap();
+        let low = self.greatest(task, Some(&mut field), fonts);
+        if field.gap() < gap {
+            self.field.keep_gap(field.gap());
+        }
+        let least = self.least_scale(task, self.field.cell);
         // A fine canvas loses less at the words' edges than the coarse one did.
         let gain = self.lost(task, low, coarse) / self.lost(task, low, self.field.cell);
         let mut scale = (low * gain.sqrt()).min(most);
@@ -44,7 +51,8 @@ impl Layout {
         let mut laid = loop {
             match self.place_all(task, scale, None, fonts) {
                 Some(laid) => break laid,
-                None => (scale, fell) = (scale / FINE_STEP, true),
+                None if scale <= least => self.field.ease(),
+                None => (scale, fell) = ((scale / FINE_STEP).max(least), true),
             }
         };
         while !fell && scale < most {
@@ -90,21 +98,32 @@ impl Layout {
         task.weight.iter().zip(&task.shaped).map(boxed).sum()
     }
 
-    /// Nearly the greatest scale at which all words fit on a canvas of such cells.
-    pub(super) fn greatest(&mut self, task: &Task<'_>, cell: f32, fonts: &Fonts) -> f32 {
+    /// A canvas of coarser cells.
+    pub(super) fn coarse(&self) -> Field {
         let size = (self.settings.width, self.settings.height);
-        let gap = (self.settings.padding / cell).round() as usize;
-        let mut field = Field::new(size, self.settings.shape.as_ref(), cell, gap);
-        let most = self.most_scale(task);
-        let mut scale = (USUAL / self.share(task)).sqrt().min(most);
+        let cell = self.field.cell * 2.0;
+        // To the nearest cell: the fine canvas decides.
+        let padding = (self.settings.padding / cell).round() * cell;
+        Field::new(size, self.settings.shape.as_ref(), cell, padding)
+    }
+
+    /// Nearly the greatest scale at which all words fit, on a canvas other than the layout's own
+    /// where one is given. If they fit at none, its gap gives way.
+    pub(super) fn greatest(
+        &mut self,
+        task: &Task<'_>,
+        mut other: Option<&mut Field>,
+        fonts: &Fonts,
+    ) -> f32 {
+        let cell = other.as_deref().unwrap_or(&self.field).cell;
+        let (least, most) = (self.least_scale(task, cell), self.most_scale(task));
+        let first = (USUAL / self.share(task)).sqrt().max(least).min(most);
+        let mut scale = first;
         let (mut low, mut high): (Option<f32>, Option<f32>) = (None, None);
-        // A smaller scale nearly always fits where a larger one did. Where it does not, the next
-        // one is tried: in the end every word is a single cell.
+        let mut down = STEP;
         loop {
-            if self
-                .place_all(task, scale, Some(&mut field), fonts)
-                .is_some()
-            {
+            let laid = self.place_all(task, scale, other.as_deref_mut(), fonts);
+            if laid.is_some() {
                 low = Some(scale);
             } else {
                 high = Some(scale);
@@ -114,7 +133,16 @@ impl Layout {
                 (Some(low), Some(high)) if high / low <= CLOSE => return low,
                 (Some(low), Some(high)) => (low * high).sqrt(),
                 (Some(low), None) => (low * STEP).min(most),
-                (None, _) => scale / STEP,
+                (None, _) if scale <= least => {
+                    other.as_deref_mut().unwrap_or(&mut self.field).ease();
+                    (high, down) = (None, STEP);
+                    first
+                }
+                (None, _) => {
+                    let next = (scale / down).max(least);
+                    down *= down;
+                    next
+                }
             };
         }
     }

@@ -140,6 +140,8 @@ pub struct Said {
     pub unit: f64,
     /// The smallest word's size in parts of what is legible, at most 1.
     pub shrunk: f32,
+    /// Whether the words stand closer than the padding, because they fit at no size with it.
+    pub crowded: bool,
 }
 
 /// One frame at work: words with what is known of them.
@@ -168,9 +170,8 @@ impl Layout {
             .iter()
             .find(|(most, _)| pixels <= *most)
             .map_or(LARGE, |(_, cell)| *cell);
-        let gap = (settings.padding / cell).ceil() as usize;
         Self {
-            field: Field::new(size, settings.shape.as_ref(), cell, gap),
+            field: Field::new(size, settings.shape.as_ref(), cell, settings.padding),
             settings,
             spots: HashMap::new(),
             inks: HashMap::new(),
@@ -180,8 +181,15 @@ impl Layout {
             said: Said {
                 unit: 0.0,
                 shrunk: 1.0,
+                crowded: false,
             },
         }
+    }
+
+    /// Words for which there is a place for certain, however long they are.
+    pub fn places(&mut self) -> usize {
+        let coarse = self.coarse().places();
+        self.field.places().min(coarse)
     }
 
     /// What there is to say of the last frame.
@@ -218,6 +226,9 @@ impl Layout {
     }
 
     /// Places every one of `words`, which stand in the order of their rank.
+    ///
+    /// # Panics
+    /// If they fit at no size, which they do up to the number of [`Layout::places`].
     pub fn arrange(&mut self, words: &[Word<'_>]) -> Vec<Place> {
         if words.is_empty() {
             self.spots.clear();
@@ -239,6 +250,7 @@ impl Layout {
         self.said = Said {
             unit: f64::from(scale) / task.whole,
             shrunk: (smallest / self.settings.legible.max(0.01)).min(1.0),
+            crowded: self.field.gap() < self.settings.padding,
         };
         let place = |(index, word): (usize, &Word<'_>)| {
             let spot = &self.spots[word.key];
@@ -328,6 +340,16 @@ impl Layout {
             })
             .sum();
         (area / self.field.room()).max(1e-12)
+    }
+
+    /// The scale at which every word is smaller than a cell: less makes nothing fit that does not.
+    fn least_scale(&self, task: &Task<'_>, cell: f32) -> f32 {
+        // In a steady layout a word keeps some room to grow.
+        const ROOM: f32 = 0.9;
+        let sizes = task.shaped.iter().zip(&task.weight);
+        sizes
+            .map(|(shaped, weight)| ROOM * cell / (shaped.reach() * weight))
+            .fold(f32::INFINITY, f32::min)
     }
 
     /// The scale beyond which some word alone would be too large.

@@ -18,12 +18,15 @@ pub(super) struct Field {
     pub(super) middle: (i32, i32),
 }
 
+/// Cells each way of the ink of a word that is smaller than a cell.
+const SPECK: usize = 2;
+
 impl Field {
     pub(super) fn new(
         (width, height): (u32, u32),
         shape: Option<&Shape>,
         cell: f32,
-        gap: usize,
+        padding: f32,
     ) -> Self {
         let cells = |pixels: u32| ((pixels as f32 / cell) as usize).max(1);
         let (wide, high) = (cells(width), cells(height));
@@ -33,7 +36,7 @@ impl Field {
         };
         Self {
             cell,
-            gap,
+            gap: (padding / cell).ceil() as usize,
             canvas: base.clone(),
             work: Grid::new(wide, high),
             middle: middle_of_free(&base),
@@ -45,6 +48,40 @@ impl Field {
     pub(super) fn room(&self) -> f32 {
         let cells = self.base.width() * self.base.height() - self.base.count();
         cells.max(1) as f32 * self.cell * self.cell
+    }
+
+    /// Words for which there is a place for certain, if all are small enough and keep no gap: each
+    /// one takes the place of no more than so many others.
+    pub(super) fn places(&mut self) -> usize {
+        let (wide, high) = (self.base.width(), self.base.height());
+        if wide < SPECK || high < SPECK {
+            return 0;
+        }
+        self.work.block(&self.base, SPECK, SPECK, 0, high);
+        let free = |y: usize| {
+            let row = (0..=wide - SPECK).filter(|x| !self.work.get(*x, y));
+            row.count()
+        };
+        (0..=high - SPECK).map(free).sum::<usize>() / (2 * SPECK - 1).pow(2)
+    }
+
+    /// Pixels to keep free around a word's box.
+    pub(super) fn gap(&self) -> f32 {
+        self.gap as f32 * self.cell
+    }
+
+    /// Keeps no more than so many pixels free around a word's box.
+    pub(super) fn keep_gap(&mut self, pixels: f32) {
+        self.gap = (pixels / self.cell).ceil() as usize;
+    }
+
+    /// Lets words stand closer to each other, where they do not fit at any size.
+    ///
+    /// # Panics
+    /// If they need not keep apart: there are more words than places.
+    pub(super) fn ease(&mut self) {
+        assert!(self.gap > 0, "there are more words than places for them");
+        self.gap /= 2;
     }
 
     pub(super) fn clear(&mut self) {

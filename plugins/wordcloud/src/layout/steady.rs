@@ -34,7 +34,7 @@ const KEPT_INKS: usize = 8_000;
 
 /// The band in whose middle `size` is.
 fn class_of(size: f32) -> i32 {
-    (size.max(0.1).ln() / BAND.ln()).round() as i32
+    (size.max(f32::MIN_POSITIVE).ln() / BAND.ln()).round() as i32
 }
 
 pub(super) fn size_of(class: i32) -> f32 {
@@ -79,7 +79,7 @@ impl Layout {
                 self.fill = (share * scale * scale)
                     .min(self.fill * GIVE)
                     .max(LEAST_FILL);
-                scale *= 0.985;
+                scale = self.less(task, scale * 0.985);
             }
         }
         self.forget();
@@ -88,13 +88,23 @@ impl Layout {
 
     /// A first layout, with air for the words to change.
     fn begin(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
-        let mut scale = self.greatest(task, self.field.cell, fonts) * EASE;
+        self.field.keep_gap(self.settings.padding);
+        let mut scale = self.greatest(task, None, fonts) * EASE;
         self.spots.clear();
         while !self.again(task, scale, fonts) {
-            scale *= 0.97;
+            scale = self.less(task, scale * 0.97);
         }
         self.fill = (self.share(task) * scale * scale).clamp(LEAST_FILL, MOST_FILL);
         scale
+    }
+
+    /// The scale to try next: `scale`, but if it makes no word smaller the gap gives way.
+    fn less(&mut self, task: &Task<'_>, scale: f32) -> f32 {
+        let least = self.least_scale(task, self.field.cell);
+        if scale < least {
+            self.field.ease();
+        }
+        scale.max(least)
     }
 
     /// Changes on the canvas what has changed in the frame. If a word finds no place it answers
