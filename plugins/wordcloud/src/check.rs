@@ -170,6 +170,7 @@ impl Options {
                 Output::Json => Packing::Steady,
                 Output::Svg | Output::Png => Packing::Tight,
             }),
+            layouts: self.groups(),
             legible: self.legible,
             shape: self.shape()?,
             fonts: Book::new(Sources {

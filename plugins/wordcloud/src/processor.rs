@@ -59,7 +59,9 @@ impl Processor for WordCloud {
     type Options = Options;
 
     fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned, StageError> {
-        let bounds = options.check()?.bounds;
+        let Checked {
+            bounds, settings, ..
+        } = options.check()?;
         for input in inputs {
             Reader::new(input, options.wanted())?;
         }
@@ -78,6 +80,10 @@ impl Processor for WordCloud {
                 u64::from(options.max_tokens) * TOKEN_BYTES,
             )
             .memory("samples", (bounds.samples * options.groups()) as u64)
+            .memory(
+                "layouts",
+                (Layout::bytes(&settings, options.words as usize) * options.groups()) as u64,
+            )
             .memory("fonts of the machine", font::MOST_BYTES as u64))
     }
 

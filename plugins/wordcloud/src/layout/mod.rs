@@ -52,6 +52,8 @@ pub struct Settings {
     pub scale: Scale,
     /// One picture or a stream.
     pub packing: Packing,
+    /// Layouts of these settings that there may be: they share the memory for ink that is kept.
+    pub layouts: usize,
     /// Smallest size in pixels that is still legible: below it a frame says by how much it shrank.
     pub legible: f32,
     /// Where words may stand; everywhere if there is none.
@@ -125,6 +127,8 @@ pub struct Layout {
     /// By the words' keys.
     spots: HashMap<Box<str>, Spot>,
     inks: HashMap<Reserved, (Arc<Ink>, u32)>,
+    /// Bytes of those inks.
+    ink_bytes: usize,
     scale: Option<f32>,
     /// Share of the room that the words' boxes may take, which a steady layout learns.
     fill: f32,
@@ -175,6 +179,7 @@ impl Layout {
             settings,
             spots: HashMap::new(),
             inks: HashMap::new(),
+            ink_bytes: 0,
             scale: None,
             fill: 0.7,
             frame: 0,
@@ -184,6 +189,21 @@ impl Layout {
                 crowded: false,
             },
         }
+    }
+
+    /// Bytes that a layout of `words` words takes at most, but for what is kept at work.
+    pub fn bytes(settings: &Settings, words: usize) -> usize {
+        // A cell has no less than half a pixel, and the boxes of all words cover the canvas no more
+        // than twice. A word has its places, its names and its glyphs.
+        const WORD: usize = 1024;
+        let pixels = settings.width as usize * settings.height as usize;
+        let cells = match settings.packing {
+            Packing::Tight if pixels <= TIGHT[0].0 as usize => 4 * pixels,
+            Packing::Tight => pixels,
+            Packing::Steady if pixels <= STEADY[0].0 as usize => pixels,
+            Packing::Steady => pixels / 4,
+        };
+        3 * cells / 8 + words * WORD + settings.ink_bytes()
     }
 
     /// Words for which there is a place for certain, however long they are.
@@ -245,6 +265,7 @@ impl Layout {
             };
             (task, scale)
         });
+        self.field.rest();
         self.scale = Some(scale);
         let smallest = task.order.last().map_or(0.0, |&last| task.weight[last]) * scale;
         self.said = Said {

@@ -1,5 +1,7 @@
 //! The canvas, and putting a word down on the nearest place that is free for it.
 
+use std::sync::Arc;
+
 use crate::mask::{Grid, Ink};
 use crate::shape::Shape;
 
@@ -10,10 +12,11 @@ pub(super) struct Field {
     pub(super) cell: f32,
     /// Cells to keep free around a word's box.
     gap: usize,
-    /// Where nothing may stand.
-    base: Grid,
+    /// Where nothing may stand, if there is a shape.
+    base: Option<Arc<Grid>>,
     pub(super) canvas: Grid,
-    work: Grid,
+    /// Working space, which only a layout at work has.
+    work: Option<Grid>,
     /// The middle of where words may stand.
     pub(super) middle: (i32, i32),
 }
@@ -30,36 +33,40 @@ impl Field {
     ) -> Self {
         let cells = |pixels: u32| ((pixels as f32 / cell) as usize).max(1);
         let (wide, high) = (cells(width), cells(height));
-        let base = match shape {
-            Some(shape) => shape.outside(wide, high),
+        let base = shape.map(|shape| shape.outside(wide, high));
+        let canvas = match &base {
+            Some(base) => Grid::clone(base),
             None => Grid::new(wide, high),
         };
         Self {
             cell,
             gap: (padding / cell).ceil() as usize,
-            canvas: base.clone(),
-            work: Grid::new(wide, high),
-            middle: middle_of_free(&base),
+            middle: middle_of_free(&canvas),
+            canvas,
+            work: None,
             base,
         }
     }
 
     /// Pixels on which words may stand.
     pub(super) fn room(&self) -> f32 {
-        let cells = self.base.width() * self.base.height() - self.base.count();
+        let outside = self.base.as_ref().map_or(0, |base| base.count());
+        let cells = self.canvas.width() * self.canvas.height() - outside;
         cells.max(1) as f32 * self.cell * self.cell
     }
 
     /// Words for which there is a place for certain, if all are small enough and keep no gap: each
     /// one takes the place of no more than so many others.
     pub(super) fn places(&mut self) -> usize {
-        let (wide, high) = (self.base.width(), self.base.height());
+        self.clear();
+        let (wide, high) = (self.canvas.width(), self.canvas.height());
         if wide < SPECK || high < SPECK {
             return 0;
         }
-        self.work.block(&self.base, SPECK, SPECK, 0, high);
+        let mut blocked = Grid::new(wide, high);
+        blocked.block(&self.canvas, SPECK, SPECK, 0, high);
         let free = |y: usize| {
-            let row = (0..=wide - SPECK).filter(|x| !self.work.get(*x, y));
+            let row = (0..=wide - SPECK).filter(|x| !blocked.get(*x, y));
             row.count()
         };
         (0..=high - SPECK).map(free).sum::<usize>() / (2 * SPECK - 1).pow(2)
@@ -85,7 +92,15 @@ impl Field {
     }
 
     pub(super) fn clear(&mut self) {
-        self.canvas.copy(&self.base);
+        match &self.base {
+            Some(base) => self.canvas.copy(base),
+            None => self.canvas.clear(),
+        }
+    }
+
+    /// Lets go of what only a layout at work needs.
+    pub(super) fn rest(&mut self) {
+        self.work = None;
     }
 
     /// The free place for `ink` nearest to `near`, which is where the middle of its box would best
@@ -99,9 +114,9 @@ impl Field {
     ) -> Option<((i32, i32), f32)> {
         let (wide, high) = (ink.width + 2 * self.gap, ink.height + 2 * self.gap);
         let target = (near.0 - wide as i32 / 2, near.1 - high as i32 / 2);
-        let (x, y, cost) = self
-            .work
-            .search(&self.canvas, target, (wide, high), reach)?;
+        let size = (self.canvas.width(), self.canvas.height());
+        let work = self.work.get_or_insert_with(|| Grid::new(size.0, size.1));
+        let (x, y, cost) = work.search(&self.canvas, target, (wide, high), reach)?;
         let gap = self.gap as i32;
         Some(((x + gap - ink.left, y + gap - ink.top), cost))
     }

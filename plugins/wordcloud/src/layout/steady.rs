@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Spot, Task, place::centre, target};
+use hashbrown::HashMap;
+
+use super::{Layout, Reserved, Settings, Spot, Task, place::centre, target};
 use crate::{
     font::{Fonts, Shaped},
     mask::Ink,
@@ -28,9 +30,12 @@ const MOST_FILL: f32 = 0.84;
 const WORTH: f32 = 0.5;
 /// Frames between two looks for a word that could stand closer to the middle.
 const LOOK: u32 = 3;
-/// Frames for which the reserved ink of a word is kept that is not in use, and how many are kept.
+/// Frames for which the reserved ink of a word is kept that is not in use.
 const KEPT_FRAMES: u32 = 2_000;
-const KEPT_INKS: usize = 8_000;
+/// Bytes of ink that all layouts keep, and that one keeps at least; what is kept beside its bits.
+const KEPT_BYTES: usize = 8 << 20;
+const LEAST_KEPT_BYTES: usize = 64 << 10;
+const BESIDE_BITS: usize = 160;
 
 /// The band in whose middle `size` is.
 fn class_of(size: f32) -> i32 {
@@ -39,6 +44,10 @@ fn class_of(size: f32) -> i32 {
 
 pub(super) fn size_of(class: i32) -> f32 {
     BAND.powi(class)
+}
+
+fn kept_bytes((text, ..): &Reserved, ink: &Ink) -> usize {
+    text.len() + ink.bytes() + BESIDE_BITS
 }
 
 /// Whether `size` is within a band.
@@ -50,6 +59,12 @@ fn within(size: f32, class: i32) -> bool {
 impl Layout {
     /// Keeps the words of the last frame where they are as far as it can; answers the scale.
     pub(super) fn keep(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
+        let scale = self.hold(task, fonts);
+        self.forget();
+        scale
+    }
+
+    fn hold(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
         let kept = task
             .words
             .iter()
@@ -82,7 +97,6 @@ impl Layout {
                 scale = self.less(task, scale * 0.985);
             }
         }
-        self.forget();
         scale
     }
 
@@ -266,6 +280,7 @@ impl Layout {
             ink = ink.turned();
         }
         let ink = Arc::new(ink);
+        self.ink_bytes += kept_bytes(&key, &ink);
         self.inks.insert(key, (Arc::clone(&ink), self.frame));
         ink
     }
@@ -303,13 +318,53 @@ impl Layout {
     }
 
     fn forget(&mut self) {
-        if self.inks.len() > KEPT_INKS {
-            let frame = self.frame;
-            self.inks
-                .retain(|_, (_, used)| frame.wrapping_sub(*used) < KEPT_FRAMES);
-            if self.inks.len() > KEPT_INKS {
-                self.inks.clear();
-            }
+        let most = self.settings.ink_bytes();
+        if self.ink_bytes <= most {
+            return;
         }
+        let (frame, mut bytes) = (self.frame, 0);
+        self.inks.retain(|key, (ink, used)| {
+            let stays = frame.wrapping_sub(*used) < KEPT_FRAMES;
+            bytes += if stays { kept_bytes(key, ink) } else { 0 };
+            stays
+        });
+        if bytes > most {
+            (self.inks, bytes) = (HashMap::new(), 0);
+        }
+        self.ink_bytes = bytes;
+    }
+}
+
+impl Settings {
+    /// Bytes of reserved ink that a layout keeps for when it is needed again.
+    pub(super) fn ink_bytes(&self) -> usize {
+        (KEPT_BYTES / self.layouts.max(1)).max(LEAST_KEPT_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Word;
+
+    #[test]
+    fn kept_ink_stays_within_its_bytes_though_all_words_change() {
+        let mut layout = Layout::new(Settings {
+            width: 640,
+            height: 360,
+            layouts: 1000,
+            ..Settings::default()
+        });
+        let most = layout.settings.ink_bytes();
+        let mut forgot = false;
+        for frame in 0..40 {
+            let texts: Vec<String> = (0..20).map(|at| format!("word{at}of{frame}")).collect();
+            let words: Vec<Word<'_>> = texts.iter().map(|text| Word::new(text, 5)).collect();
+            let before = layout.inks.len();
+            layout.arrange(&words);
+            assert!(layout.ink_bytes <= most, "{}", layout.ink_bytes);
+            forgot |= layout.inks.len() < before;
+        }
+        assert!(forgot);
     }
 }

@@ -92,6 +92,11 @@ impl Ink {
         }
     }
 
+    /// Bytes of its bits.
+    pub fn bytes(&self) -> usize {
+        self.bits.len() * size_of::<u64>()
+    }
+
     /// The same ink read from the bottom to the top.
     pub fn turned(&self) -> Self {
         let mut turned = Self::blank(
