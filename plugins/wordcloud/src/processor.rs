@@ -14,9 +14,6 @@ use crate::token::Tokenizer;
 use crate::window::Counted;
 use crate::window::groups::{Admitted, Group, Groups, Losses};
 
-/// A record from further ahead of the clock than this counts as of now: one wrong timestamp must
-/// not empty a window of time.
-const AHEAD_US: i64 = 60_000_000;
 /// Time after which a call that makes frames lets the host have its turn.
 const TURN_NS: u64 = 50_000_000;
 
@@ -168,6 +165,7 @@ impl Processor for WordCloud {
             )));
         };
         let now_us = self.ctx.now_us();
+        let latest_us = now_us.saturating_add(self.groups.ahead_us());
         let newest = self.groups.newest_us();
         let grouped = self.options.group_by.is_some();
         let (groups, item) = (&mut self.groups, &mut self.item);
@@ -185,9 +183,8 @@ impl Processor for WordCloud {
                 }
                 None => "",
             };
-            let time_us = record
-                .ts_us()
-                .map_or(now_us, |time| time.min(now_us.saturating_add(AHEAD_US)));
+            let time_us = record.ts_us().filter(|time| *time <= latest_us);
+            let time_us = time_us.unwrap_or(now_us);
             match groups.admit(group, time_us, item.origin) {
                 Admitted::Late => passed += 1,
                 Admitted::Repeated(_) => {}

@@ -169,22 +169,25 @@ fn a_window_of_time_goes_by_the_time_of_the_records() {
 
 #[test]
 fn one_timestamp_from_the_future_does_not_empty_the_window() {
-    let mut stage = open(&json!({"window": "10m"}), ContentType::text());
-    let mut builder = BatchBuilder::new();
-    builder.push(Some(b"first"));
-    builder
-        .push(Some(b"second"))
-        .ts_us(Some(4_000_000_000_000_000));
-    builder.push(Some(b"third"));
-    assert_eq!(
-        stage
-            .process(0, &builder.finish())
-            .unwrap()
-            .consumed_count(),
-        3
-    );
-    let outcome = stage.end(0).unwrap();
-    assert_eq!(counts(&frames(&outcome)[0]).len(), 3);
+    for options in [
+        json!({"window": "10m"}),
+        json!({"window": "30s"}),
+        json!({"window": "10m", "late": "drop", "lateness": "20s"}),
+        json!({"late": "drop", "lateness": "20s"}),
+    ] {
+        let mut stage = open(&options, ContentType::text());
+        let mut builder = BatchBuilder::new();
+        builder.push(Some(b"first"));
+        builder
+            .push(Some(b"second"))
+            .ts_us(Some(4_000_000_000_000_000));
+        builder.push(Some(b"third"));
+        let outcome = stage.process(0, &builder.finish()).unwrap();
+        assert_eq!(outcome.consumed_count(), 3, "{options}");
+        assert_eq!(outcome.filtered_count(), 0, "{options}");
+        let outcome = stage.end(0).unwrap();
+        assert_eq!(counts(&frames(&outcome)[0]).len(), 3, "{options}");
+    }
 }
 
 #[test]

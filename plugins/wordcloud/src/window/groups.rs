@@ -193,6 +193,11 @@ impl<T> Groups<T> {
         self.slots[*self.index.get(name)?].as_ref()
     }
 
+    /// How far ahead of the clock a record's time is believed.
+    pub fn ahead_us(&self) -> i64 {
+        self.bounds.ahead_us()
+    }
+
     /// The newest time seen, `i64::MIN` before the first record.
     pub fn newest_us(&self) -> i64 {
         self.newest_us

@@ -45,6 +45,15 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// How far ahead of the clock a record's time is believed: clocks differ, but one wrong time
+    /// must not empty the window, nor make all that follow late.
+    pub fn ahead_us(&self) -> i64 {
+        const MOST: i64 = 60_000_000;
+        let span = self.span_us.map_or(MOST, |span| span / 8);
+        let lateness = self.lateness_us.map_or(MOST, |lateness| lateness / 2);
+        MOST.min(span).min(lateness)
+    }
+
     /// Whether nothing ever leaves.
     pub fn everything(&self) -> bool {
         self.records.is_none() && self.span_us.is_none()
