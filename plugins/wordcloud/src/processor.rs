@@ -225,6 +225,7 @@ impl Processor for WordCloud {
             if newest > i64::MIN {
                 self.groups.expire(newest.saturating_add(quiet_us));
             }
+            self.groups.shrink();
             self.report();
         }
         let began = self.ctx.monotonic_ns();

@@ -163,6 +163,15 @@ impl<T> Groups<T> {
         }
     }
 
+    /// Gives back memory that windows needed once and do not any more.
+    pub fn shrink(&mut self) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].is_some() {
+                self.with(slot, |group| group.window.shrink());
+            }
+        }
+    }
+
     /// Groups in use.
     pub fn len(&self) -> usize {
         self.index.len()
