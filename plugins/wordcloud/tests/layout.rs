@@ -412,6 +412,17 @@ fn a_word_that_is_shown_gives_way_only_to_one_that_is_clearly_more_frequent() {
     assert_eq!(layout.choose(&close, 3), [0, 1, 3]);
     let clear = [word("a", 50), word("d", 45), word("b", 40), word("c", 29)];
     assert_eq!(layout.choose(&clear, 3), [0, 1, 2]);
+    // What counts is the newcomer, not how close to it the other words are.
+    let close = [word("a", 50), word("d", 31), word("b", 30), word("c", 29)];
+    assert_eq!(layout.choose(&close, 3), [0, 2, 3]);
+    let two = [
+        word("a", 50),
+        word("e", 40),
+        word("d", 32),
+        word("c", 31),
+        word("b", 28),
+    ];
+    assert_eq!(layout.choose(&two, 3), [0, 1, 3]);
     let tight = Layout::new(Settings {
         packing: Packing::Tight,
         ..settings(400, 200)

@@ -221,27 +221,23 @@ impl Layout {
     /// except that a word which is shown already gives way only to one that is clearly more
     /// frequent. It keeps words about the last rank from coming and going with each frame.
     pub fn choose(&self, ranked: &[Word<'_>], most: usize) -> Vec<usize> {
-        /// Share of the last rank's count that is enough for a word that is shown.
+        /// Share of a newcomer's count that is enough for a word that is shown.
         const NEARLY: f64 = 0.85;
         let steady = self.settings.packing == Packing::Steady;
         if ranked.len() <= most || self.spots.is_empty() || !steady {
             return (0..most.min(ranked.len())).collect();
         }
-        let least = ranked[most - 1].count as f64 * NEARLY;
         let shown = |index: &usize| self.spots.contains_key(ranked[*index].key);
-        let mut behind: Vec<usize> = (most..ranked.len())
-            .filter(|index| ranked[*index].count as f64 >= least && shown(index))
-            .collect();
-        // The newcomers of least count wait, as many as there are words to keep.
-        let waiting: Vec<usize> = (0..most)
-            .rev()
-            .filter(|index| ranked[*index].count as f64 * NEARLY <= least && !shown(index))
-            .take(behind.len())
-            .collect();
-        behind.truncate(waiting.len());
+        // The newcomer of least count waits for the most frequent word that would go, and so on.
+        let newcomers = (0..most).rev().filter(|index| !shown(index));
+        let behind = (most..ranked.len()).filter(shown);
+        let nearly = |(newcomer, kept): &(usize, usize)| {
+            ranked[*newcomer].count as f64 * NEARLY <= ranked[*kept].count as f64
+        };
+        let (waiting, kept): (Vec<_>, Vec<_>) = newcomers.zip(behind).take_while(nearly).unzip();
         (0..most)
             .filter(|index| !waiting.contains(index))
-            .chain(behind)
+            .chain(kept)
             .collect()
     }
 
