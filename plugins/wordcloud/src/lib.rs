@@ -12,6 +12,7 @@ pub mod frame;
 pub mod input;
 pub mod layout;
 mod links;
+mod maker;
 pub mod mask;
 pub mod palette;
 pub mod processor;

@@ -148,6 +148,15 @@ pub struct Said {
     pub crowded: bool,
 }
 
+impl Said {
+    /// Of a frame without words.
+    const NOTHING: Self = Self {
+        unit: 0.0,
+        shrunk: 1.0,
+        crowded: false,
+    };
+}
+
 /// One frame at work: words with what is known of them.
 struct Task<'a> {
     words: &'a [Word<'a>],
@@ -183,11 +192,7 @@ impl Layout {
             scale: None,
             fill: 0.7,
             frame: 0,
-            said: Said {
-                unit: 0.0,
-                shrunk: 1.0,
-                crowded: false,
-            },
+            said: Said::NOTHING,
         }
     }
 
@@ -250,6 +255,7 @@ impl Layout {
             self.spots.clear();
             self.scale = None;
             self.field.clear();
+            self.said = Said::NOTHING;
             return Vec::new();
         }
         self.frame = self.frame.wrapping_add(1);

@@ -111,7 +111,7 @@ impl Naive {
 
 fn add(groups: &mut Groups<()>, group: &str, came: &Came) {
     match groups.admit(group, came.time_us, came.origin) {
-        Admitted::Late | Admitted::Repeated(_) => {}
+        Admitted::Late | Admitted::Repeated => {}
         Admitted::Counted(slot) => {
             for (text, key) in came.words.iter() {
                 groups.word(slot, text, key);
