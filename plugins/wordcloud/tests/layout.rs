@@ -59,6 +59,17 @@ fn settings(width: u32, height: u32) -> Settings {
 /// Draws every word pixel by pixel, apart from the layout's own masks, and fails where two meet.
 /// Answers the share of the canvas within the words' ink.
 fn assert_apart(words: &[Word<'_>], places: &[Place], width: u32, height: u32) -> f64 {
+    let owner = draw_apart(words, places, width, height);
+    owner.iter().filter(|cell| cell.is_some()).count() as f64 / owner.len() as f64
+}
+
+/// The same, and answers for each pixel the word that has ink there.
+fn draw_apart<'a>(
+    words: &[Word<'a>],
+    places: &[Place],
+    width: u32,
+    height: u32,
+) -> Vec<Option<&'a str>> {
     let font = FontRef::try_from_slice(NOTO_SANS).unwrap();
     let per_em = font.units_per_em().unwrap();
     let mut owner = vec![None; (width * height) as usize];
@@ -101,7 +112,21 @@ fn assert_apart(words: &[Word<'_>], places: &[Place], width: u32, height: u32) -
             pen += font.h_advance_unscaled(id) * place.size / per_em;
         }
     }
-    owner.iter().filter(|cell| cell.is_some()).count() as f64 / owner.len() as f64
+    owner
+}
+
+/// Fails where between two words there are less than `padding` pixels.
+fn assert_padded(owner: &[Option<&str>], width: usize, padding: usize) {
+    let height = owner.len() / width;
+    for (at, word) in owner.iter().enumerate().filter(|(_, word)| word.is_some()) {
+        let (x, y) = (at % width, at / width);
+        for line in y.saturating_sub(padding)..(y + padding + 1).min(height) {
+            let row = &owner[line * width + x..line * width + (x + padding + 1).min(width)];
+            for other in row.iter().flatten() {
+                assert_eq!(Some(*other), *word, "too close at {x}, {y}");
+            }
+        }
+    }
 }
 
 fn assert_exact_sizes(words: &[Word<'_>], places: &[Place]) {
@@ -360,6 +385,30 @@ fn the_box_of_a_word_holds_its_ink_and_padding_keeps_words_apart() {
             };
             assert!(along <= place.width * 1.1 && across <= place.size * 1.4);
         }
+    }
+}
+
+#[test]
+fn padding_is_kept_from_frame_to_frame() {
+    let vocabulary = vocabulary(50, 8);
+    let mut counts: Vec<u64> = ranked(&vocabulary).iter().map(|word| word.count).collect();
+    let mut layout = Layout::new(Settings {
+        padding: 3.0,
+        ..settings(480, 270)
+    });
+    let mut state = 3;
+    for _ in 0..30 {
+        for count in &mut counts {
+            let most = 3 + *count / 4;
+            *count = (*count + random(&mut state, most)).saturating_sub(random(&mut state, most));
+            *count = (*count).max(1);
+        }
+        let words = vocabulary.iter().zip(&counts);
+        let mut words: Vec<_> = words.map(|(text, count)| Word::new(text, *count)).collect();
+        words.sort_by_key(|word| std::cmp::Reverse(word.count));
+        let places = layout.arrange(&words);
+        assert_padded(&draw_apart(&words, &places, 480, 270), 480, 3);
+        assert!(!layout.said().crowded);
     }
 }
 

@@ -131,9 +131,11 @@ impl Field {
             .erase(ink, anchor.0 + ink.left, anchor.1 + ink.top);
     }
 
+    /// Whether `ink` at a place of its own choice touches no other, nor comes too close to it.
     pub(super) fn fits(&self, ink: &Ink, anchor: (i32, i32)) -> bool {
+        let ink = ink.grown(self.gap);
         self.canvas
-            .fits(ink, anchor.0 + ink.left, anchor.1 + ink.top)
+            .fits(&ink, anchor.0 + ink.left, anchor.1 + ink.top)
     }
 }
 

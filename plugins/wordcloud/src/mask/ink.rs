@@ -118,6 +118,28 @@ impl Ink {
         turned
     }
 
+    /// The ink and all cells that are up to `by` cells from it.
+    pub fn grown(&self, by: usize) -> Self {
+        let (left, top) = (self.left - by as i32, self.top - by as i32);
+        let (width, height) = (self.width + 2 * by, self.height + 2 * by);
+        let mut wide = Self::blank(left, self.top, width, self.height);
+        for y in 0..self.height {
+            for (index, &word) in self.row(y).iter().enumerate() {
+                (0..=2 * by).for_each(|by| wide.add(index * 64 + by, y, word));
+            }
+        }
+        let mut grown = Self::blank(left, top, width, height);
+        for y in 0..self.height {
+            for line in y..=y + 2 * by {
+                let row = &mut grown.bits[line * grown.stride..][..grown.stride];
+                row.iter_mut()
+                    .zip(wide.row(y))
+                    .for_each(|(all, word)| *all |= word);
+            }
+        }
+        grown
+    }
+
     /// The same ink in the least block that holds it; a single cell if there is none.
     pub fn tight(self) -> Self {
         let empty = |y: &usize| self.row(*y).iter().all(|word| *word == 0);

@@ -371,6 +371,25 @@ mod tests {
     }
 
     #[test]
+    fn grown_ink_has_all_cells_that_are_close() {
+        let cells: Vec<_> = (0..140).step_by(9).map(|i| (i - 3, i % 7)).collect();
+        let ink = Ink::from_cells(&cells);
+        for by in [0, 1, 3] {
+            let grown = ink.grown(by);
+            for y in 0..grown.height {
+                for x in 0..grown.width {
+                    let at = (x as i32 + grown.left, y as i32 + grown.top);
+                    let close = |cell: &(i32, i32)| {
+                        let away = (cell.0 - at.0).abs().max((cell.1 - at.1).abs());
+                        away as usize <= by
+                    };
+                    assert_eq!(grown.get(x, y), cells.iter().any(close), "{at:?} by {by}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn ink_is_stamped_tested_and_erased_across_word_borders() {
         let cells: Vec<_> = (0..70).map(|i| (i, i % 3)).collect();
         let ink = Ink::from_cells(&cells);
