@@ -145,6 +145,8 @@ impl Options {
             },
             rules: Rules {
                 stop,
+                elisions: stop::elisions(&self.languages),
+                particles: !self.languages.iter().any(|language| language == "ja"),
                 fold_case: self.case == Case::Fold,
                 bigrams: self.bigrams,
                 hashtags: self.hashtags,

@@ -110,10 +110,11 @@ options! {
         /// Varies the pattern; the same seed and input give the same cloud. Default: 1.
         #[serde(default = "one")]
         pub seed: u64,
-        /// Languages whose stop words are left out, as ISO 639-1 codes. Default: `["en"]`.
+        /// Languages whose stop words are left out, as ISO 639-1 codes; with `fr`, `it` and `ca` what
+        /// they elide too (`l'amour`), with `ja` words of one or two hiragana. Default: `["en"]`.
         #[serde(default = "languages")]
         pub languages: Vec<String>,
-        /// Further words to leave out. Default: none.
+        /// Further words to leave out, or with `bigrams` pairs of words. Default: none.
         #[serde(default)]
         pub stop: Vec<String>,
         /// A file of further words to leave out, one a line; `#` begins a comment. Default: none.
