@@ -6,6 +6,7 @@ mod bytes;
 pub mod check;
 pub mod config;
 pub mod draw;
+mod emoji;
 pub mod entities;
 pub mod font;
 pub mod frame;

@@ -12,6 +12,7 @@ use icu_casemap::{CaseMapper, CaseMapperBorrowed};
 use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed, options::WordBreakInvariantOptions};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
+use crate::emoji::is_emoji;
 use crate::entities::{self, Entity, Kind};
 
 /// What counts as a word.
@@ -214,7 +215,7 @@ impl Words {
         } else {
             self.text.chars().count()
         };
-        let symbol = rules.emoji && self.text.chars().next().is_some_and(emoji);
+        let symbol = rules.emoji && is_emoji(&self.text);
         if (count < rules.min_length && !symbol) || count > rules.max_length {
             return false;
         }
@@ -410,14 +411,10 @@ fn general(
                     sink(part, end);
                 }
             }
-        } else if emoji_too && piece.chars().next().is_some_and(emoji) {
+        } else if emoji_too && is_emoji(piece) {
             sink(piece, until);
         }
     }
-}
-
-fn emoji(letter: char) -> bool {
-    matches!(letter as u32, 0x1F300..=0x1F64F | 0x1F680..=0x1F6FF | 0x1F900..=0x1FAFF | 0x2600..=0x27BF | 0x1F1E6..=0x1F1FF)
 }
 
 #[cfg(test)]

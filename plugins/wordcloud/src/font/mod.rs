@@ -29,6 +29,8 @@ pub use face::{Coverage, Picture};
 pub use system::MOST_BYTES;
 use system::System;
 
+use crate::emoji::is_emoji;
+
 /// The carried face that the page uses too.
 pub const NOTO_SANS: &[u8] = include_bytes!("../../fonts/NotoSans-Bold.ttf");
 /// The other carried faces, each with the first and last characters for which it is asked.
@@ -164,14 +166,6 @@ fn ignorable(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
 }
 
-/// Whether a cluster wants to be a picture.
-fn emoji(cluster: &str) -> bool {
-    cluster.chars().any(|letter| {
-        matches!(letter, '\u{1f000}'..='\u{1faff}' | '\u{fe0f}' | '\u{20e3}' | '\u{231a}'..='\u{231b}'
-            | '\u{23e9}'..='\u{23fa}' | '\u{2600}'..='\u{27bf}' | '\u{2b50}' | '\u{2b55}')
-    })
-}
-
 impl Fonts {
     /// The carried faces; others are looked for when they are needed.
     pub fn new(sources: &Sources) -> Self {
@@ -209,7 +203,7 @@ impl Fonts {
             .filter(|letter| !ignorable(*letter))
             .collect();
         let has = |face: &Face| letters.iter().all(|&letter| face.has(letter));
-        let emoji = emoji(cluster);
+        let emoji = is_emoji(cluster);
         if !emoji && has(&self.faces[0]) {
             return Some(0);
         }
@@ -345,13 +339,25 @@ impl Fonts {
             return;
         }
         let part = |value: i32| value as f32 / face.units;
+        let mut blank = None;
         for (info, at) in buffer.glyph_infos().iter().zip(buffer.glyph_positions()) {
             let id = u16::try_from(info.glyph_id).unwrap_or(0);
+            let letter = text
+                .get(info.cluster as usize..)
+                .and_then(|rest| rest.chars().next())
+                .filter(|letter| !ignorable(*letter));
             if id == 0 {
-                let letter = text
-                    .get(info.cluster as usize..)
-                    .and_then(|rest| rest.chars().next());
-                if let Some(letter) = letter.filter(|letter| !ignorable(*letter)) {
+                if let Some(letter) = letter {
+                    discs(letter.encode_utf8(&mut [0; 4]), shaped);
+                }
+                continue;
+            }
+            // What is neither an outline nor a picture that is read, as glyphs of colour vectors.
+            if let Some(letter) = letter
+                && !letter.is_whitespace()
+                && face.blank(id)
+            {
+                if blank.replace(info.cluster) != Some(info.cluster) {
                     discs(letter.encode_utf8(&mut [0; 4]), shaped);
                 }
                 continue;

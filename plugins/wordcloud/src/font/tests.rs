@@ -124,6 +124,36 @@ fn an_emoji_of_several_characters_is_one_picture() {
 }
 
 #[test]
+fn an_emoji_that_its_font_has_in_another_way_is_a_disc_and_is_named() {
+    let emoji = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fonts/emoji.ttf");
+    let mut bytes = std::fs::read(emoji).unwrap();
+    // A font that knows the characters and whose pictures are in tables that nobody reads.
+    for tag in [b"CBDT", b"CBLC"] {
+        let at = bytes.windows(4).position(|four| four == tag).unwrap();
+        bytes[at] = b'X';
+    }
+    let folder = std::env::temp_dir().join(format!("wordcloud-fonts-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("emoji.ttf"), &bytes).unwrap();
+    let sources = Sources {
+        files: vec![folder.clone()],
+        ..Sources::default()
+    };
+    let shaped = Fonts::new(&sources).shape("👩‍🚀");
+    assert_eq!(shaped.missing, ['👩', '🚀']);
+    assert_eq!(shaped.glyphs.len(), 1);
+    assert!(shaped.glyphs[0].face.is_none());
+    // The same where the face is asked all the same, as for a letter that no other has.
+    let mut fonts = Fonts::new(&sources);
+    fonts.faces.push(Face::read(bytes, 0).unwrap());
+    fonts.read.push(1);
+    let shaped = fonts.shape("👩‍🚀");
+    assert_eq!(shaped.missing, ['👩']);
+    assert!(shaped.glyphs.len() == 1 && shaped.glyphs[0].face.is_none());
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn what_no_font_has_is_a_disc_and_is_named() {
     let mut fonts = Fonts::new(&Sources::default());
     let shaped = fonts.shape("a東🎉b");
