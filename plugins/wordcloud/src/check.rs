@@ -87,30 +87,19 @@ impl Options {
             );
             return Err(StageError::config("/words", message));
         }
-        if !(0.0..=1.0).contains(&self.vertical) {
-            return Err(StageError::config(
-                "/vertical",
-                format!("vertical is {}: expected 0 to 1", self.vertical),
-            ));
-        }
-        if !(0.0..=20.0).contains(&self.padding) {
-            return Err(StageError::config(
-                "/padding",
-                format!("padding is {}: expected 0 to 20", self.padding),
-            ));
-        }
-        if !(1.0..=100.0).contains(&self.legible) {
-            return Err(StageError::config(
-                "/legible",
-                format!("legible is {}: expected 1 to 100", self.legible),
-            ));
-        }
-        if !(0.0..=60.0).contains(&self.fps) {
-            return Err(StageError::config(
-                "/fps",
-                format!("fps is {}: expected 0 to 60", self.fps),
-            ));
-        }
+        let real = |name: &str, value: f64, low: f64, high: f64| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(StageError::config(
+                &format!("/{name}"),
+                format!("{name} is {value}: expected {low} to {high}"),
+            ))
+        };
+        real("vertical", self.vertical, 0.0, 1.0)?;
+        real("padding", self.padding.into(), 0.0, 20.0)?;
+        real("legible", self.legible.into(), 1.0, 100.0)?;
+        real("fps", self.fps, 0.0, 60.0)?;
         let (records, span_us) =
             parse_window(&self.window).map_err(|message| StageError::config("/window", message))?;
         let mut extra = self.stop.clone();
@@ -164,7 +153,7 @@ impl Options {
         let settings = Settings {
             width: self.width,
             height: self.height,
-            vertical: self.vertical,
+            vertical: self.vertical as f32,
             seed: self.seed,
             padding: self.padding,
             scale: self.scale,

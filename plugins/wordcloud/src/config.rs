@@ -13,8 +13,8 @@ options! {
     pub struct Options {
         /// Where the text is: fields of the Avro schema or JSON paths (`outer.inner`), tried in
         /// order. Default: that of a retweeted tweet (`retweeted_status.…`), then
-        /// `extended_tweet.full_text`, `full_text`, `text` in JSON, and the same or `t_text` in Avro.
-        /// Text input needs none.
+        /// `extended_tweet.full_text`, `full_text`, `text` in JSON; in Avro the first of `full_text`,
+        /// `t_text`, `t.text`, `text`, `body` that the schema has. Text input needs none.
         #[serde(default)]
         pub text: Vec<String>,
         /// Which records count: the last so many that came (`"10 000 records"`), those of the last
@@ -69,7 +69,7 @@ options! {
         /// Share of the words that stand upright, 0 to 1. Default: 0.1.
         #[serde(default = "vertical")]
         #[schemars(range(min = 0.0, max = 1.0))]
-        pub vertical: f32,
+        pub vertical: f64,
         /// How a word's size comes from its count: `area` (the size is the square root, so that the
         /// area is in proportion), `linear` or `log`. Default: `area`.
         #[serde(default = "area")]
@@ -145,21 +145,23 @@ options! {
         /// Whether emoji count. Default: false.
         #[serde(default)]
         pub emoji: bool,
-        /// Fewest characters of a word. Default: 2.
+        /// Fewest characters of a word, 1 to 100. Default: 2.
         #[serde(default = "min_length")]
+        #[schemars(range(min = 1, max = 100))]
         pub min_length: usize,
-        /// Most characters of a word. Default: 40.
+        /// Most characters of a word, `min_length` to 100. Default: 40.
         #[serde(default = "max_length")]
+        #[schemars(range(min = 1, max = 100))]
         pub max_length: usize,
         /// Bound on memory: most different words known at once in all clouds, each way of writing
-        /// them being one. Further ones are not counted until others leave, which is logged and
-        /// counted. Default: 500000.
+        /// them being one, 1 to 100000000. Further ones are not counted until others leave, which is
+        /// logged and counted. Default: 500000.
         #[serde(default = "max_words")]
         #[schemars(range(min = 1, max = 100_000_000))]
         pub max_words: u32,
         /// Bound on memory: most words held over all records of all windows, a record itself costing
-        /// as much as 8. Beyond it the oldest records leave early, which is logged and counted.
-        /// Default: 5000000 (30 to 100 MB).
+        /// as much as 8, 1000 to 1000000000. Beyond it the oldest records leave early, which is logged
+        /// and counted. Default: 5000000 (some 100 MB of tweets; 380 MB where each has one word).
         #[serde(default = "max_tokens")]
         #[schemars(range(min = 1000, max = 1_000_000_000))]
         pub max_tokens: u32,
@@ -289,7 +291,7 @@ fn width() -> u32 {
 fn height() -> u32 {
     720
 }
-fn vertical() -> f32 {
+fn vertical() -> f64 {
     0.1
 }
 fn languages() -> Vec<String> {

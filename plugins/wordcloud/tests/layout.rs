@@ -4,8 +4,9 @@
 
 use ab_glyph::{Font, FontRef, point};
 use plugin_wordcloud::{
-    font::NOTO_SANS,
+    font::{Book, NOTO_SANS, Sources},
     layout::{Layout, Packing, Place, Scale, Settings, Word},
+    mask::Grid,
     shape::Shape,
 };
 
@@ -195,21 +196,39 @@ fn words_of_other_scripts_are_placed_too() {
         ("данные", 8),
         ("مرحبا", 7),
         ("สวัสดี", 6),
-        ("😀", 5),
+        ("🎉", 5),
         ("hello", 4),
     ];
     let words: Vec<_> = words
         .iter()
         .map(|(text, count)| Word::new(text, *count))
         .collect();
-    let places = Layout::new(settings(640, 360)).arrange(&words);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fonts");
+    let fonts = Book::new(Sources {
+        files: vec![folder.into()],
+        ..Sources::default()
+    });
+    let places = Layout::new(Settings {
+        fonts: fonts.clone(),
+        ..settings(640, 360)
+    })
+    .arrange(&words);
     assert_eq!(places.len(), words.len());
     assert_exact_sizes(&words, &places);
-    assert!(
-        places
-            .iter()
-            .all(|place| place.x > 0.0 && place.x < 640.0 && place.y > 0.0 && place.y <= 360.0)
-    );
+    // Their ink, as the fonts draw it, touches no other's.
+    let mut canvas = Grid::new(640, 360);
+    for (word, place) in words.iter().zip(&places) {
+        let ink = fonts.lend(|fonts| {
+            let shaped = fonts.shape(word.text);
+            assert!(shaped.missing.is_empty(), "{}", word.text);
+            fonts.ink(&shaped, place.size, 1.0)
+        });
+        let ink = if place.turned { ink.turned() } else { ink };
+        let (x, y) = (place.x as i32 + ink.left, place.y as i32 + ink.top);
+        assert!(canvas.fits(&ink, x, y), "{}", word.text);
+        canvas.stamp(&ink, x, y);
+    }
+    assert!(canvas.count() > 640 * 360 / 20);
 }
 
 #[test]
