@@ -11,8 +11,8 @@ options! {
     /// out, when counts have changed: sizes proportional to the square root of the counts, no two
     /// words overlapping, none left out, words staying where they were as far as they can.
     pub struct Options {
-        /// Where the text is: fields of the Avro schema or JSON paths (`outer.inner`), tried in
-        /// order. Default: that of a retweeted tweet (`retweeted_status.…`), then
+        /// Where the text is: fields of the Avro schema or JSON paths (`outer.inner`,
+        /// `list.0.inner`, or `/outer/inner` for keys with dots), tried in order. Default: that of a retweeted tweet (`retweeted_status.…`), then
         /// `extended_tweet.full_text`, `full_text`, `text` in JSON; in Avro the first of `full_text`,
         /// `t_text`, `t.text`, `text`, `body` that the schema has. Text input needs none.
         #[serde(default)]

@@ -19,7 +19,6 @@ pub mod palette;
 pub mod processor;
 pub mod shape;
 pub mod stop;
-pub mod text;
 pub mod token;
 pub mod window;
 

@@ -116,7 +116,11 @@ fn records_without_a_text_are_rejected_with_a_reason() {
         reasons.iter().map(|reason| reason.0).collect::<Vec<_>>(),
         [1, 2, 3]
     );
-    assert!(reasons[0].1.starts_with("not JSON: "), "{}", reasons[0].1);
+    assert!(
+        reasons[0].1.starts_with("not JSON at byte "),
+        "{}",
+        reasons[0].1
+    );
     assert!(reasons[1].1.starts_with("no text at "), "{}", reasons[1].1);
     assert_eq!(outcome.consumed_count(), 1);
     let mut stage = open(&json!({}), ContentType::avro(SCHEMA));
@@ -283,6 +287,11 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
             "/text",
         ),
         (json!({"text": ["a", "a"]}), ContentType::json(), "/text/1"),
+        (
+            json!({"text": ["a", "b..c"]}),
+            ContentType::json(),
+            "/text/1",
+        ),
         (json!({"window": "soon"}), text(), "/window"),
         (json!({"words": 0}), text(), "/words"),
         (
