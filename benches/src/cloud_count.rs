@@ -136,7 +136,7 @@ fn texts() -> Result<Vec<String>, Error> {
             let pointer = format!("/{}", path.replace('.', "/"));
             record.pointer(&pointer)?.as_str().map(str::to_owned)
         };
-        texts.extend(JSON_TEXTS.iter().find_map(|path| text(&path)));
+        texts.extend(JSON_TEXTS.iter().find_map(text));
     }
     Ok(texts)
 }

@@ -49,7 +49,7 @@ fn a_minute_of_tweets_is_counted_exactly_and_every_word_is_placed() {
             let pointer = format!("/{}", path.replace('.', "/"));
             record.pointer(&pointer)?.as_str().map(str::to_owned)
         };
-        texts.extend(JSON_TEXTS.iter().find_map(|path| text(&path)));
+        texts.extend(JSON_TEXTS.iter().find_map(text));
     }
     let mut counts: HashMap<String, u64> = HashMap::new();
     for text in &texts[texts.len() - 1000..] {
