@@ -1,5 +1,4 @@
-//! The layout of the word cloud: one picture against amueller/word_cloud and d3-cloud, and a day
-//! of frames.
+//! The layout of the word cloud: one picture against amueller/word_cloud and d3-cloud.
 
 use std::{
     fs,
@@ -70,7 +69,7 @@ impl Laid {
     }
 }
 
-fn fill(boxes: impl Iterator<Item = [f64; 4]>, width: u32, height: u32) -> f64 {
+pub(crate) fn fill(boxes: impl Iterator<Item = [f64; 4]>, width: u32, height: u32) -> f64 {
     let mut pixels = vec![false; (width * height) as usize];
     let clamp = |at: f64, most: u32| at.round().clamp(0.0, f64::from(most)) as usize;
     for [x, y, wide, high] in boxes {
@@ -82,14 +81,14 @@ fn fill(boxes: impl Iterator<Item = [f64; 4]>, width: u32, height: u32) -> f64 {
     pixels.iter().filter(|pixel| **pixel).count() as f64 / pixels.len() as f64
 }
 
-fn boxes(places: &[Place]) -> impl Iterator<Item = [f64; 4]> {
+pub(crate) fn boxes(places: &[Place]) -> impl Iterator<Item = [f64; 4]> {
     places.iter().map(|place| place.bounds.map(f64::from))
 }
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, below: u64) -> u64 {
+    pub(crate) fn below(&mut self, below: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -99,7 +98,7 @@ impl Random {
 }
 
 /// Words of one to four syllables.
-fn vocabulary(number: usize) -> Vec<String> {
+pub(crate) fn vocabulary(number: usize) -> Vec<String> {
     const SYLLABLES: [&str; 24] = [
         "ka", "to", "mi", "lon", "er", "data", "st", "re", "am", "ber", "gy", "q", "pl", "ing",
         "so", "fi", "wo", "na", "ter", "ba", "chu", "li", "ve", "mo",
@@ -117,7 +116,7 @@ fn vocabulary(number: usize) -> Vec<String> {
     words
 }
 
-fn settings(width: u32, height: u32, packing: Packing) -> Settings {
+pub(crate) fn settings(width: u32, height: u32, packing: Packing) -> Settings {
     Settings {
         width,
         height,
@@ -130,7 +129,7 @@ fn settings(width: u32, height: u32, packing: Packing) -> Settings {
     }
 }
 
-fn cpu_us() -> f64 {
+pub(crate) fn cpu_us() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
 }
@@ -292,154 +291,5 @@ pub fn picture(report: &mut Report) -> Result<(), Error> {
         report.add(&format!("{width}x{height}, {number}: ratio"), ratio);
     }
     report.conclude(worst);
-    Ok(())
-}
-
-/// Seconds of a day, of the window, and words of the cloud.
-const DAY: usize = 86_400;
-const WINDOW: usize = 600;
-const SHOWN: usize = 200;
-/// Seconds between two frames.
-const FRAME: usize = 2;
-
-/// A stream of words over a day: busier by day than by night, topics that come and go.
-struct Stream {
-    random: Random,
-    /// Weight of each word now, and of its usual share.
-    usual: Vec<f64>,
-    bursts: Vec<(usize, usize, f64)>,
-}
-
-impl Stream {
-    fn new(words: usize) -> Self {
-        Self {
-            random: Random(11),
-            usual: (0..words).map(|rank| 1.0 / (rank as f64 + 3.0)).collect(),
-            bursts: Vec::new(),
-        }
-    }
-
-    /// The words of a second.
-    fn second(&mut self, now: usize, out: &mut Vec<u32>) {
-        if self.random.below(300) == 0 {
-            let word = self.random.below(self.usual.len() as u64) as usize;
-            let height = 0.01 + self.random.below(60) as f64 / 1000.0;
-            self.bursts.push((now, word, height * 7.0));
-        }
-        self.bursts.retain(|(start, _, _)| now - start < 7200);
-        let mut weights = self.usual.clone();
-        for (start, word, height) in &self.bursts {
-            let age = (now - start) as f64;
-            weights[*word] += height * (age / 300.0).min(1.0) * (-age / 1800.0).exp();
-        }
-        let mut sum = 0.0;
-        for weight in &mut weights {
-            sum += *weight;
-            *weight = sum;
-        }
-        let daylight = 0.5 - 0.5 * (now as f64 / DAY as f64 * std::f64::consts::TAU).cos();
-        let number = 20.0 + 100.0 * daylight;
-        for _ in 0..number as usize {
-            let at = self.random.below(1 << 30) as f64 / f64::from(1 << 30) * sum;
-            out.push(weights.partition_point(|weight| *weight < at) as u32);
-        }
-    }
-}
-
-/// A day of frames: what a frame costs, how far words move, how full the canvas is.
-pub fn live(report: &mut Report) -> Result<(), Error> {
-    let (width, height) = (1920_u32, 1080_u32);
-    let diagonal = f64::from(width).hypot(f64::from(height));
-    let vocabulary = vocabulary(3000);
-    let mut stream = Stream::new(vocabulary.len());
-    let mut window = std::collections::VecDeque::new();
-    let mut counts = vec![0_u64; vocabulary.len()];
-    let mut layout = Layout::new(settings(width, height, Packing::Steady));
-    let mut before: std::collections::HashMap<&str, (f32, f32)> = std::collections::HashMap::new();
-    let (mut times, mut fills) = (Vec::new(), Vec::new());
-    let (mut way, mut moved, mut kept, mut strays) = (0.0, 0_usize, 0_usize, 0.0_f64);
-    for now in 0..DAY {
-        let mut second = Vec::new();
-        stream.second(now, &mut second);
-        for &word in &second {
-            counts[word as usize] += 1;
-        }
-        window.push_back(second);
-        if window.len() > WINDOW
-            && let Some(old) = window.pop_front()
-        {
-            for word in old {
-                counts[word as usize] -= 1;
-            }
-        }
-        if now < WINDOW || now % FRAME != 0 {
-            continue;
-        }
-        let mut order: Vec<usize> = (0..counts.len()).filter(|&word| counts[word] > 0).collect();
-        order.sort_by(|&a, &b| counts[b].cmp(&counts[a]).then(a.cmp(&b)));
-        order.truncate(SHOWN * 5 / 4);
-        let ranked: Vec<Word<'_>> = order
-            .iter()
-            .map(|&word| Word::new(&vocabulary[word], counts[word]))
-            .collect();
-        let start = cpu_us();
-        let chosen = layout.choose(&ranked, SHOWN);
-        let words: Vec<Word<'_>> = chosen.iter().map(|&index| ranked[index]).collect();
-        let places = layout.arrange(&words);
-        times.push((cpu_us() - start) / 1000.0);
-        if places.len() < SHOWN.min(ranked.len()) {
-            return Err("a word was dropped".into());
-        }
-        let unit = layout.said().unit;
-        let mut after = std::collections::HashMap::new();
-        for (word, place) in words.iter().zip(&places) {
-            let exact = unit * (word.count as f64).sqrt();
-            strays = strays.max((f64::from(place.size) / exact - 1.0).abs());
-            after.insert(word.text, (place.x, place.y));
-            if let Some((x, y)) = before.get(word.text) {
-                kept += 1;
-                let step = f64::from(place.x - x).hypot(f64::from(place.y - y));
-                moved += usize::from(step > 0.0);
-                way += step;
-            }
-        }
-        before = after;
-        if now % 60 == 0 {
-            fills.push(fill(boxes(&places), width, height));
-        }
-    }
-    times.sort_by(f64::total_cmp);
-    fills.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    let (p50, p99, most) = (at(0.5), at(0.99), at(1.0));
-    let mean = times.iter().sum::<f64>() / times.len() as f64;
-    let movement = way / kept as f64 / diagonal * 100.0;
-    println!(
-        "{} frames of {SHOWN} words on {width}x{height}",
-        times.len()
-    );
-    println!(
-        "CPU ms: mean {mean:.3}, p50 {p50:.3} (at most 0.3), p99 {p99:.3} (at most 1), worst {most:.1}"
-    );
-    println!(
-        "movement of kept words: {movement:.4} % of the diagonal a frame (at most 0.1), {:.2} % of them moved",
-        moved as f64 * 100.0 / kept as f64
-    );
-    println!(
-        "fill: least {:.3} (at least 0.65), median {:.3}, most {:.3}; sizes stray by {strays:.6}",
-        fills[0],
-        fills[fills.len() / 2],
-        fills[fills.len() - 1]
-    );
-    report.add("p50 ms", p50);
-    report.add("p99 ms", p99);
-    report.add("movement %", movement);
-    report.add("least fill", fills[0]);
-    report.conclude(
-        (0.3 / p50)
-            .min(1.0 / p99)
-            .min(0.1 / movement)
-            .min(fills[0] / 0.65),
-    );
     Ok(())
 }
