@@ -6,7 +6,11 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Spot, Task, place::Field};
+use super::{
+    Layout, Spot, Task,
+    place::Field,
+    steady::{band, class_of},
+};
 use crate::{
     font::{Fonts, Shaped},
     mask::Ink,
@@ -23,6 +27,15 @@ const FINEST: f32 = 1.005;
 /// Words that stand about the middle; all, where there are no more than a few.
 const MIDDLE: usize = 12;
 const FEW: usize = 50;
+
+/// What a word reserves.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Size {
+    /// The ink of its size.
+    Exact,
+    /// That of all sizes of its band.
+    Band,
+}
 
 /// A layout of all words at one scale.
 pub(super) struct Laid {
@@ -49,7 +62,7 @@ impl Layout {
         let mut scale = (low * gain.sqrt()).min(most);
         let mut fell = false;
         let mut laid = loop {
-            match self.place_all(task, scale, None, fonts) {
+            match self.place_all(task, scale, Size::Exact, None, fonts) {
                 Some(laid) => break laid,
                 None if scale <= least => self.field.ease(),
                 None => (scale, fell) = ((scale / FINE_STEP).max(least), true),
@@ -57,7 +70,7 @@ impl Layout {
         };
         while !fell && scale < most {
             let next = (scale * FINE_STEP).min(most);
-            match self.place_all(task, next, None, fonts) {
+            match self.place_all(task, next, Size::Exact, None, fonts) {
                 Some(better) => (scale, laid) = (next, better),
                 None => fell = true,
             }
@@ -67,10 +80,16 @@ impl Layout {
         while fell && self.field.cell >= 1.0 && step > FINEST {
             step = step.sqrt();
             let next = scale * step;
-            if let Some(better) = self.place_all(task, next, None, fonts) {
+            if let Some(better) = self.place_all(task, next, Size::Exact, None, fonts) {
                 (scale, laid) = (next, better);
             }
         }
+        self.stand(task, scale, laid);
+        scale
+    }
+
+    /// Takes a layout over, which is stamped on the canvas already.
+    pub(super) fn stand(&mut self, task: &Task<'_>, scale: f32, laid: Laid) {
         self.spots.clear();
         for (index, (anchor, ink)) in laid.anchors.into_iter().zip(laid.inks).enumerate() {
             let word = task.words[index];
@@ -79,14 +98,13 @@ impl Layout {
                 x: anchor.0,
                 y: anchor.1,
                 turned: laid.turned[index],
-                class: 0,
+                class: class_of(task.weight[index] * scale),
                 ink: Arc::new(ink),
                 shaped: Arc::clone(&task.shaped[index]),
                 seen: self.frame,
             };
             self.spots.insert(word.key.into(), spot);
         }
-        scale
     }
 
     /// Pixels that the words' boxes take up on cells of a size.
@@ -122,7 +140,7 @@ impl Layout {
         let (mut low, mut high): (Option<f32>, Option<f32>) = (None, None);
         let mut down = STEP;
         loop {
-            let laid = self.place_all(task, scale, other.as_deref_mut(), fonts);
+            let laid = self.place_all(task, scale, Size::Exact, other.as_deref_mut(), fonts);
             if laid.is_some() {
                 low = Some(scale);
             } else {
@@ -148,10 +166,11 @@ impl Layout {
     }
 
     /// All words at one scale, on a canvas other than the layout's own where one is given.
-    fn place_all(
+    pub(super) fn place_all(
         &mut self,
         task: &Task<'_>,
         scale: f32,
+        for_size: Size,
         other: Option<&mut Field>,
         fonts: &Fonts,
     ) -> Option<Laid> {
@@ -167,14 +186,8 @@ impl Layout {
             inks: vec![Ink::blank(0, 0, 1, 1); number],
             turned: task.turned.clone(),
         };
-        let area = |index: usize| {
-            let [left, lower, right, upper] = task.shaped[index].bounds;
-            task.weight[index].powi(2) * (right - left) * (upper - lower)
-        };
-        let mut order = task.order.clone();
-        order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
         let inner = if number > FEW { MIDDLE } else { number };
-        for (rank, &index) in order.iter().enumerate() {
+        for (rank, &index) in task.order.iter().enumerate() {
             let size = task.weight[index] * scale;
             // All corners in turn, beginning with another one by the seed.
             let corner = rank.wrapping_add(self.settings.seed as usize) % corners.len();
@@ -184,9 +197,19 @@ impl Layout {
                 corners[corner]
             };
             let reach = reaches[corner];
-            let flat = fonts.ink(&task.shaped[index], size, field.cell);
+            let cell = field.cell;
+            let draw = |turned: bool| {
+                let flat = match for_size {
+                    Size::Exact => fonts.ink(&task.shaped[index], size, cell),
+                    Size::Band => {
+                        let (low, high) = band(class_of(size));
+                        fonts.swept(&task.shaped[index], low, high, cell)
+                    }
+                };
+                if turned { flat.turned() } else { flat }
+            };
             let mut turned = task.turned[index];
-            let mut ink = if turned { flat.turned() } else { flat };
+            let mut ink = draw(turned);
             let mut found = field.free(&ink, near, reach);
             if found.is_none()
                 && self.settings.vertical > 0.0
@@ -194,9 +217,8 @@ impl Layout {
                 && task.shaped[index].turns()
             {
                 // Rather turned than all words smaller.
-                let flat = fonts.ink(&task.shaped[index], size, field.cell);
                 turned = !turned;
-                ink = if turned { flat.turned() } else { flat };
+                ink = draw(turned);
                 found = field.free(&ink, near, reach);
             }
             let (anchor, cost) = found?;

@@ -133,6 +133,9 @@ pub struct Layout {
     /// Share of the room that the words' boxes may take, which a steady layout learns.
     fill: f32,
     frame: u32,
+    /// How far its words have moved in this frame, all together, and how far one does on average.
+    way: f32,
+    restless: f32,
     /// The scale of the last frame and what it means.
     said: Said,
 }
@@ -164,7 +167,7 @@ struct Task<'a> {
     weight: Vec<f32>,
     shaped: Vec<Arc<Shaped>>,
     turned: Vec<bool>,
-    /// Indices, largest first.
+    /// Indices, that of the largest box first.
     order: Vec<usize>,
     /// What a weight of 1 is, by the scale.
     whole: f64,
@@ -192,6 +195,8 @@ impl Layout {
             scale: None,
             fill: 0.7,
             frame: 0,
+            way: 0.0,
+            restless: 0.0,
             said: Said::NOTHING,
         }
     }
@@ -269,7 +274,7 @@ impl Layout {
         });
         self.field.rest();
         self.scale = Some(scale);
-        let smallest = task.order.last().map_or(0.0, |&last| task.weight[last]) * scale;
+        let smallest = task.weight.iter().copied().fold(f32::INFINITY, f32::min) * scale;
         self.said = Said {
             unit: f64::from(scale) / task.whole,
             shrunk: (smallest / self.settings.legible.max(0.01)).min(1.0),
@@ -340,7 +345,11 @@ impl Layout {
             shaped.push(glyphs);
         }
         let mut order: Vec<usize> = (0..words.len()).collect();
-        order.sort_by(|&a, &b| weight[b].total_cmp(&weight[a]).then(a.cmp(&b)));
+        let area = |index: usize| {
+            let [left, lower, right, upper] = shaped[index].bounds;
+            weight[index].powi(2) * (right - left) * (upper - lower)
+        };
+        order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
         Task {
             words,
             weight,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::{Layout, Reserved, Settings, Spot, Task, place::centre, target};
+use super::{
+    Layout, NEVER_TURNED, Reserved, Settings, Spot, Task, fit::Size, place::centre, target,
+};
 use crate::{
     font::{Fonts, Shaped},
     mask::Ink,
@@ -20,11 +22,17 @@ const EASE: f32 = 0.96;
 /// by how much it changes in a frame at most.
 const SLACK: f32 = 1.03;
 const STEP: f32 = 1.01;
-/// What is taken from the share aimed at when words did not fit, and given back each frame.
+/// What is taken from the share aimed at when words did not fit.
 const GIVE: f32 = 0.995;
-const TAKE: f32 = 1.0001;
+/// How far a kept word moves in a frame on average, in parts of the diagonal, where the share aimed
+/// at stays as it is: a fuller canvas has less room to give way. Frames over which it is averaged;
+/// by how much the share changes in a frame where nothing moves, and how much faster it falls.
+const RESTLESS: f32 = 0.0006;
+const MEMORY: f32 = 200.0;
+const GAIN: f32 = 0.001;
+const LEAST_CALM: f32 = 10.0;
 /// Bounds of that share; boxes that overlap count twice.
-const LEAST_FILL: f32 = 0.3;
+const LEAST_FILL: f32 = 0.42;
 const MOST_FILL: f32 = 0.84;
 /// By how much closer to the middle, in squared distance, a word has to come for it to be moved.
 const WORTH: f32 = 0.5;
@@ -38,12 +46,22 @@ const LEAST_KEPT_BYTES: usize = 64 << 10;
 const BESIDE_BITS: usize = 160;
 
 /// The band in whose middle `size` is.
-fn class_of(size: f32) -> i32 {
+pub(super) fn class_of(size: f32) -> i32 {
     (size.max(f32::MIN_POSITIVE).ln() / BAND.ln()).round() as i32
 }
 
 pub(super) fn size_of(class: i32) -> f32 {
     BAND.powi(class)
+}
+
+/// Its smallest size and its largest.
+pub(super) fn band(class: i32) -> (f32, f32) {
+    (size_of(class) / HALF, size_of(class) * HALF)
+}
+
+/// From one place to another.
+fn way(from: (i32, i32), to: (i32, i32)) -> f32 {
+    ((from.0 - to.0) as f32).hypot((from.1 - to.1) as f32)
 }
 
 fn kept_bytes((text, ..): &Reserved, ink: &Ink) -> usize {
@@ -86,7 +104,9 @@ impl Layout {
             last
         }
         .min(most);
-        self.fill = (self.fill * TAKE).min(MOST_FILL);
+        let calm = (1.0 - self.restless / RESTLESS).max(-LEAST_CALM);
+        self.fill = (self.fill * (1.0 + GAIN * calm)).clamp(LEAST_FILL, MOST_FILL);
+        self.way = 0.0;
         if self.follow(task, scale, fonts) {
             self.draw_in(task);
         } else {
@@ -97,6 +117,10 @@ impl Layout {
                 scale = self.less(task, scale * 0.985);
             }
         }
+        let size = (self.field.canvas.width(), self.field.canvas.height());
+        let diagonal = way((0, 0), (size.0 as i32, size.1 as i32));
+        let movement = self.way / kept.max(1) as f32 / diagonal;
+        self.restless += (movement - self.restless) / MEMORY;
         scale
     }
 
@@ -104,10 +128,13 @@ impl Layout {
     fn begin(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
         self.field.keep_gap(self.settings.padding);
         let mut scale = self.greatest(task, None, fonts) * EASE;
-        self.spots.clear();
-        while !self.again(task, scale, fonts) {
-            scale = self.less(task, scale * 0.97);
-        }
+        let laid = loop {
+            match self.place_all(task, scale, Size::Band, None, fonts) {
+                Some(laid) => break laid,
+                None => scale = self.less(task, scale * 0.985),
+            }
+        };
+        self.stand(task, scale, laid);
         self.fill = (self.share(task) * scale * scale).clamp(LEAST_FILL, MOST_FILL);
         scale
     }
@@ -162,31 +189,52 @@ impl Layout {
                 .map(|spot| (spot.x, spot.y));
             match home {
                 Some(home) if self.field.fits(&ink, home) => {
-                    self.settle(task, index, scale, ink, home)
+                    self.settle(task, index, scale, task.turned[index], ink, home)
                 }
                 _ => homeless.push((index, ink)),
             }
         }
         homeless
             .into_iter()
-            .all(|(index, ink)| self.house(task, index, scale, ink))
+            .all(|(index, ink)| self.house(task, index, scale, ink, fonts))
     }
 
-    /// Puts a word down as near as possible to where it was.
-    fn house(&mut self, task: &Task<'_>, index: usize, scale: f32, ink: Arc<Ink>) -> bool {
-        let word = task.words[index].key;
-        let near = match self.spots.get(word) {
+    /// Puts a word down as near as possible to where it was. A newcomer rather turns than finds no
+    /// place.
+    fn house(
+        &mut self,
+        task: &Task<'_>,
+        index: usize,
+        scale: f32,
+        ink: Arc<Ink>,
+        fonts: &Fonts,
+    ) -> bool {
+        let word = task.words[index];
+        let spot = self.spots.get(word.key);
+        let near = match spot {
             Some(spot) => centre(&spot.ink, (spot.x, spot.y)),
-            None => target(word, self.settings.seed, &self.field),
+            None => target(word.key, self.settings.seed, &self.field),
         };
+        let may_turn = spot.is_none()
+            && self.settings.vertical > 0.0
+            && index >= NEVER_TURNED
+            && task.shaped[index].turns();
         let reach = self.field.canvas.height() / 16;
-        match self.field.free(&ink, near, reach) {
-            Some((anchor, _)) => {
-                self.settle(task, index, scale, ink, anchor);
-                true
-            }
-            None => false,
+        let turned = task.turned[index];
+        if let Some((anchor, _)) = self.field.free(&ink, near, reach) {
+            self.settle(task, index, scale, turned, ink, anchor);
+            return true;
         }
+        if !may_turn {
+            return false;
+        }
+        let class = class_of(task.weight[index] * scale);
+        let ink = self.swept(word.text, &task.shaped[index], class, !turned, fonts);
+        let Some((anchor, _)) = self.field.free(&ink, near, reach) else {
+            return false;
+        };
+        self.settle(task, index, scale, !turned, ink, anchor);
+        true
     }
 
     /// All words anew, largest first, each where it was or near it: a large word that has to move
@@ -211,9 +259,9 @@ impl Layout {
             let ink = known.unwrap_or_else(|| self.reserved(task, index, scale, fonts));
             match home {
                 Some(home) if self.field.fits(&ink, home) => {
-                    self.settle(task, index, scale, ink, home)
+                    self.settle(task, index, scale, task.turned[index], ink, home)
                 }
-                _ if self.house(task, index, scale, ink) => {}
+                _ if self.house(task, index, scale, ink, fonts) => {}
                 _ => return false,
             }
         }
@@ -225,6 +273,7 @@ impl Layout {
         task: &Task<'_>,
         index: usize,
         scale: f32,
+        turned: bool,
         ink: Arc<Ink>,
         anchor: (i32, i32),
     ) {
@@ -239,14 +288,17 @@ impl Layout {
             text: word.text.into(),
             x: anchor.0,
             y: anchor.1,
-            turned: task.turned[index],
+            turned,
             class,
             ink,
             shaped: Arc::clone(&task.shaped[index]),
             seen: self.frame,
         };
         match self.spots.get_mut(word.key) {
-            Some(old) => *old = spot,
+            Some(old) => {
+                self.way += way((old.x, old.y), anchor);
+                *old = spot;
+            }
             None => {
                 self.spots.insert(word.key.into(), spot);
             }
@@ -274,7 +326,7 @@ impl Layout {
             *used = self.frame;
             return Arc::clone(ink);
         }
-        let (low, high) = (size_of(class) / HALF, size_of(class) * HALF);
+        let (low, high) = band(class);
         let mut ink = fonts.swept(shaped, low, high, self.field.cell);
         if turned {
             ink = ink.turned();
@@ -313,6 +365,7 @@ impl Layout {
         let to = found.map_or(at, |(to, _)| to);
         self.field.stamp(&ink, to);
         if let Some(spot) = self.spots.get_mut(word) {
+            self.way += way(at, to);
             (spot.x, spot.y) = to;
         }
     }
