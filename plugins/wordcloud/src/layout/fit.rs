@@ -21,7 +21,7 @@ const USUAL: f32 = 0.95;
 /// How far the search goes in its first steps, and how close to the greatest scale it comes, on a
 /// coarse canvas first.
 const STEP: f32 = 1.06;
-const CLOSE: f32 = 1.02;
+const CLOSE: f32 = 1.03;
 const FINE_STEP: f32 = 1.015;
 const FINEST: f32 = 1.005;
 /// Words that stand about the middle; all, where there are no more than a few.
@@ -59,7 +59,8 @@ impl Layout {
         let least = self.least_scale(task, self.field.cell);
         // A fine canvas loses less at the words' edges than the coarse one did.
         let gain = self.lost(task, low, coarse) / self.lost(task, low, self.field.cell);
-        let mut scale = (low * gain.sqrt()).min(most);
+        // Nor did its search come close.
+        let mut scale = (low * gain.sqrt() * CLOSE.sqrt()).min(most);
         let mut fell = false;
         let mut laid = loop {
             match self.place_all(task, scale, Size::Exact, None, fonts) {
