@@ -100,7 +100,7 @@ impl Layout {
                 y: anchor.1,
                 turned: laid.turned[index],
                 class: class_of(task.weight[index] * scale),
-                ink: Arc::new(ink),
+                ink: Arc::new(ink.into()),
                 shaped: Arc::clone(&task.shaped[index]),
                 seen: self.frame,
             };

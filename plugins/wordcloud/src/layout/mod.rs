@@ -20,9 +20,8 @@ use hashbrown::HashMap;
 
 pub use crate::config::{Packing, Scale};
 use crate::font::{Book, Fonts, Shaped};
-use crate::mask::Ink;
 use crate::shape::Shape;
-use place::Field;
+use place::{Claim, Field};
 
 /// Sides of a cell in pixels by the pixels of the canvas up to which they are used, in a tight
 /// layout and in a steady one: where letters are larger, fineness buys less and costs more.
@@ -111,7 +110,7 @@ struct Spot {
     turned: bool,
     /// The band of sizes for which it has reserved its ink.
     class: i32,
-    ink: Arc<Ink>,
+    ink: Arc<Claim>,
     shaped: Arc<Shaped>,
     seen: u32,
 }
@@ -126,7 +125,7 @@ pub struct Layout {
     field: Field,
     /// By the words' keys.
     spots: HashMap<Box<str>, Spot>,
-    inks: HashMap<Reserved, (Arc<Ink>, u32)>,
+    inks: HashMap<Reserved, (Arc<Claim>, u32)>,
     /// Bytes of those inks.
     ink_bytes: usize,
     scale: Option<f32>,

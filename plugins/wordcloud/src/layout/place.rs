@@ -1,6 +1,9 @@
 //! The canvas, and putting a word down on the nearest place that is free for it.
 
-use std::sync::Arc;
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use crate::mask::{Grid, Ink};
 use crate::shape::Shape;
@@ -131,11 +134,37 @@ impl Field {
             .erase(ink, anchor.0 + ink.left, anchor.1 + ink.top);
     }
 
-    /// Whether `ink` at a place of its own choice touches no other, nor comes too close to it.
-    pub(super) fn fits(&self, ink: &Ink, anchor: (i32, i32)) -> bool {
-        let ink = ink.grown(self.gap);
+    /// Whether `claim` at a place of its own choice touches no other ink, nor comes too close to it.
+    pub(super) fn fits(&self, claim: &Claim, anchor: (i32, i32)) -> bool {
+        let apart = claim.apart.get_or_init(|| claim.ink.grown(self.gap));
         self.canvas
-            .fits(&ink, anchor.0 + ink.left, anchor.1 + ink.top)
+            .fits(apart, anchor.0 + apart.left, anchor.1 + apart.top)
+    }
+}
+
+/// What a word reserves.
+#[derive(Debug)]
+pub(super) struct Claim {
+    ink: Ink,
+    /// The cells that keep others apart, too, once somebody has asked; where the gap gives way
+    /// later, those of before.
+    apart: OnceLock<Ink>,
+}
+
+impl From<Ink> for Claim {
+    fn from(ink: Ink) -> Self {
+        Self {
+            ink,
+            apart: OnceLock::new(),
+        }
+    }
+}
+
+impl Deref for Claim {
+    type Target = Ink;
+
+    fn deref(&self) -> &Ink {
+        &self.ink
     }
 }
 

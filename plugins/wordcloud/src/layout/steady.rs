@@ -5,7 +5,10 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{
-    Layout, NEVER_TURNED, Reserved, Settings, Spot, Task, fit::Size, place::centre, target,
+    Layout, NEVER_TURNED, Reserved, Settings, Spot, Task,
+    fit::Size,
+    place::{Claim, centre},
+    target,
 };
 use crate::{
     font::{Fonts, Shaped},
@@ -65,7 +68,8 @@ fn way(from: (i32, i32), to: (i32, i32)) -> f32 {
 }
 
 fn kept_bytes((text, ..): &Reserved, ink: &Ink) -> usize {
-    text.len() + ink.bytes() + BESIDE_BITS
+    // Twice: as it is, and with the cells around it.
+    text.len() + 2 * ink.bytes() + BESIDE_BITS
 }
 
 /// Whether `size` is within a band.
@@ -206,7 +210,7 @@ impl Layout {
         task: &Task<'_>,
         index: usize,
         scale: f32,
-        ink: Arc<Ink>,
+        ink: Arc<Claim>,
         fonts: &Fonts,
     ) -> bool {
         let word = task.words[index];
@@ -274,7 +278,7 @@ impl Layout {
         index: usize,
         scale: f32,
         turned: bool,
-        ink: Arc<Ink>,
+        ink: Arc<Claim>,
         anchor: (i32, i32),
     ) {
         self.field.stamp(&ink, anchor);
@@ -306,7 +310,7 @@ impl Layout {
     }
 
     /// The ink that a word may touch while its size is in the band of today's.
-    fn reserved(&mut self, task: &Task<'_>, index: usize, scale: f32, fonts: &Fonts) -> Arc<Ink> {
+    fn reserved(&mut self, task: &Task<'_>, index: usize, scale: f32, fonts: &Fonts) -> Arc<Claim> {
         let class = class_of(task.weight[index] * scale);
         let (text, shaped) = (task.words[index].text, &task.shaped[index]);
         self.swept(text, shaped, class, task.turned[index], fonts)
@@ -320,7 +324,7 @@ impl Layout {
         class: i32,
         turned: bool,
         fonts: &Fonts,
-    ) -> Arc<Ink> {
+    ) -> Arc<Claim> {
         let key = (Box::from(text), class, turned);
         if let Some((ink, used)) = self.inks.get_mut(&key) {
             *used = self.frame;
@@ -331,7 +335,7 @@ impl Layout {
         if turned {
             ink = ink.turned();
         }
-        let ink = Arc::new(ink);
+        let ink = Arc::new(Claim::from(ink));
         self.ink_bytes += kept_bytes(&key, &ink);
         self.inks.insert(key, (Arc::clone(&ink), self.frame));
         ink
