@@ -68,10 +68,10 @@ impl Laid {
 
 pub(crate) fn fill(boxes: impl Iterator<Item = [f64; 4]>, width: u32, height: u32) -> f64 {
     let mut pixels = vec![false; (width * height) as usize];
-    let clamp = |at: f64, most: u32| at.round().clamp(0.0, f64::from(most)) as usize;
+    let within = |at: f64, most: u32| at.clamp(0.0, f64::from(most)) as usize;
     for [x, y, wide, high] in boxes {
-        let (from, to) = (clamp(x, width), clamp(x + wide, width));
-        for line in clamp(y, height)..clamp(y + high, height) {
+        let (from, to) = (within(x.floor(), width), within((x + wide).ceil(), width));
+        for line in within(y.floor(), height)..within((y + high).ceil(), height) {
             pixels[line * width as usize..][from..to].fill(true);
         }
     }

@@ -7,12 +7,11 @@ use std::{io::Read, time::Duration};
 use plugin_wordcloud::{
     config::Options,
     input::JSON_TEXTS,
-    text::Paths,
     token::Tokenizer,
     window::groups::{Admitted, Groups},
 };
 use rustix::time::{ClockId, clock_gettime};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Error, report::Report};
 
@@ -130,20 +129,14 @@ fn texts() -> Result<Vec<String>, Error> {
     let minute = needs::data("archive-stream/2021-01-01-10-29.json.bz2").read();
     let mut archive = String::new();
     bzip2::read::MultiBzDecoder::new(&*minute).read_to_string(&mut archive)?;
-    let mut paths = Paths::default();
-    paths
-        .seek(&JSON_TEXTS, false)
-        .map_err(|at| format!("path {at}"))?;
     let mut texts = Vec::new();
     for line in archive.lines() {
-        let mut found = Vec::new();
-        let mut text = String::new();
-        if paths.find(line.as_bytes(), &mut found).is_ok()
-            && let Some(found) = found[0]
-        {
-            found.text(&mut text);
-            texts.push(text);
-        }
+        let record: Value = serde_json::from_str(line)?;
+        let text = |path: &&str| {
+            let pointer = format!("/{}", path.replace('.', "/"));
+            record.pointer(&pointer)?.as_str().map(str::to_owned)
+        };
+        texts.extend(JSON_TEXTS.iter().find_map(text));
     }
     Ok(texts)
 }

@@ -9,11 +9,13 @@
 //! Invariant: no recursion and no allocation that grows with the input; any bytes are safe input.
 
 mod path;
+mod paths;
 mod scan;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub use path::{Path, PathError};
+pub use paths::{Found, Kind, Paths};
 pub use scan::{Malformed, Members, Value, elements, members, parse};
 pub use text::{compact, push_string, unescape};

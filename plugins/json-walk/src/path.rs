@@ -88,7 +88,7 @@ impl fmt::Display for Path {
     }
 }
 
-fn same_key(raw: &[u8], wanted: &[u8], scratch: &mut Vec<u8>) -> bool {
+pub(crate) fn same_key(raw: &[u8], wanted: &[u8], scratch: &mut Vec<u8>) -> bool {
     if raw == wanted {
         return true;
     }

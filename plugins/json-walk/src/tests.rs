@@ -148,3 +148,67 @@ fn no_cut_of_a_record_is_misread() {
         }
     }
 }
+
+fn find_all(sought: &[(&[&str], Kind)], json: &str) -> Vec<Option<String>> {
+    let mut paths = Paths::default();
+    for (texts, kind) in sought {
+        let texts: Vec<Path> = texts
+            .iter()
+            .map(|text| Path::parse(text).unwrap())
+            .collect();
+        paths.seek(&texts, *kind).unwrap();
+    }
+    let mut found = vec![None; sought.len()];
+    paths
+        .find(parse(json.as_bytes()).unwrap(), &mut found)
+        .unwrap();
+    let raw = |found: Found<'_>| String::from_utf8(found.value.raw().to_vec()).unwrap();
+    found.into_iter().map(|found| found.map(raw)).collect()
+}
+
+#[test]
+fn of_several_paths_the_first_that_holds_one_counts_wherever_it_stands() {
+    let texts: &[&str] = &["extended.full_text", "full_text", "text"];
+    let find = |json| find_all(&[(texts, Kind::Text)], json)[0].clone();
+    let whole = r#"{"id":1,"text":"short","user":{"text":"no"},"extended":{"a":[1,{}],"full_text":"whole"}}"#;
+    assert_eq!(find(whole).as_deref(), Some("\"whole\""));
+    let other = r#"{"full_text":null,"text":"x","extended":null}"#;
+    assert_eq!(find(other).as_deref(), Some("\"x\""));
+    for without in [r#"{"delete":{"text":"no"}}"#, "[1,2]", "17", "\"text\""] {
+        assert_eq!(find(without), None, "{without}");
+    }
+    assert_eq!(find(r#"{"text":"a","text":"b"}"#).as_deref(), Some("\"b\""));
+}
+
+#[test]
+fn several_things_are_found_in_one_pass_through_arrays_and_pointers_too() {
+    let json = r#"{"id":7,"a":{"b":[{"c":"x"},{"c":true}]},"d.e":"y"}"#;
+    let found = find_all(
+        &[
+            (&["a.b.0.c"], Kind::Text),
+            (&["a.b.1.c"], Kind::Text),
+            (&["a.b.1.c"], Kind::Scalar),
+            (&["/d.e"], Kind::Text),
+            (&["a", "id"], Kind::Scalar),
+        ],
+        json,
+    );
+    let wanted = [Some("\"x\""), None, Some("true"), Some("\"y\""), Some("7")];
+    assert_eq!(
+        found.iter().map(Option::as_deref).collect::<Vec<_>>(),
+        wanted
+    );
+}
+
+#[test]
+fn a_path_that_stands_there_twice_is_named() {
+    let path = Path::parse("a").unwrap();
+    let mut paths = Paths::default();
+    assert_eq!(
+        paths.seek(&[path.clone(), path.clone()], Kind::Text),
+        Err(1)
+    );
+    let mut paths = Paths::default();
+    assert_eq!(paths.seek(std::slice::from_ref(&path), Kind::Text), Ok(0));
+    assert_eq!(paths.seek(&[path], Kind::Text), Ok(1));
+}

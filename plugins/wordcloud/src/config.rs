@@ -1,15 +1,8 @@
-//! Options of the word cloud and what they mean.
+//! Options of the word cloud. `check` says what they mean.
 
 use plugin_api::prelude::*;
 
-use crate::font::{Book, Sources};
-use crate::input::Wanted;
-use crate::layout::Settings;
 use crate::palette::{Background, Palette};
-use crate::shape::Shape;
-use crate::stop;
-use crate::token::Rules;
-use crate::window::Bounds;
 
 options! {
     /// Counts the words of the newest records and lays the most frequent ones out as a word cloud.
@@ -18,10 +11,10 @@ options! {
     /// out, when counts have changed: sizes proportional to the square root of the counts, no two
     /// words overlapping, none left out, words staying where they were as far as they can.
     pub struct Options {
-        /// Where the text is: fields of the Avro schema or JSON paths (`outer.inner`), tried in
-        /// order. Default: that of a retweeted tweet (`retweeted_status.…`), then
-        /// `extended_tweet.full_text`, `full_text`, `text` in JSON, and the same or `t_text` in Avro.
-        /// Text input needs none.
+        /// Where the text is: fields of the Avro schema or JSON paths (`outer.inner`,
+        /// `list.0.inner`, or `/outer/inner` for keys with dots), tried in order. Default: that of a retweeted tweet (`retweeted_status.…`), then
+        /// `extended_tweet.full_text`, `full_text`, `text` in JSON; in Avro the first of `full_text`,
+        /// `t_text`, `t.text`, `text`, `body` that the schema has. Text input needs none.
         #[serde(default)]
         pub text: Vec<String>,
         /// Which records count: the last so many that came (`"10 000 records"`), those of the last
@@ -76,13 +69,13 @@ options! {
         /// Share of the words that stand upright, 0 to 1. Default: 0.1.
         #[serde(default = "vertical")]
         #[schemars(range(min = 0.0, max = 1.0))]
-        pub vertical: f32,
+        pub vertical: f64,
         /// How a word's size comes from its count: `area` (the size is the square root, so that the
         /// area is in proportion), `linear` or `log`. Default: `area`.
         #[serde(default = "area")]
         pub scale: Scale,
-        /// Least pixels between a word's box and the ink of words placed before it, 0 to 20.
-        /// Default: 1.
+        /// Least pixels between a word's box and the ink of words placed before it, 0 to 20. Where
+        /// words fit at no size with it, it gives way, which is logged. Default: 1.
         #[serde(default = "padding")]
         #[schemars(range(min = 0.0, max = 20.0))]
         pub padding: f32,
@@ -117,10 +110,11 @@ options! {
         /// Varies the pattern; the same seed and input give the same cloud. Default: 1.
         #[serde(default = "one")]
         pub seed: u64,
-        /// Languages whose stop words are left out, as ISO 639-1 codes. Default: `["en"]`.
+        /// Languages whose stop words are left out, as ISO 639-1 codes; with `fr`, `it` and `ca` what
+        /// they elide too (`l'amour`), with `ja` words of one or two hiragana. Default: `["en"]`.
         #[serde(default = "languages")]
         pub languages: Vec<String>,
-        /// Further words to leave out. Default: none.
+        /// Further words to leave out, or with `bigrams` pairs of words. Default: none.
         #[serde(default)]
         pub stop: Vec<String>,
         /// A file of further words to leave out, one a line; `#` begins a comment. Default: none.
@@ -151,21 +145,23 @@ options! {
         /// Whether emoji count. Default: false.
         #[serde(default)]
         pub emoji: bool,
-        /// Fewest characters of a word. Default: 2.
+        /// Fewest characters of a word, 1 to 100. Default: 2.
         #[serde(default = "min_length")]
+        #[schemars(range(min = 1, max = 100))]
         pub min_length: usize,
-        /// Most characters of a word. Default: 40.
+        /// Most characters of a word, `min_length` to 100. Default: 40.
         #[serde(default = "max_length")]
+        #[schemars(range(min = 1, max = 100))]
         pub max_length: usize,
         /// Bound on memory: most different words known at once in all clouds, each way of writing
-        /// them being one. Further ones are not counted until others leave, which is logged and
-        /// counted. Default: 500000.
+        /// them being one, 1 to 100000000. Further ones are not counted until others leave, which is
+        /// logged and counted. Default: 500000.
         #[serde(default = "max_words")]
         #[schemars(range(min = 1, max = 100_000_000))]
         pub max_words: u32,
         /// Bound on memory: most words held over all records of all windows, a record itself costing
-        /// as much as 8. Beyond it the oldest records leave early, which is logged and counted.
-        /// Default: 5000000 (30 to 100 MB).
+        /// as much as 8, 1000 to 1000000000. Beyond it the oldest records leave early, which is logged
+        /// and counted. Default: 5000000 (some 100 MB of tweets; 380 MB where each has one word).
         #[serde(default = "max_tokens")]
         #[schemars(range(min = 1000, max = 1_000_000_000))]
         pub max_tokens: u32,
@@ -295,7 +291,7 @@ fn width() -> u32 {
 fn height() -> u32 {
     720
 }
-fn vertical() -> f32 {
+fn vertical() -> f64 {
     0.1
 }
 fn languages() -> Vec<String> {
@@ -318,269 +314,4 @@ fn max_words() -> u32 {
 }
 fn max_tokens() -> u32 {
     5_000_000
-}
-
-/// Bytes of texts kept as samples, over all clouds; and fewest for one.
-const SAMPLE_BYTES: usize = 8 << 20;
-const GROUP_SAMPLE_BYTES: usize = 16 << 10;
-/// Pixels of canvas that a word needs at least, so that every word can be placed.
-const PIXELS_A_WORD: u64 = 100;
-
-/// Options that make sense together, in the terms of the parts they are for.
-#[derive(Debug, Clone)]
-pub struct Checked {
-    /// For the window.
-    pub bounds: Bounds,
-    /// For the tokeniser.
-    pub rules: Rules,
-    /// For the layout.
-    pub settings: Settings,
-}
-
-impl Options {
-    /// Most clouds at once.
-    pub fn groups(&self) -> usize {
-        self.group_by
-            .as_ref()
-            .map_or(1, |_| self.max_groups as usize)
-    }
-
-    /// Time from one frame to the next in nanoseconds; `None`: there is only one, at the end.
-    pub fn interval_ns(&self) -> Option<u64> {
-        (self.fps > 0.0).then(|| (1e9 / self.fps) as u64)
-    }
-
-    /// What of a record is wanted.
-    pub fn wanted(&self) -> Wanted<'_> {
-        Wanted {
-            text: &self.text,
-            group_by: self.group_by.as_deref(),
-            origin: self.retweets == Retweets::Once,
-        }
-    }
-
-    /// Checks what the types do not.
-    ///
-    /// # Errors
-    /// The option at fault, by its pointer.
-    pub fn check(&self) -> Result<Checked, StageError> {
-        let range = |name: &str, value: u64, low: u64, high: u64| {
-            if (low..=high).contains(&value) {
-                Ok(())
-            } else {
-                Err(StageError::config(
-                    &format!("/{name}"),
-                    format!("{name} is {value}: expected {low} to {high}"),
-                ))
-            }
-        };
-        range("words", self.words.into(), 1, 2000)?;
-        range("width", self.width.into(), 100, 8192)?;
-        range("height", self.height.into(), 100, 8192)?;
-        range("max_groups", self.max_groups.into(), 1, 1000)?;
-        range("samples", self.samples.into(), 0, 10)?;
-        range("max_words", self.max_words.into(), 1, 100_000_000)?;
-        range("max_tokens", self.max_tokens.into(), 1000, 1_000_000_000)?;
-        range("min_length", self.min_length as u64, 1, 100)?;
-        range(
-            "max_length",
-            self.max_length as u64,
-            self.min_length as u64,
-            100,
-        )?;
-        let room = u64::from(self.width) * u64::from(self.height) / PIXELS_A_WORD;
-        if u64::from(self.words) > room {
-            let message = format!(
-                "{} words do not fit legibly on {} x {} pixels: at most {room}",
-                self.words, self.width, self.height
-            );
-            return Err(StageError::config("/words", message));
-        }
-        if !(0.0..=1.0).contains(&self.vertical) {
-            return Err(StageError::config(
-                "/vertical",
-                format!("vertical is {}: expected 0 to 1", self.vertical),
-            ));
-        }
-        if !(0.0..=20.0).contains(&self.padding) {
-            return Err(StageError::config(
-                "/padding",
-                format!("padding is {}: expected 0 to 20", self.padding),
-            ));
-        }
-        if !(1.0..=100.0).contains(&self.legible) {
-            return Err(StageError::config(
-                "/legible",
-                format!("legible is {}: expected 1 to 100", self.legible),
-            ));
-        }
-        if !(0.0..=60.0).contains(&self.fps) {
-            return Err(StageError::config(
-                "/fps",
-                format!("fps is {}: expected 0 to 60", self.fps),
-            ));
-        }
-        let (records, span_us) =
-            parse_window(&self.window).map_err(|message| StageError::config("/window", message))?;
-        let mut extra = self.stop.clone();
-        if let Some(path) = &self.stop_file {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                let message = format!("cannot read {}: {error}", path.display());
-                StageError::config("/stop_file", message)
-            })?;
-            extra.extend(stop::lines(&text).map(str::to_owned));
-        }
-        let stop = stop::collect(&self.languages, &extra).map_err(|position| {
-            let message = format!(
-                "no stop words for language `{}`: known are {}",
-                self.languages[position],
-                stop::languages().join(", ")
-            );
-            StageError::config(&format!("/languages/{position}"), message)
-        })?;
-        Ok(Checked {
-            bounds: Bounds {
-                records,
-                span_us,
-                lateness_us: (self.late == Late::Drop)
-                    .then(|| i64::try_from(self.lateness.nanos() / 1000).unwrap_or(i64::MAX)),
-                words: self.max_words as usize,
-                tokens: self.max_tokens as usize,
-                samples: if self.samples == 0 {
-                    0
-                } else {
-                    (SAMPLE_BYTES / self.groups()).max(GROUP_SAMPLE_BYTES)
-                },
-            },
-            rules: Rules {
-                stop,
-                fold_case: self.case == Case::Fold,
-                bigrams: self.bigrams,
-                hashtags: self.hashtags,
-                mentions: self.mentions,
-                numbers: self.numbers,
-                emoji: self.emoji,
-                min_length: self.min_length,
-                max_length: self.max_length,
-            },
-            settings: Settings {
-                width: self.width,
-                height: self.height,
-                vertical: self.vertical,
-                seed: self.seed,
-                padding: self.padding,
-                scale: self.scale,
-                packing: self.packing.unwrap_or(match self.format {
-                    Output::Json => Packing::Steady,
-                    Output::Svg | Output::Png => Packing::Tight,
-                }),
-                legible: self.legible,
-                shape: self.shape()?,
-                fonts: Book::new(Sources {
-                    files: self.fonts.iter().map(|path| path.to_path_buf()).collect(),
-                    machine: self.system_fonts,
-                    page: self.format == Output::Json,
-                }),
-            },
-        })
-    }
-
-    fn shape(&self) -> Result<Option<Shape>, StageError> {
-        let Some(path) = &self.shape else {
-            return Ok(None);
-        };
-        let wrong = |why: String| {
-            StageError::config("/shape", format!("cannot use {}: {why}", path.display()))
-        };
-        let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let shape = Shape::read(&bytes).map_err(wrong)?;
-        let room = shape.share() * f64::from(self.width) * f64::from(self.height);
-        if room < f64::from(self.words) * PIXELS_A_WORD as f64 {
-            return Err(wrong(format!(
-                "its dark pixels leave {room:.0} pixels of the canvas for {} words",
-                self.words
-            )));
-        }
-        Ok(Some(shape))
-    }
-}
-
-/// Reads `"10 000 records"`, `"10m"` or both with a comma: most records, and microseconds.
-fn parse_window(text: &str) -> Result<(Option<usize>, Option<i64>), String> {
-    let wrong = || {
-        format!(
-            "`{text}` is no window: expected such as \"10 000 records\", \"10m\", \"10 000 records, 10m\" or \"all\""
-        )
-    };
-    if text.trim() == "all" {
-        return Ok((None, None));
-    }
-    let (mut records, mut span) = (None, None);
-    for part in text.split(',').map(str::trim) {
-        if let Some(number) = part
-            .strip_suffix("records")
-            .or_else(|| part.strip_suffix("record"))
-        {
-            let digits: String = number
-                .chars()
-                .filter(|letter| !letter.is_whitespace() && *letter != '_')
-                .collect();
-            let number = digits
-                .parse()
-                .ok()
-                .filter(|number| *number > 0)
-                .ok_or_else(wrong)?;
-            if records.replace(number).is_some() {
-                return Err(wrong());
-            }
-        } else {
-            let length = Span::parse(part).map_err(|_| wrong())?.nanos() / 1000;
-            let length = i64::try_from(length)
-                .ok()
-                .filter(|length| *length > 0)
-                .ok_or_else(wrong)?;
-            if span.replace(length).is_some() {
-                return Err(wrong());
-            }
-        }
-    }
-    Ok((records, span))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn windows_are_read_as_people_write_them() {
-        assert_eq!(parse_window("10 000 records"), Ok((Some(10_000), None)));
-        assert_eq!(parse_window("all"), Ok((None, None)));
-        assert_eq!(parse_window("10_000records"), Ok((Some(10_000), None)));
-        assert_eq!(parse_window("10m"), Ok((None, Some(600_000_000))));
-        assert_eq!(
-            parse_window("1 record, 5 s"),
-            Ok((Some(1), Some(5_000_000)))
-        );
-        assert_eq!(
-            parse_window("1h, 2000 records"),
-            Ok((Some(2000), Some(3_600_000_000)))
-        );
-        for wrong in [
-            "",
-            "10",
-            "records",
-            "0 records",
-            "0s",
-            "10m, 5m",
-            "1 record, 2 records",
-            "ten records",
-            "10m,",
-            "all, 10m",
-        ] {
-            assert!(
-                parse_window(wrong).unwrap_err().contains("is no window"),
-                "{wrong}"
-            );
-        }
-    }
 }

@@ -47,7 +47,7 @@ pub struct Frame<'a> {
     /// The group whose words these are, also the record's key; absent without `group_by`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<&'a str>,
-    /// Number of the frame, from 1 on since the start of the stage, over all groups.
+    /// Number of the frame, from 1 on over all groups; it goes on after a restart from a checkpoint.
     pub seq: u64,
     /// When it was made, in milliseconds since 1970.
     pub time_ms: i64,
@@ -180,6 +180,7 @@ mod tests {
                 Said {
                     unit: 1.5,
                     shrunk: 1.0,
+                    crowded: false,
                 },
                 Palette::OkabeIto,
             ),

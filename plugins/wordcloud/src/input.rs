@@ -4,10 +4,10 @@
 use avro_data::Schema;
 use avro_data::datum::{self, Value};
 use avro_data::schema::{Node, NodeId};
+use json_walk::{Found, Kind as Sought, Path, Paths, Value as Json};
 use plugin_api::prelude::*;
 
 use crate::layout::hash;
-use crate::text::{Found, Paths};
 use crate::window::Origin;
 
 /// JSON paths tried when the option `text` is left out: a retweet's own text is cut.
@@ -67,18 +67,22 @@ pub struct Reader {
 
 #[derive(Debug)]
 enum Kind {
-    Json(Json),
+    Json(Places),
     Avro(Box<Avro>),
     /// The record is the text.
     Text,
 }
 
+/// Where in a JSON record what is wanted stands: the text first.
 #[derive(Debug)]
-struct Json {
+struct Places {
     paths: Paths,
     group: Option<usize>,
     id: Option<usize>,
 }
+
+/// Things that are looked for in a JSON record, at most.
+const SOUGHT: usize = 3;
 
 /// The fields of an Avro schema that are of use, by their rank in order of preference.
 #[derive(Debug)]
@@ -104,7 +108,7 @@ impl Reader {
                 ));
             }
             Format::Text => Kind::Text,
-            Format::Json => Kind::Json(Json::new(wanted.text, field, wanted.origin)?),
+            Format::Json => Kind::Json(Places::new(wanted.text, field, wanted.origin)?),
             Format::Avro => Kind::Avro(Box::new(Avro::new(input, wanted, field)?)),
             other => {
                 return Err(StageError::config(
@@ -173,25 +177,33 @@ fn digest(kind: &str, id: &str) -> Origin {
     u128::from(hash(id, seed)) << 64 | u128::from(hash(id, !seed))
 }
 
-impl Json {
+impl Places {
     fn new(text: &[String], group: Option<&str>, origin: bool) -> Result<Self, StageError> {
-        let no_path = |pointer: String, path: &str| {
-            let message = format!("`{path}` is no path of its own: expected such as `outer.inner`");
-            StageError::config(&pointer, message)
+        let path = |pointer: &str, text: &str| {
+            let path = Path::parse(text);
+            path.map_err(|error| StageError::config(pointer, error.to_string()))
         };
-        let mut paths = Paths::default();
         let texts = if text.is_empty() {
-            paths.seek(&JSON_TEXTS, false)
+            JSON_TEXTS.map(String::from).to_vec()
         } else {
-            paths.seek(text, false)
+            text.to_vec()
         };
-        texts.map_err(|at| no_path(format!("/text/{at}"), &text[at]))?;
-        let group = group.map(|field| {
-            let sought = paths.seek(&[field], true);
-            sought.map_err(|_| no_path("/group_by".to_owned(), field))
-        });
-        let group = group.transpose()?;
-        let id = origin.then(|| paths.seek(&JSON_IDS, true).ok()).flatten();
+        let parsed: Result<Vec<Path>, StageError> = (texts.iter().enumerate())
+            .map(|(at, text)| path(&format!("/text/{at}"), text))
+            .collect();
+        let mut paths = Paths::default();
+        paths.seek(&parsed?, Sought::Text).map_err(|at| {
+            let message = format!("`{}` stands there twice", texts[at]);
+            StageError::config(&format!("/text/{at}"), message)
+        })?;
+        let mut scalar = |those: &[Path]| paths.seek(those, Sought::Scalar).ok();
+        let group = match group {
+            Some(field) => scalar(&[path("/group_by", field)?]),
+            None => None,
+        };
+        let ids: Result<Vec<Path>, StageError> =
+            JSON_IDS.iter().map(|id| path("/retweets", id)).collect();
+        let id = if origin { scalar(&ids?) } else { None };
         Ok(Self { paths, group, id })
     }
 
@@ -202,28 +214,36 @@ impl Json {
         group: &mut String,
         origin: &mut Option<Origin>,
     ) -> Result<bool, Reject> {
-        let mut found: Vec<Option<Found<'_>>> = Vec::new();
-        self.paths
-            .find(json, &mut found)
-            .map_err(|error| Reject::new(format!("not JSON: {error}")))?;
+        let wrong = |error: json_walk::Malformed| Reject::new(error.to_string());
+        let record = json_walk::parse(json).map_err(wrong)?;
+        let mut found: [Option<Found<'_>>; SOUGHT] = [None; SOUGHT];
+        self.paths.find(record, &mut found).map_err(wrong)?;
         let at = |sought: Option<usize>| sought.and_then(|sought| found[sought]);
-        match found[0] {
-            Some(found) => found.text(text),
-            None => {
-                return Err(Reject::new(
-                    "no text at any of the paths of the option `text`",
-                ));
-            }
-        }
+        let own = Some(record).filter(|record| record.is_string());
+        let Some(value) = found[0].map(|found| found.value).or(own) else {
+            return Err(Reject::new(
+                "no text at any of the paths of the option `text`",
+            ));
+        };
+        read_text(value, text)?;
         if let Some(id) = at(self.id) {
-            *origin = Some(digest("id", id.json().trim_matches('"')));
+            let id = String::from_utf8_lossy(id.value.raw());
+            *origin = Some(digest("id", id.trim_matches('"')));
         }
         let name = at(self.group);
         if let Some(name) = name {
-            name.text(group);
+            read_text(name.value, group)?;
         }
         Ok(name.is_some())
     }
+}
+
+/// Puts the text of a string, or a number or truth value as written, into an empty `out`.
+fn read_text(value: Json<'_>, out: &mut String) -> Result<(), Reject> {
+    let mut bytes = std::mem::take(out).into_bytes();
+    value.push_text(&mut bytes);
+    *out = String::from_utf8(bytes).map_err(|_| Reject::new("a text is not UTF-8"))?;
+    Ok(())
 }
 
 impl Avro {

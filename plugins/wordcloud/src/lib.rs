@@ -3,20 +3,22 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod check;
 pub mod config;
 pub mod draw;
+mod emoji;
 pub mod entities;
 pub mod font;
 pub mod frame;
 pub mod input;
 pub mod layout;
 mod links;
+mod maker;
 pub mod mask;
 pub mod palette;
 pub mod processor;
 pub mod shape;
 pub mod stop;
-pub mod text;
 pub mod token;
 pub mod window;
 

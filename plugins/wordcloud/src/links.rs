@@ -9,7 +9,9 @@ use hashbrown::HashSet;
 /// takes with a few less.
 const LABEL: usize = 63;
 const FOREIGN_LABEL: usize = 59;
-/// Most bytes that are looked at for a host's name, so that no text takes long.
+/// Most bytes that are looked at for a host's name, so that no text takes long: a name has 253 as
+/// it is sent. Behind a scheme more is looked at, for letters of other scripts are more bytes.
+const NAME: usize = 256;
 const HOST: usize = 1024;
 /// Most characters of what follows `t.co/`.
 const SLUG: usize = 40;
@@ -51,7 +53,7 @@ pub(crate) fn with_scheme(text: &str, at: usize) -> Option<Result<usize, usize>>
 /// begins and ends.
 pub(crate) fn bare(text: &str, at: usize, floor: usize) -> Option<(usize, usize)> {
     let label = |c: char| c.is_ascii_alphanumeric() || c == '-' || accented(c);
-    let floor = floor.max(text.floor_char_boundary(at.saturating_sub(HOST)));
+    let floor = floor.max(text.floor_char_boundary(at.saturating_sub(NAME)));
     let head = &text[floor..at];
     let kept = head.trim_end_matches(|c| label(c) || c == '.');
     let head = head[kept.len()..].trim_start_matches('.');

@@ -1,23 +1,23 @@
 //! The stage: text in, words into the window, frames out on a timer.
 
-use hashbrown::HashSet;
-use plugin_api::prelude::*;
+use plugin_api::{Emit, prelude::*};
 
-use crate::config::{Checked, Options, Output};
-use crate::draw::{self, Drawing};
-use crate::font::{self, Book};
-use crate::frame::{self, Frame, Look};
+use crate::bytes::{put, text_of, u64_of};
+use crate::check::Checked;
+use crate::config::{Options, Output};
+use crate::font;
 use crate::input::{Item, Reader};
-use crate::layout::{Layout, Settings, Word};
+use crate::layout::{Layout, Settings};
+use crate::maker::Maker;
 use crate::token::Tokenizer;
-use crate::window::Counted;
+use crate::window::Bounds;
 use crate::window::groups::{Admitted, Group, Groups, Losses};
 
-/// A record from further ahead of the clock than this counts as of now: one wrong timestamp must
-/// not empty a window of time.
-const AHEAD_US: i64 = 60_000_000;
 /// Time after which a call that makes frames lets the host have its turn.
 const TURN_NS: u64 = 50_000_000;
+/// Most bytes of the last frames of all groups, which have to go out in one call: a host takes 256
+/// MiB of it.
+const LAST_BYTES: usize = 240 << 20;
 
 /// Bytes of a character, at most.
 const CHARACTER_BYTES: u64 = 4;
@@ -30,16 +30,13 @@ const TOKEN_BYTES: u64 = 76;
 pub struct WordCloud {
     options: Options,
     ctx: Context,
-    readers: Vec<Reader>,
+    reader: Reader,
     tokenizer: Tokenizer,
     groups: Groups<Layout>,
+    bounds: Bounds,
     settings: Settings,
-    fonts: Book,
-    /// Characters of which it was said that no font has them.
-    lacked: HashSet<char>,
-    builder: BatchBuilder,
+    maker: Maker,
     item: Item,
-    seq: u64,
     /// When frames go out again, and the group that is next in this turn.
     next_ns: u64,
     turn: usize,
@@ -52,11 +49,13 @@ pub struct WordCloud {
 
 impl Processor for WordCloud {
     const NAME: &'static str = "wordcloud";
-    const STATE_VERSION: u32 = 3;
+    const STATE_VERSION: u32 = 4;
     type Options = Options;
 
     fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned, StageError> {
-        let bounds = options.check()?.bounds;
+        let Checked {
+            bounds, settings, ..
+        } = options.check()?;
         for input in inputs {
             Reader::new(input, options.wanted())?;
         }
@@ -75,6 +74,10 @@ impl Processor for WordCloud {
                 u64::from(options.max_tokens) * TOKEN_BYTES,
             )
             .memory("samples", (bounds.samples * options.groups()) as u64)
+            .memory(
+                "layouts",
+                (Layout::bytes(&settings, options.words as usize) * options.groups()) as u64,
+            )
             .memory("fonts of the machine", font::MOST_BYTES as u64))
     }
 
@@ -89,21 +92,16 @@ impl Processor for WordCloud {
             rules,
             settings,
         } = options.check()?;
-        let readers = ctx
-            .inputs()
-            .iter()
-            .map(|input| Reader::new(input, options.wanted()))
-            .collect::<Result<_, _>>()?;
+        let input = ctx.inputs().first().cloned();
+        let input = input.unwrap_or_else(ContentType::bytes);
         Ok(Self {
-            readers,
+            reader: Reader::new(&input, options.wanted())?,
             tokenizer: Tokenizer::new(rules),
             groups: Groups::new(bounds, options.groups()),
-            fonts: settings.fonts.clone(),
+            maker: Maker::new(options.clone(), settings.clone()),
+            bounds,
             settings,
-            lacked: HashSet::new(),
-            builder: BatchBuilder::new(),
             item: Item::default(),
-            seq: 0,
             next_ns: 0,
             turn: 0,
             fed_ns: 0,
@@ -119,23 +117,31 @@ impl Processor for WordCloud {
             return Ok(());
         };
         let torn = || StageError::fatal("its state of the last run does not read");
-        let (seq, rest) = state.split_first_chunk().ok_or_else(torn)?;
-        let bounds = self.options.check()?.bounds;
+        let from = &mut { state };
+        let seq = u64_of(from).ok_or_else(torn)?;
+        let group_by = text_of(from).ok_or_else(torn)?;
+        self.maker.seq = seq;
+        if group_by != self.options.group_by.as_deref().unwrap_or_default() {
+            self.ctx
+                .warn("`group_by` is another one than before: the clouds begin anew");
+            return Ok(());
+        }
         let settings = &self.settings;
         let layout = |from: &[u8]| Layout::load(settings.clone(), from);
         let most = self.options.groups();
-        self.groups = Groups::load(bounds, most, layout, rest).ok_or_else(torn)?;
-        self.seq = u64::from_le_bytes(*seq);
+        self.groups = Groups::load(self.bounds, most, layout, from).ok_or_else(torn)?;
         self.told = self.groups.losses();
         self.fed_ns = self.ctx.monotonic_ns();
         // As if the last frame had just gone out: crashes in a row make no burst of frames.
-        self.next_ns = self.fed_ns + self.options.interval_ns().unwrap_or(0);
+        let interval = self.options.interval_ns().unwrap_or(0);
+        self.next_ns = self.fed_ns.saturating_add(interval);
         Ok(())
     }
 
     fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<(), StageError> {
-        self.state.clear();
-        self.state.extend(self.seq.to_le_bytes());
+        self.state.extend(self.maker.seq.to_le_bytes());
+        let group_by = self.options.group_by.as_deref();
+        put(group_by.unwrap_or_default(), &mut self.state);
         let (words, each) = (self.options.words, self.options.samples);
         self.groups
             .save(words as usize, each as usize, Layout::save, &mut self.state);
@@ -151,19 +157,14 @@ impl Processor for WordCloud {
     }
 
     fn process(&mut self, input: Input<'_>, out: &mut Out<'_, '_>) -> Result<Progress, StageError> {
-        let Some(reader) = self.readers.get_mut(input.port as usize) else {
-            return Err(StageError::fatal(format!(
-                "there is no input {}",
-                input.port
-            )));
-        };
         let now_us = self.ctx.now_us();
+        let latest_us = now_us.saturating_add(self.groups.ahead_us());
         let newest = self.groups.newest_us();
         let grouped = self.options.group_by.is_some();
         let (groups, item) = (&mut self.groups, &mut self.item);
         let mut passed = 0;
         for record in input.batch.iter() {
-            if let Err(why) = reader.read(&record, item) {
+            if let Err(why) = self.reader.read(&record, item) {
                 out.reject(record.index(), &why);
                 continue;
             }
@@ -175,12 +176,11 @@ impl Processor for WordCloud {
                 }
                 None => "",
             };
-            let time_us = record
-                .ts_us()
-                .map_or(now_us, |time| time.min(now_us.saturating_add(AHEAD_US)));
+            let time_us = record.ts_us().filter(|time| *time <= latest_us);
+            let time_us = time_us.unwrap_or(now_us);
             match groups.admit(group, time_us, item.origin) {
                 Admitted::Late => passed += 1,
-                Admitted::Repeated(_) => {}
+                Admitted::Repeated => {}
                 Admitted::Counted(slot) => {
                     self.tokenizer
                         .words(&item.text, |text, key| groups.word(slot, text, key));
@@ -198,8 +198,19 @@ impl Processor for WordCloud {
     fn end(&mut self, _: u32, out: &mut Out<'_, '_>) -> Result<(), StageError> {
         self.groups.expire(i64::MIN);
         self.report();
+        let (mut bytes, mut cut) = (0, 0);
         for slot in 0..self.groups.slots() {
-            self.emit(slot, out)?;
+            if bytes < LAST_BYTES {
+                bytes += self.emit(slot, out)?.0;
+            } else {
+                cut += u64::from(self.groups.group(slot).is_some_and(|group| group.changed));
+            }
+        }
+        if cut > 0 {
+            self.ctx.warn(format!(
+                "the last frames of {cut} clouds are left out: together they are more than a host takes at once"
+            ));
+            self.ctx.counter("wordcloud_frames_cut", cut);
         }
         Ok(())
     }
@@ -212,19 +223,21 @@ impl Processor for WordCloud {
             if now_ns < self.next_ns {
                 return Ok(Some(self.next_ns));
             }
-            self.next_ns = now_ns + interval;
+            self.next_ns = now_ns.saturating_add(interval);
             let quiet_us = (now_ns.saturating_sub(self.fed_ns) / 1000) as i64;
             let newest = self.groups.newest_us();
             if newest > i64::MIN {
                 self.groups.expire(newest.saturating_add(quiet_us));
             }
+            self.groups.shrink();
             self.report();
         }
         let began = self.ctx.monotonic_ns();
         while self.turn < self.groups.slots() {
-            self.emit(self.turn, out)?;
+            let (_, room) = self.emit(self.turn, out)?;
             self.turn += 1;
-            if self.ctx.monotonic_ns() > began + TURN_NS && self.turn < self.groups.slots() {
+            let over = room == Emit::Full || self.ctx.monotonic_ns() > began + TURN_NS;
+            if over && self.turn < self.groups.slots() {
                 return Ok(Some(now_ns));
             }
         }
@@ -235,121 +248,21 @@ impl Processor for WordCloud {
 
 impl WordCloud {
     /// Emits a frame of a group if its counts have changed since its last. A group that has become
-    /// empty goes.
-    fn emit(&mut self, slot: usize, out: &mut Out<'_, '_>) -> Result<(), StageError> {
+    /// empty goes. Answers the bytes that went out, and whether the host takes more.
+    fn emit(&mut self, slot: usize, out: &mut Out<'_, '_>) -> Result<(usize, Emit), StageError> {
         let newest = self.groups.newest_us();
         let Some(group) = self.groups.group(slot) else {
-            return Ok(());
+            return Ok((0, Emit::Ok));
         };
-        let mut undrawn = Vec::new();
+        let mut went = (0, Emit::Ok);
         if std::mem::take(&mut group.changed) {
-            self.seq += 1;
-            let now_us = self.ctx.now_us();
-            let (options, fonts) = (&self.options, &self.fonts);
-            let layout = group
-                .own
-                .get_or_insert_with(|| Layout::new(self.settings.clone()));
-            let most = options.words as usize;
-            // Some more than are shown, so that those about the last rank need not come and go.
-            let top = group.window.top(most + most / 4, options.min_count);
-            let ranked: Vec<Word<'_>> = top
-                .iter()
-                .map(|word| Word {
-                    key: word.key,
-                    text: word.text,
-                    count: word.count,
-                })
-                .collect();
-            let chosen = layout.choose(&ranked, most);
-            let top: Vec<Counted<'_>> = chosen.iter().map(|at| top[*at]).collect();
-            let words: Vec<Word<'_>> = chosen.iter().map(|at| ranked[*at]).collect();
-            let places = layout.arrange(&words);
-            let keys: Vec<&str> = top.iter().map(|word| word.key).collect();
-            let pictured = options.format != Output::Json;
-            let each = if pictured {
-                0
-            } else {
-                options.samples as usize
-            };
-            let mut samples = group.window.samples(&keys, each);
-            let mut gone: Vec<&str> = group.shown.keys().map(|key| &**key).collect();
-            gone.retain(|key| !keys.contains(key));
-            gone.sort_unstable();
-            let named = options.group_by.is_some();
-            let frame = Frame {
-                kind: "wordcloud",
-                group: named.then_some(&*group.name),
-                seq: self.seq,
-                time_ms: now_us / 1000,
-                newest_ms: Some(newest)
-                    .filter(|time| *time != i64::MIN)
-                    .map(|time| time / 1000),
-                width: options.width,
-                height: options.height,
-                look: Look::new(layout.said(), options.palette),
-                records: group.window.records(),
-                tokens: group.window.tokens(),
-                distinct: group.window.distinct(),
-                words: frame::items(&top, &places, &mut samples, &group.shown, options.seed),
-                gone,
-                samples: samples.texts,
-            };
-            if pictured {
-                undrawn =
-                    fonts.lend(|fonts| draw::undrawn(words.iter().map(|word| word.text), fonts));
-            }
-            let picture = || Drawing {
-                width: options.width,
-                height: options.height,
-                background: options.background,
-                colors: options.palette.colors(options.background),
-                title: format!("{} words of {} records", words.len(), frame.records),
-                words: words
-                    .iter()
-                    .zip(&places)
-                    .zip(&keys)
-                    .map(|((word, place), key)| (*word, *place, frame::color(key, options.seed)))
-                    .collect(),
-            };
-            let record = self
-                .builder
-                .write(|buffer| match options.format {
-                    Output::Json => frame.write_json(buffer).map_err(|error| error.to_string()),
-                    Output::Svg => {
-                        fonts.lend(|fonts| picture().svg(fonts, buffer));
-                        Ok(())
-                    }
-                    Output::Png => fonts.lend(|fonts| picture().png(fonts, buffer)),
-                })
-                .map_err(|error| StageError::fatal(format!("cannot write a frame: {error}")))?
-                .ts_us(Some(now_us));
-            if named {
-                record.key(Some(group.name.as_bytes()));
-            }
-            out.emit(0, self.builder.finish());
-            group.shown = top
-                .iter()
-                .map(|word| (word.key.into(), word.count))
-                .collect();
+            let batch = self.maker.frame(group, newest, &self.ctx)?;
+            went = (batch.pinned_bytes(), out.emit(0, batch));
         }
         if group.window.records() == 0 {
             self.groups.remove(slot);
         }
-        self.lacking(&undrawn);
-        Ok(())
-    }
-
-    /// Says once for each character that it could not be drawn.
-    fn lacking(&mut self, undrawn: &[char]) {
-        let new: String = undrawn
-            .iter()
-            .filter(|letter| self.lacked.insert(**letter))
-            .collect();
-        if !new.is_empty() {
-            self.ctx.warn(format!(
-                "no font has {new}: discs stand for them; give fonts by the option `fonts`, or install some"
-            ));
-        }
+        Ok(went)
     }
 
     /// Gauges, and a warning the first time that a bound on memory was reached.

@@ -1,5 +1,7 @@
 //! The shape of a cloud, from a picture.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::mask::Grid;
 
 /// Brightness from which a pixel of the picture is outside.
@@ -7,12 +9,17 @@ const BRIGHT: u32 = 192;
 /// Most pixels of the picture.
 const MOST_PIXELS: usize = 64 << 20;
 
-/// Where words may stand: the dark and opaque pixels of a picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shape {
+/// Where words may stand: the dark and opaque pixels of a picture. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Shape(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     width: usize,
     height: usize,
     inside: Vec<bool>,
+    /// Made once for all layouts of a size.
+    outside: Mutex<Vec<Arc<Grid>>>,
 }
 
 impl Shape {
@@ -45,21 +52,30 @@ impl Shape {
             };
             grey < BRIGHT && alpha >= 128
         };
-        Ok(Self {
+        Ok(Self(Arc::new(Shared {
             width: info.width as usize,
             height: info.height as usize,
             inside: bytes.chunks_exact(samples).map(inside).collect(),
-        })
-    }
-
-    /// Share of the picture that is inside.
-    pub fn share(&self) -> f64 {
-        self.inside.iter().filter(|inside| **inside).count() as f64
-            / self.inside.len().max(1) as f64
+            outside: Mutex::default(),
+        })))
     }
 
     /// The cells outside on a canvas of `wide` by `high` cells, the picture stretched over it.
-    pub(crate) fn outside(&self, wide: usize, high: usize) -> Grid {
+    pub(crate) fn outside(&self, wide: usize, high: usize) -> Arc<Grid> {
+        let outside = self.0.outside.lock();
+        let mut known = outside.unwrap_or_else(PoisonError::into_inner);
+        let same = |grid: &&Arc<Grid>| (grid.width(), grid.height()) == (wide, high);
+        if let Some(grid) = known.iter().find(same) {
+            return Arc::clone(grid);
+        }
+        let grid = Arc::new(self.0.draw(wide, high));
+        known.push(Arc::clone(&grid));
+        grid
+    }
+}
+
+impl Shared {
+    fn draw(&self, wide: usize, high: usize) -> Grid {
         let mut grid = Grid::new(wide, high);
         for y in 0..high {
             for x in 0..wide {

@@ -24,6 +24,32 @@ const OWN: &[(&str, &str)] = &[
     ("th", include_str!("../stop/th.txt")),
 ];
 
+/// What loses its vowel before another word and is written together with it: "l'amour", "c'est".
+/// By language; the lists are Lucene's.
+const ELISIONS: &[(&str, &[&str])] = &[
+    ("ca", &["d", "l", "m", "n", "s", "t"]),
+    (
+        "fr",
+        &[
+            "c", "d", "j", "jusqu", "l", "lorsqu", "m", "n", "puisqu", "qu", "quoiqu", "s", "t",
+        ],
+    ),
+    (
+        "it",
+        &[
+            "agl", "all", "c", "coll", "d", "dagl", "dall", "degl", "dell", "gl", "l", "m", "negl",
+            "nell", "pell", "s", "sugl", "sull", "t", "un", "v",
+        ],
+    ),
+];
+
+/// What stands before an apostrophe and is no part of the word behind it.
+pub fn elisions(languages: &[String]) -> Vec<&'static str> {
+    let chosen = ELISIONS.iter();
+    let chosen = chosen.filter(|(code, _)| languages.iter().any(|language| language == code));
+    chosen.flat_map(|(_, words)| *words).copied().collect()
+}
+
 /// Codes of the languages that have a list.
 pub fn languages() -> Vec<&'static str> {
     let mut codes = stop_words::available_languages().to_vec();

@@ -12,6 +12,7 @@ use icu_casemap::{CaseMapper, CaseMapperBorrowed};
 use icu_segmenter::{WordSegmenter, WordSegmenterBorrowed, options::WordBreakInvariantOptions};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
+use crate::emoji::is_emoji;
 use crate::entities::{self, Entity, Kind};
 
 /// What counts as a word.
@@ -19,6 +20,11 @@ use crate::entities::{self, Entity, Kind};
 pub struct Rules {
     /// Words left out, as [`fold`] makes them.
     pub stop: HashSet<Box<str>>,
+    /// What is left out before an apostrophe, in lower case: "l" of "l'amour".
+    pub elisions: Vec<&'static str>,
+    /// Whether words of one or two hiragana are counted: mostly endings and particles of Japanese,
+    /// cut off by the dictionary.
+    pub particles: bool,
     /// Whether upper and lower case are one.
     pub fold_case: bool,
     /// Whether two words in a row are counted as a pair besides.
@@ -160,7 +166,7 @@ impl Words {
         const EDGES: [char; 2] = ['\'', '_'];
         let word = piece.trim_end_matches(EDGES);
         let end = end - (piece.len() - word.len());
-        let word = word.trim_start_matches(EDGES);
+        let word = self.unelided(word.trim_start_matches(EDGES));
         if word.is_empty() {
             return;
         }
@@ -189,6 +195,18 @@ impl Words {
         }
     }
 
+    /// The word without an article or the like that is written together with it.
+    fn unelided<'a>(&self, word: &'a str) -> &'a str {
+        match word.split_once('\'') {
+            Some((head, rest))
+                if (self.rules.elisions.iter()).any(|elided| elided.eq_ignore_ascii_case(head)) =>
+            {
+                rest
+            }
+            _ => word,
+        }
+    }
+
     /// Whether the word at hand has the length and the letters of one.
     fn counts(&self) -> bool {
         let rules = &self.rules;
@@ -197,13 +215,12 @@ impl Words {
         } else {
             self.text.chars().count()
         };
-        let symbol = rules.emoji && self.text.chars().next().is_some_and(emoji);
+        let symbol = rules.emoji && is_emoji(&self.text);
         if (count < rules.min_length && !symbol) || count > rules.max_length {
             return false;
         }
-        // One or two hiragana are endings and particles, cut off by the dictionary.
         let hiragana = |letter| ('\u{3041}'..='\u{309f}').contains(&letter);
-        if count <= 2 && self.text.chars().all(hiragana) {
+        if !rules.particles && count <= 2 && self.text.chars().all(hiragana) {
             return false;
         }
         rules.numbers || symbol || self.uniform || self.text.contains(char::is_alphabetic)
@@ -226,7 +243,9 @@ impl Words {
                 first.push_str(blank);
                 first.push_str(second);
             }
-            sink(&self.before_text, &self.before_key);
+            if !self.rules.stop.contains(&*self.before_key) {
+                sink(&self.before_text, &self.before_key);
+            }
         }
         self.before_text.clone_from(&self.text);
         self.before_key.clone_from(&self.key);
@@ -392,14 +411,10 @@ fn general(
                     sink(part, end);
                 }
             }
-        } else if emoji_too && piece.chars().next().is_some_and(emoji) {
+        } else if emoji_too && is_emoji(piece) {
             sink(piece, until);
         }
     }
-}
-
-fn emoji(letter: char) -> bool {
-    matches!(letter as u32, 0x1F300..=0x1F64F | 0x1F680..=0x1F6FF | 0x1F900..=0x1FAFF | 0x2600..=0x27BF | 0x1F1E6..=0x1F1FF)
 }
 
 #[cfg(test)]

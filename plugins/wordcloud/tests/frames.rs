@@ -73,6 +73,18 @@ fn open(options: &Value) -> Stage {
     Stage::processor("wordcloud", options, &[ContentType::text()]).unwrap()
 }
 
+/// The frames of all groups that are due, in as many calls as they take.
+fn due(stage: &mut Stage) -> Vec<Value> {
+    let mut all = Vec::new();
+    loop {
+        let outcome = stage.tick().unwrap().1;
+        if outcome.emitted() == 0 {
+            return all;
+        }
+        all.extend(frames(&outcome));
+    }
+}
+
 /// Text, key, count and change of a word.
 fn word(word: &Value) -> (&str, &str, u64, Option<i64>) {
     let text = word["text"].as_str().unwrap();
@@ -95,8 +107,7 @@ fn a_frame_says_what_changed_since_the_last_of_its_group() {
     let mut stage = open(&json!({"group_by": "@key", "window": "2 records"}));
     let first = [("a", "Storm storm STORM Storm sun"), ("b", "calm")];
     stage.process(0, &keyed(&first)).unwrap();
-    let outcome = stage.tick().unwrap().1;
-    let came = frames(&outcome);
+    let came = due(&mut stage);
     assert_eq!(
         (&came[0]["group"], &came[1]["group"]),
         (&json!("a"), &json!("b"))
@@ -108,8 +119,7 @@ fn a_frame_says_what_changed_since_the_last_of_its_group() {
     stage.host().advance(1_000_000_000);
     let next = [("a", "rain storm"), ("a", "rain storm")];
     stage.process(0, &keyed(&next)).unwrap();
-    let outcome = stage.tick().unwrap().1;
-    let came = frames(&outcome);
+    let came = due(&mut stage);
     assert_eq!(came.len(), 1, "b has not changed");
     assert_eq!(
         words(&came[0]),
@@ -133,6 +143,88 @@ fn a_group_that_has_become_empty_says_so_once() {
     stage.host().advance(20_000_000_000);
     assert_eq!(stage.tick().unwrap().1.emitted(), 0);
     assert_eq!(stage.host().metric_value("wordcloud_groups"), 0.0);
+}
+
+#[test]
+fn a_group_that_made_room_for_another_says_that_it_is_empty() {
+    let mut stage = open(&json!({"group_by": "@key", "max_groups": 2}));
+    let first = [("a", "storm"), ("b", "calm")];
+    stage.process(0, &keyed(&first)).unwrap();
+    assert_eq!(due(&mut stage).len(), 2);
+    stage.host().advance(1_000_000_000);
+    // Others take the place of both; one of them comes again before it has said so.
+    let next = [
+        ("c", "rain"),
+        ("d", "sun"),
+        ("b", "calm hail"),
+        ("b", "calm"),
+    ];
+    stage.process(0, &keyed(&next)).unwrap();
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    let mut other = open(&json!({"group_by": "@key", "max_groups": 2}));
+    other.restore(1, 4, Some(&state)).unwrap();
+    other.host().advance(1_000_000_000);
+    for stage in [&mut stage, &mut other] {
+        let mut came = due(stage);
+        came.sort_by_key(|frame| frame["group"].to_string());
+        let said = |frame: &Value| (frame["group"].clone(), frame["gone"].clone());
+        assert_eq!(
+            came.iter().map(said).collect::<Vec<_>>(),
+            [
+                (json!("a"), json!(["storm"])),
+                (json!("b"), Value::Null),
+                (json!("d"), Value::Null)
+            ]
+        );
+        assert_eq!(words(&came[0]), []);
+        assert_eq!(words(&came[1])[0], ("calm", "calm", 2, Some(1)));
+        assert_eq!(stage.host().metric_value("wordcloud_groups"), 2.0);
+        stage.host().advance(1_000_000_000);
+        assert_eq!(due(stage).len(), 0);
+    }
+}
+
+#[test]
+fn a_host_without_room_gets_the_other_frames_in_the_next_call() {
+    let mut stage = open(&json!({"group_by": "@key"}));
+    let keys = ["a", "b", "c", "d", "e"];
+    stage
+        .process(0, &keyed(&keys.map(|key| (key, "storm"))))
+        .unwrap();
+    stage.room(2);
+    let mut calls = Vec::new();
+    while calls.iter().sum::<usize>() < keys.len() {
+        calls.push(stage.tick().unwrap().1.emitted());
+        assert!(calls.len() < 10);
+    }
+    assert!(calls.iter().all(|frames| *frames <= 2), "{calls:?}");
+}
+
+#[test]
+fn groups_by_another_field_begin_anew() {
+    let mut stage = open(&json!({"group_by": "@key"}));
+    stage.process(0, &keyed(&[("a", "storm")])).unwrap();
+    due(&mut stage);
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    let mut other = open(&json!({}));
+    other.restore(1, 4, Some(&state)).unwrap();
+    other.process(0, &keyed(&[("a", "rain")])).unwrap();
+    let came = frames(&other.end(0).unwrap());
+    assert_eq!(came.len(), 1);
+    assert_eq!(words(&came[0]), [("rain", "rain", 1, None)]);
+    assert_eq!(came[0]["seq"], 2);
+    assert_eq!(other.host().log_lines().len(), 1);
+}
+
+#[test]
+fn a_frame_in_a_million_years_is_one_at_the_end() {
+    let mut stage = open(&json!({"fps": 1e-20}));
+    stage.process(0, &keyed(&[("", "storm")])).unwrap();
+    stage.tick().unwrap();
+    stage.host().advance(1_000_000_000);
+    stage.process(0, &keyed(&[("", "storm")])).unwrap();
+    stage.tick().unwrap();
+    assert_eq!(stage.end(0).unwrap().emitted(), 1);
 }
 
 #[test]
@@ -170,11 +262,11 @@ fn a_restored_stage_goes_on_with_its_groups_and_what_they_showed() {
             &keyed(&[("a", "Storm"), ("b", "calm"), ("a", "RT @x: sun")]),
         )
         .unwrap();
-    stage.tick().unwrap();
+    due(&mut stage);
     stage.process(0, &keyed(&[("a", "STORM Storm")])).unwrap();
     let (state, _) = stage.checkpoint(1, false).unwrap();
     let mut other = open(&options);
-    other.restore(1, 3, Some(&state)).unwrap();
+    other.restore(1, 4, Some(&state)).unwrap();
     let more = keyed(&[("a", "RT @x: sun"), ("a", "rain"), ("b", "calm")]);
     let mut ends = [&mut stage, &mut other].map(|stage| {
         stage.process(0, &more).unwrap();

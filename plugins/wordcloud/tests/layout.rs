@@ -4,8 +4,9 @@
 
 use ab_glyph::{Font, FontRef, point};
 use plugin_wordcloud::{
-    font::NOTO_SANS,
+    font::{Book, NOTO_SANS, Sources},
     layout::{Layout, Packing, Place, Scale, Settings, Word},
+    mask::Grid,
     shape::Shape,
 };
 
@@ -59,6 +60,17 @@ fn settings(width: u32, height: u32) -> Settings {
 /// Draws every word pixel by pixel, apart from the layout's own masks, and fails where two meet.
 /// Answers the share of the canvas within the words' ink.
 fn assert_apart(words: &[Word<'_>], places: &[Place], width: u32, height: u32) -> f64 {
+    let owner = draw_apart(words, places, width, height);
+    owner.iter().filter(|cell| cell.is_some()).count() as f64 / owner.len() as f64
+}
+
+/// The same, and answers for each pixel the word that has ink there.
+fn draw_apart<'a>(
+    words: &[Word<'a>],
+    places: &[Place],
+    width: u32,
+    height: u32,
+) -> Vec<Option<&'a str>> {
     let font = FontRef::try_from_slice(NOTO_SANS).unwrap();
     let per_em = font.units_per_em().unwrap();
     let mut owner = vec![None; (width * height) as usize];
@@ -101,7 +113,21 @@ fn assert_apart(words: &[Word<'_>], places: &[Place], width: u32, height: u32) -
             pen += font.h_advance_unscaled(id) * place.size / per_em;
         }
     }
-    owner.iter().filter(|cell| cell.is_some()).count() as f64 / owner.len() as f64
+    owner
+}
+
+/// Fails where between two words there are less than `padding` pixels.
+fn assert_padded(owner: &[Option<&str>], width: usize, padding: usize) {
+    let height = owner.len() / width;
+    for (at, word) in owner.iter().enumerate().filter(|(_, word)| word.is_some()) {
+        let (x, y) = (at % width, at / width);
+        for line in y.saturating_sub(padding)..(y + padding + 1).min(height) {
+            let row = &owner[line * width + x..line * width + (x + padding + 1).min(width)];
+            for other in row.iter().flatten() {
+                assert_eq!(Some(*other), *word, "too close at {x}, {y}");
+            }
+        }
+    }
 }
 
 fn assert_exact_sizes(words: &[Word<'_>], places: &[Place]) {
@@ -170,21 +196,39 @@ fn words_of_other_scripts_are_placed_too() {
         ("данные", 8),
         ("مرحبا", 7),
         ("สวัสดี", 6),
-        ("😀", 5),
+        ("🎉", 5),
         ("hello", 4),
     ];
     let words: Vec<_> = words
         .iter()
         .map(|(text, count)| Word::new(text, *count))
         .collect();
-    let places = Layout::new(settings(640, 360)).arrange(&words);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fonts");
+    let fonts = Book::new(Sources {
+        files: vec![folder.into()],
+        ..Sources::default()
+    });
+    let places = Layout::new(Settings {
+        fonts: fonts.clone(),
+        ..settings(640, 360)
+    })
+    .arrange(&words);
     assert_eq!(places.len(), words.len());
     assert_exact_sizes(&words, &places);
-    assert!(
-        places
-            .iter()
-            .all(|place| place.x > 0.0 && place.x < 640.0 && place.y > 0.0 && place.y <= 360.0)
-    );
+    // Their ink, as the fonts draw it, touches no other's.
+    let mut canvas = Grid::new(640, 360);
+    for (word, place) in words.iter().zip(&places) {
+        let ink = fonts.lend(|fonts| {
+            let shaped = fonts.shape(word.text);
+            assert!(shaped.missing.is_empty(), "{}", word.text);
+            fonts.ink(&shaped, place.size, 1.0)
+        });
+        let ink = if place.turned { ink.turned() } else { ink };
+        let (x, y) = (place.x as i32 + ink.left, place.y as i32 + ink.top);
+        assert!(canvas.fits(&ink, x, y), "{}", word.text);
+        canvas.stamp(&ink, x, y);
+    }
+    assert!(canvas.count() > 640 * 360 / 20);
 }
 
 #[test]
@@ -364,6 +408,30 @@ fn the_box_of_a_word_holds_its_ink_and_padding_keeps_words_apart() {
 }
 
 #[test]
+fn padding_is_kept_from_frame_to_frame() {
+    let vocabulary = vocabulary(50, 8);
+    let mut counts: Vec<u64> = ranked(&vocabulary).iter().map(|word| word.count).collect();
+    let mut layout = Layout::new(Settings {
+        padding: 3.0,
+        ..settings(480, 270)
+    });
+    let mut state = 3;
+    for _ in 0..30 {
+        for count in &mut counts {
+            let most = 3 + *count / 4;
+            *count = (*count + random(&mut state, most)).saturating_sub(random(&mut state, most));
+            *count = (*count).max(1);
+        }
+        let words = vocabulary.iter().zip(&counts);
+        let mut words: Vec<_> = words.map(|(text, count)| Word::new(text, *count)).collect();
+        words.sort_by_key(|word| std::cmp::Reverse(word.count));
+        let places = layout.arrange(&words);
+        assert_padded(&draw_apart(&words, &places, 480, 270), 480, 3);
+        assert!(!layout.said().crowded);
+    }
+}
+
+#[test]
 fn words_stand_inside_a_shape_only() {
     // A disc, drawn black on white.
     let (wide, high) = (100_u32, 100_u32);
@@ -412,9 +480,75 @@ fn a_word_that_is_shown_gives_way_only_to_one_that_is_clearly_more_frequent() {
     assert_eq!(layout.choose(&close, 3), [0, 1, 3]);
     let clear = [word("a", 50), word("d", 45), word("b", 40), word("c", 29)];
     assert_eq!(layout.choose(&clear, 3), [0, 1, 2]);
+    // What counts is the newcomer, not how close to it the other words are.
+    let close = [word("a", 50), word("d", 31), word("b", 30), word("c", 29)];
+    assert_eq!(layout.choose(&close, 3), [0, 2, 3]);
+    let two = [
+        word("a", 50),
+        word("e", 40),
+        word("d", 32),
+        word("c", 31),
+        word("b", 28),
+    ];
+    assert_eq!(layout.choose(&two, 3), [0, 1, 3]);
     let tight = Layout::new(Settings {
         packing: Packing::Tight,
         ..settings(400, 200)
     });
     assert_eq!(tight.choose(&close, 3), [0, 1, 2]);
+}
+
+#[test]
+fn words_that_fit_at_no_size_with_the_padding_stand_closer() {
+    let vocabulary = vocabulary(100, 6);
+    let words = ranked(&vocabulary);
+    for packing in [Packing::Tight, Packing::Steady] {
+        let mut layout = Layout::new(Settings {
+            padding: 20.0,
+            packing,
+            ..settings(100, 100)
+        });
+        assert!(layout.places() >= words.len());
+        let places = layout.arrange(&words);
+        assert_apart(&words, &places, 100, 100);
+        assert!(layout.said().crowded);
+        // Fewer words have room again when they are laid out afresh.
+        layout.arrange(&[]);
+        layout.arrange(&words[..1]);
+        assert!(!layout.said().crowded);
+    }
+}
+
+#[test]
+fn a_shape_says_for_how_many_words_it_has_room_and_holds_them() {
+    let stripes = |every: u32, wide: u32| {
+        let pixels: Vec<u8> = (0..100 * 100)
+            .map(|at| if at % every < wide { 0 } else { 255 })
+            .collect();
+        let mut png = Vec::new();
+        let mut encoder = png::Encoder::new(&mut png, 100, 100);
+        encoder.set_color(png::ColorType::Grayscale);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&pixels).unwrap();
+        writer.finish().unwrap();
+        Shape::read(&png).unwrap()
+    };
+    let vocabulary = vocabulary(40, 7);
+    for packing in [Packing::Tight, Packing::Steady] {
+        let layout = |every, wide| {
+            Layout::new(Settings {
+                shape: Some(stripes(every, wide)),
+                packing,
+                ..settings(300, 300)
+            })
+        };
+        assert_eq!(layout(10, 0).places(), 0);
+        let mut narrow = layout(10, 1);
+        let places = narrow.places();
+        assert!(places >= vocabulary.len(), "{places}");
+        let words = ranked(&vocabulary);
+        // Too small to be told apart by whole pixels, but there.
+        assert_eq!(narrow.arrange(&words).len(), words.len());
+        assert_apart(&words, &layout(20, 8).arrange(&words), 300, 300);
+    }
 }

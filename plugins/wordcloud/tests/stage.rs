@@ -116,7 +116,11 @@ fn records_without_a_text_are_rejected_with_a_reason() {
         reasons.iter().map(|reason| reason.0).collect::<Vec<_>>(),
         [1, 2, 3]
     );
-    assert!(reasons[0].1.starts_with("not JSON: "), "{}", reasons[0].1);
+    assert!(
+        reasons[0].1.starts_with("not JSON at byte "),
+        "{}",
+        reasons[0].1
+    );
     assert!(reasons[1].1.starts_with("no text at "), "{}", reasons[1].1);
     assert_eq!(outcome.consumed_count(), 1);
     let mut stage = open(&json!({}), ContentType::avro(SCHEMA));
@@ -169,22 +173,25 @@ fn a_window_of_time_goes_by_the_time_of_the_records() {
 
 #[test]
 fn one_timestamp_from_the_future_does_not_empty_the_window() {
-    let mut stage = open(&json!({"window": "10m"}), ContentType::text());
-    let mut builder = BatchBuilder::new();
-    builder.push(Some(b"first"));
-    builder
-        .push(Some(b"second"))
-        .ts_us(Some(4_000_000_000_000_000));
-    builder.push(Some(b"third"));
-    assert_eq!(
-        stage
-            .process(0, &builder.finish())
-            .unwrap()
-            .consumed_count(),
-        3
-    );
-    let outcome = stage.end(0).unwrap();
-    assert_eq!(counts(&frames(&outcome)[0]).len(), 3);
+    for options in [
+        json!({"window": "10m"}),
+        json!({"window": "30s"}),
+        json!({"window": "10m", "late": "drop", "lateness": "20s"}),
+        json!({"late": "drop", "lateness": "20s"}),
+    ] {
+        let mut stage = open(&options, ContentType::text());
+        let mut builder = BatchBuilder::new();
+        builder.push(Some(b"first"));
+        builder
+            .push(Some(b"second"))
+            .ts_us(Some(4_000_000_000_000_000));
+        builder.push(Some(b"third"));
+        let outcome = stage.process(0, &builder.finish()).unwrap();
+        assert_eq!(outcome.consumed_count(), 3, "{options}");
+        assert_eq!(outcome.filtered_count(), 0, "{options}");
+        let outcome = stage.end(0).unwrap();
+        assert_eq!(counts(&frames(&outcome)[0]).len(), 3, "{options}");
+    }
 }
 
 #[test]
@@ -235,6 +242,22 @@ fn bounds_on_memory_are_said_once() {
 }
 
 #[test]
+fn padding_that_gives_way_is_said_once() {
+    let options =
+        json!({"width": 100, "height": 100, "words": 100, "padding": 20, "languages": []});
+    let mut stage = open(&options, ContentType::text());
+    let text: String = (0..100).map(|n| format!("word{n} ")).collect();
+    for _ in 0..2 {
+        stage.process(0, &batch_of([text.as_str()])).unwrap();
+        let outcome = stage.end(0).unwrap();
+        assert_eq!(counts(&frames(&outcome)[0]).len(), 100);
+    }
+    let said = stage.host().log_lines();
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].message.contains("padding"), "{said:?}");
+}
+
+#[test]
 fn wrong_wiring_and_options_are_refused_at_their_place() {
     for format in [Format::Png, Format::Svg, Format::Bytes, Format::Csv] {
         let (pointer, message) = plan_error(&json!({}), ContentType::new(format));
@@ -264,6 +287,11 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
             "/text",
         ),
         (json!({"text": ["a", "a"]}), ContentType::json(), "/text/1"),
+        (
+            json!({"text": ["a", "b..c"]}),
+            ContentType::json(),
+            "/text/1",
+        ),
         (json!({"window": "soon"}), text(), "/window"),
         (json!({"words": 0}), text(), "/words"),
         (

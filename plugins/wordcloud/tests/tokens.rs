@@ -7,6 +7,8 @@ use plugin_wordcloud::token::{Rules, Tokenizer};
 fn rules() -> Rules {
     let languages = ["en".to_owned(), "ja".to_owned()];
     Rules {
+        elisions: Vec::new(),
+        particles: false,
         stop: stop::collect(&languages, &["Extra".to_owned()]).unwrap(),
         fold_case: true,
         bigrams: false,

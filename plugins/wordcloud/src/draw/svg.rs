@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use hashbrown::HashMap;
 
 use super::Drawing;
@@ -95,7 +96,7 @@ fn define(number: usize, key: Option<(u16, u16)>, fonts: &Fonts, defs: &mut Stri
             "<image id=\"g{number}\" x=\"{left}\" y=\"{}\" width=\"{wide}\" height=\"{high}\" href=\"data:image/png;base64,",
             -top
         );
-        base64(&picture.png, defs);
+        STANDARD.encode_string(&picture.png, defs);
         defs.push_str("\"/>");
         return UNITS;
     }
@@ -126,21 +127,6 @@ fn escape(text: &str, out: &mut String) {
             // What XML does not allow at all.
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => {}
             other => out.push(other),
-        }
-    }
-}
-
-fn base64(bytes: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for group in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for digit in 0..4 {
-            if digit <= group.len() {
-                out.push(char::from(DIGITS[(bits >> (18 - 6 * digit) & 63) as usize]));
-            } else {
-                out.push('=');
-            }
         }
     }
 }

@@ -129,6 +129,11 @@ impl Face {
         ])
     }
 
+    /// Whether nothing can be drawn of a glyph, which the carried faces have looked after.
+    pub(super) fn blank(&self, id: u16) -> bool {
+        !self.embedded && self.bounds(id).is_none()
+    }
+
     /// Coverage of a glyph at `size` pixels an em, its pen at a whole pixel.
     pub(super) fn coverage(&self, id: u16, size: f32) -> Coverage {
         if let Some(font) = &self.fast {

@@ -14,7 +14,11 @@ impl Fonts {
     /// possible, one too few is not: glyphs are drawn with their pens on whole cells, and count at
     /// both cells between which a pen stands. Only small ones on cells of a pixel, for which a cell
     /// is much, are drawn just where they stand, which takes longer.
+    /// A word that is smaller than a cell touches the four cells about its anchor.
     pub fn ink(&self, word: &Shaped, size: f32, cell: f32) -> Ink {
+        if let Some(speck) = speck(word, size / cell) {
+            return speck;
+        }
         let mut ink = blank(word, size / cell);
         self.set_all(word, size / cell, cell == 1.0, &mut ink);
         ink.tight()
@@ -22,11 +26,11 @@ impl Fonts {
 
     /// The cells that a word touches at any size from `low` to `high`.
     pub fn swept(&self, word: &Shaped, low: f32, high: f32, cell: f32) -> Ink {
+        if let Some(speck) = speck(word, high / cell) {
+            return speck;
+        }
         let mut ink = blank(word, high / cell);
-        let [left, lower, right, upper] = word.bounds;
-        let extent = [left, lower, right, upper]
-            .iter()
-            .fold(0.0_f32, |most, edge| most.max(edge.abs()));
+        let extent = word.reach();
         // From one sample to the next no point moves by more than a cell, so that the column that it
         // touches between them it touches at one of them, and so the line.
         let samples = (extent * (high - low) / cell).ceil().max(1.0) as usize;
@@ -108,6 +112,11 @@ impl Fonts {
             .and_then(|face| self.faces[usize::from(face)].bounds(glyph.id))
             .unwrap_or(DISC)
     }
+}
+
+fn speck(word: &Shaped, size: f32) -> Option<Ink> {
+    let about = [(-1, -1), (0, -1), (-1, 0), (0, 0)];
+    (word.reach() * size <= 1.0).then(|| Ink::from_cells(&about))
 }
 
 /// The block of cells around a word's ink, with room for the cells between which a pen stands.

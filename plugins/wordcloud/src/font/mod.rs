@@ -31,6 +31,8 @@ use system::System;
 
 pub use typeface::NOTO_SANS;
 
+use crate::emoji::is_emoji;
+
 /// The other carried faces, each with the first and last characters for which it is asked.
 const SISTERS: [(char, char, &[u8]); 4] = [
     ('\u{590}', '\u{5ff}', typeface::HEBREW),
@@ -50,11 +52,18 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// Whether the machine's fonts are used.
     pub machine: bool,
-    /// Whether a page draws the words, which has the first carried face and its reader's others.
+    /// Whether a page draws the words, which has the carried faces and its reader's others.
     pub page: bool,
 }
 
 impl Shaped {
+    /// How far its ink reaches from its anchor, in parts of the em.
+    pub fn reach(&self) -> f32 {
+        self.bounds
+            .iter()
+            .fold(0.0, |most, edge| edge.abs().max(most))
+    }
+
     /// Whether the word may be turned: pictures, which are not read, stand upright.
     pub fn turns(&self) -> bool {
         !self.glyphs.iter().all(|glyph| glyph.solid)
@@ -141,14 +150,6 @@ fn ignorable(letter: char) -> bool {
     matches!(letter, '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
 }
 
-/// Whether a cluster wants to be a picture.
-fn emoji(cluster: &str) -> bool {
-    cluster.chars().any(|letter| {
-        matches!(letter, '\u{1f000}'..='\u{1faff}' | '\u{fe0f}' | '\u{20e3}' | '\u{231a}'..='\u{231b}'
-            | '\u{23e9}'..='\u{23fa}' | '\u{2600}'..='\u{27bf}' | '\u{2b50}' | '\u{2b55}')
-    })
-}
-
 impl Fonts {
     /// The carried faces; others are looked for when they are needed.
     pub fn new(sources: &Sources) -> Self {
@@ -186,7 +187,7 @@ impl Fonts {
             .filter(|letter| !ignorable(*letter))
             .collect();
         let has = |face: &Face| letters.iter().all(|&letter| face.has(letter));
-        let emoji = emoji(cluster);
+        let emoji = is_emoji(cluster);
         if !emoji && has(&self.faces[0]) {
             return Some(0);
         }
@@ -257,12 +258,17 @@ impl Fonts {
             }
         }
         self.measure(&mut shaped);
-        if self.page && shaped.glyphs.iter().any(|glyph| glyph.face != Some(0)) {
+        if self.page && !shaped.glyphs.iter().all(|glyph| self.carries(glyph.face)) {
             let half = shaped.advance / 2.0;
             shaped.boxed = true;
             shaped.bounds = [-half, BOX.1, half, BOX.0];
         }
         shaped
+    }
+
+    /// Whether a page has the face, too.
+    fn carries(&self, face: Option<u16>) -> bool {
+        face.is_some_and(|face| face == 0 || self.sisters.contains(&Some(Some(face))))
     }
 
     /// Cuts a run of one direction where the face or the script changes.
@@ -322,13 +328,25 @@ impl Fonts {
             return;
         }
         let part = |value: i32| value as f32 / face.units;
+        let mut blank = None;
         for (info, at) in buffer.glyph_infos().iter().zip(buffer.glyph_positions()) {
             let id = u16::try_from(info.glyph_id).unwrap_or(0);
+            let letter = text
+                .get(info.cluster as usize..)
+                .and_then(|rest| rest.chars().next())
+                .filter(|letter| !ignorable(*letter));
             if id == 0 {
-                let letter = text
-                    .get(info.cluster as usize..)
-                    .and_then(|rest| rest.chars().next());
-                if let Some(letter) = letter.filter(|letter| !ignorable(*letter)) {
+                if let Some(letter) = letter {
+                    discs(letter.encode_utf8(&mut [0; 4]), shaped);
+                }
+                continue;
+            }
+            // What is neither an outline nor a picture that is read, as glyphs of colour vectors.
+            if let Some(letter) = letter
+                && !letter.is_whitespace()
+                && face.blank(id)
+            {
+                if blank.replace(info.cluster) != Some(info.cluster) {
                     discs(letter.encode_utf8(&mut [0; 4]), shaped);
                 }
                 continue;

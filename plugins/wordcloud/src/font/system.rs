@@ -66,9 +66,13 @@ impl System {
         for id in first.into_iter().chain(second) {
             let has = database.with_face_data(id, |data, index| {
                 ttf_parser::Face::parse(data, index).is_ok_and(|face| {
-                    letters
-                        .iter()
-                        .all(|&letter| face.glyph_index(letter).is_some_and(|id| id.0 != 0))
+                    let glyph = |letter: &char| face.glyph_index(*letter).filter(|id| id.0 != 0);
+                    letters.iter().all(|letter| glyph(letter).is_some())
+                        && (!emoji
+                            || letters
+                                .first()
+                                .and_then(glyph)
+                                .is_some_and(|id| drawn(&face, id)))
                 })
             });
             if has != Some(true) {
@@ -87,6 +91,13 @@ impl System {
         }
         None
     }
+}
+
+/// Whether a face has pictures, or this glyph as an outline: those of colour vectors are not read.
+fn drawn(face: &ttf_parser::Face<'_>, id: ttf_parser::GlyphId) -> bool {
+    let tables = face.tables();
+    let pictures = tables.cbdt.is_some() || tables.sbix.is_some() || tables.bdat.is_some();
+    pictures || face.glyph_bounding_box(id).is_some()
 }
 
 /// Upright and bold ones first, Noto before others, and the same on each run.

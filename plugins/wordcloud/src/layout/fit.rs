@@ -6,7 +6,11 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Spot, Task, place::Field};
+use super::{
+    Layout, Spot, Task,
+    place::Field,
+    steady::{band, class_of},
+};
 use crate::{
     font::{Fonts, Shaped},
     mask::Ink,
@@ -17,12 +21,21 @@ const USUAL: f32 = 0.95;
 /// How far the search goes in its first steps, and how close to the greatest scale it comes, on a
 /// coarse canvas first.
 const STEP: f32 = 1.06;
-const CLOSE: f32 = 1.02;
+const CLOSE: f32 = 1.03;
 const FINE_STEP: f32 = 1.015;
 const FINEST: f32 = 1.005;
 /// Words that stand about the middle; all, where there are no more than a few.
 const MIDDLE: usize = 12;
 const FEW: usize = 50;
+
+/// What a word reserves.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Size {
+    /// The ink of its size.
+    Exact,
+    /// That of all sizes of its band.
+    Band,
+}
 
 /// A layout of all words at one scale.
 pub(super) struct Laid {
@@ -34,22 +47,31 @@ pub(super) struct Laid {
 impl Layout {
     /// Lays all words out afresh and answers the scale.
     pub(super) fn fit(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
-        let coarse = self.field.cell * 2.0;
+        self.field.keep_gap(self.settings.padding);
         let most = self.most_scale(task);
-        let low = self.greatest(task, coarse, fonts);
+        let mut field = self.coarse();
+        let coarse = field.cell;
+        let gap = field.gap();
+        let low = self.greatest(task, Some(&mut field), fonts);
+        if field.gap() < gap {
+            self.field.keep_gap(field.gap());
+        }
+        let least = self.least_scale(task, self.field.cell);
         // A fine canvas loses less at the words' edges than the coarse one did.
         let gain = self.lost(task, low, coarse) / self.lost(task, low, self.field.cell);
-        let mut scale = (low * gain.sqrt()).min(most);
+        // Nor did its search come close.
+        let mut scale = (low * gain.sqrt() * CLOSE.sqrt()).min(most);
         let mut fell = false;
         let mut laid = loop {
-            match self.place_all(task, scale, None, fonts) {
+            match self.place_all(task, scale, Size::Exact, None, fonts) {
                 Some(laid) => break laid,
-                None => (scale, fell) = (scale / FINE_STEP, true),
+                None if scale <= least => self.field.ease(),
+                None => (scale, fell) = ((scale / FINE_STEP).max(least), true),
             }
         };
         while !fell && scale < most {
             let next = (scale * FINE_STEP).min(most);
-            match self.place_all(task, next, None, fonts) {
+            match self.place_all(task, next, Size::Exact, None, fonts) {
                 Some(better) => (scale, laid) = (next, better),
                 None => fell = true,
             }
@@ -59,10 +81,16 @@ impl Layout {
         while fell && self.field.cell >= 1.0 && step > FINEST {
             step = step.sqrt();
             let next = scale * step;
-            if let Some(better) = self.place_all(task, next, None, fonts) {
+            if let Some(better) = self.place_all(task, next, Size::Exact, None, fonts) {
                 (scale, laid) = (next, better);
             }
         }
+        self.stand(task, scale, laid);
+        scale
+    }
+
+    /// Takes a layout over, which is stamped on the canvas already.
+    pub(super) fn stand(&mut self, task: &Task<'_>, scale: f32, laid: Laid) {
         self.spots.clear();
         for (index, (anchor, ink)) in laid.anchors.into_iter().zip(laid.inks).enumerate() {
             let word = task.words[index];
@@ -71,14 +99,13 @@ impl Layout {
                 x: anchor.0,
                 y: anchor.1,
                 turned: laid.turned[index],
-                class: 0,
-                ink: Arc::new(ink),
+                class: class_of(task.weight[index] * scale),
+                ink: Arc::new(ink.into()),
                 shaped: Arc::clone(&task.shaped[index]),
                 seen: self.frame,
             };
             self.spots.insert(word.key.into(), spot);
         }
-        scale
     }
 
     /// Pixels that the words' boxes take up on cells of a size.
@@ -90,21 +117,32 @@ impl Layout {
         task.weight.iter().zip(&task.shaped).map(boxed).sum()
     }
 
-    /// Nearly the greatest scale at which all words fit on a canvas of such cells.
-    pub(super) fn greatest(&mut self, task: &Task<'_>, cell: f32, fonts: &Fonts) -> f32 {
+    /// A canvas of coarser cells.
+    pub(super) fn coarse(&self) -> Field {
         let size = (self.settings.width, self.settings.height);
-        let gap = (self.settings.padding / cell).round() as usize;
-        let mut field = Field::new(size, self.settings.shape.as_ref(), cell, gap);
-        let most = self.most_scale(task);
-        let mut scale = (USUAL / self.share(task)).sqrt().min(most);
+        let cell = self.field.cell * 2.0;
+        // To the nearest cell: the fine canvas decides.
+        let padding = (self.settings.padding / cell).round() * cell;
+        Field::new(size, self.settings.shape.as_ref(), cell, padding)
+    }
+
+    /// Nearly the greatest scale at which all words fit, on a canvas other than the layout's own
+    /// where one is given. If they fit at none, its gap gives way.
+    pub(super) fn greatest(
+        &mut self,
+        task: &Task<'_>,
+        mut other: Option<&mut Field>,
+        fonts: &Fonts,
+    ) -> f32 {
+        let cell = other.as_deref().unwrap_or(&self.field).cell;
+        let (least, most) = (self.least_scale(task, cell), self.most_scale(task));
+        let first = (USUAL / self.share(task)).sqrt().max(least).min(most);
+        let mut scale = first;
         let (mut low, mut high): (Option<f32>, Option<f32>) = (None, None);
-        // A smaller scale nearly always fits where a larger one did. Where it does not, the next
-        // one is tried: in the end every word is a single cell.
+        let mut down = STEP;
         loop {
-            if self
-                .place_all(task, scale, Some(&mut field), fonts)
-                .is_some()
-            {
+            let laid = self.place_all(task, scale, Size::Exact, other.as_deref_mut(), fonts);
+            if laid.is_some() {
                 low = Some(scale);
             } else {
                 high = Some(scale);
@@ -114,16 +152,26 @@ impl Layout {
                 (Some(low), Some(high)) if high / low <= CLOSE => return low,
                 (Some(low), Some(high)) => (low * high).sqrt(),
                 (Some(low), None) => (low * STEP).min(most),
-                (None, _) => scale / STEP,
+                (None, _) if scale <= least => {
+                    other.as_deref_mut().unwrap_or(&mut self.field).ease();
+                    (high, down) = (None, STEP);
+                    first
+                }
+                (None, _) => {
+                    let next = (scale / down).max(least);
+                    down *= down;
+                    next
+                }
             };
         }
     }
 
     /// All words at one scale, on a canvas other than the layout's own where one is given.
-    fn place_all(
+    pub(super) fn place_all(
         &mut self,
         task: &Task<'_>,
         scale: f32,
+        for_size: Size,
         other: Option<&mut Field>,
         fonts: &Fonts,
     ) -> Option<Laid> {
@@ -139,14 +187,8 @@ impl Layout {
             inks: vec![Ink::blank(0, 0, 1, 1); number],
             turned: task.turned.clone(),
         };
-        let area = |index: usize| {
-            let [left, lower, right, upper] = task.shaped[index].bounds;
-            task.weight[index].powi(2) * (right - left) * (upper - lower)
-        };
-        let mut order = task.order.clone();
-        order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
         let inner = if number > FEW { MIDDLE } else { number };
-        for (rank, &index) in order.iter().enumerate() {
+        for (rank, &index) in task.order.iter().enumerate() {
             let size = task.weight[index] * scale;
             // All corners in turn, beginning with another one by the seed.
             let corner = rank.wrapping_add(self.settings.seed as usize) % corners.len();
@@ -156,9 +198,19 @@ impl Layout {
                 corners[corner]
             };
             let reach = reaches[corner];
-            let flat = fonts.ink(&task.shaped[index], size, field.cell);
+            let cell = field.cell;
+            let draw = |turned: bool| {
+                let flat = match for_size {
+                    Size::Exact => fonts.ink(&task.shaped[index], size, cell),
+                    Size::Band => {
+                        let (low, high) = band(class_of(size));
+                        fonts.swept(&task.shaped[index], low, high, cell)
+                    }
+                };
+                if turned { flat.turned() } else { flat }
+            };
             let mut turned = task.turned[index];
-            let mut ink = if turned { flat.turned() } else { flat };
+            let mut ink = draw(turned);
             let mut found = field.free(&ink, near, reach);
             if found.is_none()
                 && self.settings.vertical > 0.0
@@ -166,9 +218,8 @@ impl Layout {
                 && task.shaped[index].turns()
             {
                 // Rather turned than all words smaller.
-                let flat = fonts.ink(&task.shaped[index], size, field.cell);
                 turned = !turned;
-                ink = if turned { flat.turned() } else { flat };
+                ink = draw(turned);
                 found = field.free(&ink, near, reach);
             }
             let (anchor, cost) = found?;

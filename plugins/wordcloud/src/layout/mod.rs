@@ -20,9 +20,8 @@ use hashbrown::HashMap;
 
 pub use crate::config::{Packing, Scale};
 use crate::font::{Book, Fonts, Shaped};
-use crate::mask::Ink;
 use crate::shape::Shape;
-use place::Field;
+use place::{Claim, Field};
 
 /// Sides of a cell in pixels by the pixels of the canvas up to which they are used, in a tight
 /// layout and in a steady one: where letters are larger, fineness buys less and costs more.
@@ -52,6 +51,8 @@ pub struct Settings {
     pub scale: Scale,
     /// One picture or a stream.
     pub packing: Packing,
+    /// Layouts of these settings that there may be: they share the memory for ink that is kept.
+    pub layouts: usize,
     /// Smallest size in pixels that is still legible: below it a frame says by how much it shrank.
     pub legible: f32,
     /// Where words may stand; everywhere if there is none.
@@ -109,7 +110,7 @@ struct Spot {
     turned: bool,
     /// The band of sizes for which it has reserved its ink.
     class: i32,
-    ink: Arc<Ink>,
+    ink: Arc<Claim>,
     shaped: Arc<Shaped>,
     seen: u32,
 }
@@ -124,11 +125,16 @@ pub struct Layout {
     field: Field,
     /// By the words' keys.
     spots: HashMap<Box<str>, Spot>,
-    inks: HashMap<Reserved, (Arc<Ink>, u32)>,
+    inks: HashMap<Reserved, (Arc<Claim>, u32)>,
+    /// Bytes of those inks.
+    ink_bytes: usize,
     scale: Option<f32>,
     /// Share of the room that the words' boxes may take, which a steady layout learns.
     fill: f32,
     frame: u32,
+    /// How far its words have moved in this frame, all together, and how far one does on average.
+    way: f32,
+    restless: f32,
     /// The scale of the last frame and what it means.
     said: Said,
 }
@@ -140,6 +146,17 @@ pub struct Said {
     pub unit: f64,
     /// The smallest word's size in parts of what is legible, at most 1.
     pub shrunk: f32,
+    /// Whether the words stand closer than the padding, because they fit at no size with it.
+    pub crowded: bool,
+}
+
+impl Said {
+    /// Of a frame without words.
+    const NOTHING: Self = Self {
+        unit: 0.0,
+        shrunk: 1.0,
+        crowded: false,
+    };
 }
 
 /// One frame at work: words with what is known of them.
@@ -149,7 +166,7 @@ struct Task<'a> {
     weight: Vec<f32>,
     shaped: Vec<Arc<Shaped>>,
     turned: Vec<bool>,
-    /// Indices, largest first.
+    /// Indices, that of the largest box first.
     order: Vec<usize>,
     /// What a weight of 1 is, by the scale.
     whole: f64,
@@ -168,20 +185,40 @@ impl Layout {
             .iter()
             .find(|(most, _)| pixels <= *most)
             .map_or(LARGE, |(_, cell)| *cell);
-        let gap = (settings.padding / cell).ceil() as usize;
         Self {
-            field: Field::new(size, settings.shape.as_ref(), cell, gap),
+            field: Field::new(size, settings.shape.as_ref(), cell, settings.padding),
             settings,
             spots: HashMap::new(),
             inks: HashMap::new(),
+            ink_bytes: 0,
             scale: None,
             fill: 0.7,
             frame: 0,
-            said: Said {
-                unit: 0.0,
-                shrunk: 1.0,
-            },
+            way: 0.0,
+            restless: 0.0,
+            said: Said::NOTHING,
         }
+    }
+
+    /// Bytes that a layout of `words` words takes at most, but for what is kept at work.
+    pub fn bytes(settings: &Settings, words: usize) -> usize {
+        // A cell has no less than half a pixel, and the boxes of all words cover the canvas no more
+        // than twice. A word has its places, its names and its glyphs.
+        const WORD: usize = 1024;
+        let pixels = settings.width as usize * settings.height as usize;
+        let cells = match settings.packing {
+            Packing::Tight if pixels <= TIGHT[0].0 as usize => 4 * pixels,
+            Packing::Tight => pixels,
+            Packing::Steady if pixels <= STEADY[0].0 as usize => pixels,
+            Packing::Steady => pixels / 4,
+        };
+        3 * cells / 8 + words * WORD + settings.ink_bytes()
+    }
+
+    /// Words for which there is a place for certain, however long they are.
+    pub fn places(&mut self) -> usize {
+        let coarse = self.coarse().places();
+        self.field.places().min(coarse)
     }
 
     /// What there is to say of the last frame.
@@ -193,36 +230,36 @@ impl Layout {
     /// except that a word which is shown already gives way only to one that is clearly more
     /// frequent. It keeps words about the last rank from coming and going with each frame.
     pub fn choose(&self, ranked: &[Word<'_>], most: usize) -> Vec<usize> {
-        /// Share of the last rank's count that is enough for a word that is shown.
+        /// Share of a newcomer's count that is enough for a word that is shown.
         const NEARLY: f64 = 0.85;
         let steady = self.settings.packing == Packing::Steady;
         if ranked.len() <= most || self.spots.is_empty() || !steady {
             return (0..most.min(ranked.len())).collect();
         }
-        let least = ranked[most - 1].count as f64 * NEARLY;
         let shown = |index: &usize| self.spots.contains_key(ranked[*index].key);
-        let mut behind: Vec<usize> = (most..ranked.len())
-            .filter(|index| ranked[*index].count as f64 >= least && shown(index))
-            .collect();
-        // The newcomers of least count wait, as many as there are words to keep.
-        let waiting: Vec<usize> = (0..most)
-            .rev()
-            .filter(|index| ranked[*index].count as f64 * NEARLY <= least && !shown(index))
-            .take(behind.len())
-            .collect();
-        behind.truncate(waiting.len());
+        // The newcomer of least count waits for the most frequent word that would go, and so on.
+        let newcomers = (0..most).rev().filter(|index| !shown(index));
+        let behind = (most..ranked.len()).filter(shown);
+        let nearly = |(newcomer, kept): &(usize, usize)| {
+            ranked[*newcomer].count as f64 * NEARLY <= ranked[*kept].count as f64
+        };
+        let (waiting, kept): (Vec<_>, Vec<_>) = newcomers.zip(behind).take_while(nearly).unzip();
         (0..most)
             .filter(|index| !waiting.contains(index))
-            .chain(behind)
+            .chain(kept)
             .collect()
     }
 
     /// Places every one of `words`, which stand in the order of their rank.
+    ///
+    /// # Panics
+    /// If they fit at no size, which they do up to the number of [`Layout::places`].
     pub fn arrange(&mut self, words: &[Word<'_>]) -> Vec<Place> {
         if words.is_empty() {
             self.spots.clear();
             self.scale = None;
             self.field.clear();
+            self.said = Said::NOTHING;
             return Vec::new();
         }
         self.frame = self.frame.wrapping_add(1);
@@ -234,11 +271,13 @@ impl Layout {
             };
             (task, scale)
         });
+        self.field.rest();
         self.scale = Some(scale);
-        let smallest = task.order.last().map_or(0.0, |&last| task.weight[last]) * scale;
+        let smallest = task.weight.iter().copied().fold(f32::INFINITY, f32::min) * scale;
         self.said = Said {
             unit: f64::from(scale) / task.whole,
             shrunk: (smallest / self.settings.legible.max(0.01)).min(1.0),
+            crowded: self.field.gap() < self.settings.padding,
         };
         let place = |(index, word): (usize, &Word<'_>)| {
             let spot = &self.spots[word.key];
@@ -305,7 +344,11 @@ impl Layout {
             shaped.push(glyphs);
         }
         let mut order: Vec<usize> = (0..words.len()).collect();
-        order.sort_by(|&a, &b| weight[b].total_cmp(&weight[a]).then(a.cmp(&b)));
+        let area = |index: usize| {
+            let [left, lower, right, upper] = shaped[index].bounds;
+            weight[index].powi(2) * (right - left) * (upper - lower)
+        };
+        order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
         Task {
             words,
             weight,
@@ -328,6 +371,16 @@ impl Layout {
             })
             .sum();
         (area / self.field.room()).max(1e-12)
+    }
+
+    /// The scale at which every word is smaller than a cell: less makes nothing fit that does not.
+    fn least_scale(&self, task: &Task<'_>, cell: f32) -> f32 {
+        // In a steady layout a word keeps some room to grow.
+        const ROOM: f32 = 0.9;
+        let sizes = task.shaped.iter().zip(&task.weight);
+        sizes
+            .map(|(shaped, weight)| ROOM * cell / (shaped.reach() * weight))
+            .fold(f32::INFINITY, f32::min)
     }
 
     /// The scale beyond which some word alone would be too large.

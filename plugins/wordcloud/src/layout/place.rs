@@ -1,5 +1,10 @@
 //! The canvas, and putting a word down on the nearest place that is free for it.
 
+use std::{
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
+
 use crate::mask::{Grid, Ink};
 use crate::shape::Shape;
 
@@ -10,45 +15,95 @@ pub(super) struct Field {
     pub(super) cell: f32,
     /// Cells to keep free around a word's box.
     gap: usize,
-    /// Where nothing may stand.
-    base: Grid,
+    /// Where nothing may stand, if there is a shape.
+    base: Option<Arc<Grid>>,
     pub(super) canvas: Grid,
-    work: Grid,
+    /// Working space, which only a layout at work has.
+    work: Option<Grid>,
     /// The middle of where words may stand.
     pub(super) middle: (i32, i32),
 }
+
+/// Cells each way of the ink of a word that is smaller than a cell.
+const SPECK: usize = 2;
 
 impl Field {
     pub(super) fn new(
         (width, height): (u32, u32),
         shape: Option<&Shape>,
         cell: f32,
-        gap: usize,
+        padding: f32,
     ) -> Self {
         let cells = |pixels: u32| ((pixels as f32 / cell) as usize).max(1);
         let (wide, high) = (cells(width), cells(height));
-        let base = match shape {
-            Some(shape) => shape.outside(wide, high),
+        let base = shape.map(|shape| shape.outside(wide, high));
+        let canvas = match &base {
+            Some(base) => Grid::clone(base),
             None => Grid::new(wide, high),
         };
         Self {
             cell,
-            gap,
-            canvas: base.clone(),
-            work: Grid::new(wide, high),
-            middle: middle_of_free(&base),
+            gap: (padding / cell).ceil() as usize,
+            middle: middle_of_free(&canvas),
+            canvas,
+            work: None,
             base,
         }
     }
 
     /// Pixels on which words may stand.
     pub(super) fn room(&self) -> f32 {
-        let cells = self.base.width() * self.base.height() - self.base.count();
+        let outside = self.base.as_ref().map_or(0, |base| base.count());
+        let cells = self.canvas.width() * self.canvas.height() - outside;
         cells.max(1) as f32 * self.cell * self.cell
     }
 
+    /// Words for which there is a place for certain, if all are small enough and keep no gap: each
+    /// one takes the place of no more than so many others.
+    pub(super) fn places(&mut self) -> usize {
+        self.clear();
+        let (wide, high) = (self.canvas.width(), self.canvas.height());
+        if wide < SPECK || high < SPECK {
+            return 0;
+        }
+        let mut blocked = Grid::new(wide, high);
+        blocked.block(&self.canvas, SPECK, SPECK, 0, high);
+        let free = |y: usize| {
+            let row = (0..=wide - SPECK).filter(|x| !blocked.get(*x, y));
+            row.count()
+        };
+        (0..=high - SPECK).map(free).sum::<usize>() / (2 * SPECK - 1).pow(2)
+    }
+
+    /// Pixels to keep free around a word's box.
+    pub(super) fn gap(&self) -> f32 {
+        self.gap as f32 * self.cell
+    }
+
+    /// Keeps no more than so many pixels free around a word's box.
+    pub(super) fn keep_gap(&mut self, pixels: f32) {
+        self.gap = (pixels / self.cell).ceil() as usize;
+    }
+
+    /// Lets words stand closer to each other, where they do not fit at any size.
+    ///
+    /// # Panics
+    /// If they need not keep apart: there are more words than places.
+    pub(super) fn ease(&mut self) {
+        assert!(self.gap > 0, "there are more words than places for them");
+        self.gap /= 2;
+    }
+
     pub(super) fn clear(&mut self) {
-        self.canvas.copy(&self.base);
+        match &self.base {
+            Some(base) => self.canvas.copy(base),
+            None => self.canvas.clear(),
+        }
+    }
+
+    /// Lets go of what only a layout at work needs.
+    pub(super) fn rest(&mut self) {
+        self.work = None;
     }
 
     /// The free place for `ink` nearest to `near`, which is where the middle of its box would best
@@ -62,9 +117,9 @@ impl Field {
     ) -> Option<((i32, i32), f32)> {
         let (wide, high) = (ink.width + 2 * self.gap, ink.height + 2 * self.gap);
         let target = (near.0 - wide as i32 / 2, near.1 - high as i32 / 2);
-        let (x, y, cost) = self
-            .work
-            .search(&self.canvas, target, (wide, high), reach)?;
+        let size = (self.canvas.width(), self.canvas.height());
+        let work = self.work.get_or_insert_with(|| Grid::new(size.0, size.1));
+        let (x, y, cost) = work.search(&self.canvas, target, (wide, high), reach)?;
         let gap = self.gap as i32;
         Some(((x + gap - ink.left, y + gap - ink.top), cost))
     }
@@ -79,9 +134,37 @@ impl Field {
             .erase(ink, anchor.0 + ink.left, anchor.1 + ink.top);
     }
 
-    pub(super) fn fits(&self, ink: &Ink, anchor: (i32, i32)) -> bool {
+    /// Whether `claim` at a place of its own choice touches no other ink, nor comes too close to it.
+    pub(super) fn fits(&self, claim: &Claim, anchor: (i32, i32)) -> bool {
+        let apart = claim.apart.get_or_init(|| claim.ink.grown(self.gap));
         self.canvas
-            .fits(ink, anchor.0 + ink.left, anchor.1 + ink.top)
+            .fits(apart, anchor.0 + apart.left, anchor.1 + apart.top)
+    }
+}
+
+/// What a word reserves.
+#[derive(Debug)]
+pub(super) struct Claim {
+    ink: Ink,
+    /// The cells that keep others apart, too, once somebody has asked; where the gap gives way
+    /// later, those of before.
+    apart: OnceLock<Ink>,
+}
+
+impl From<Ink> for Claim {
+    fn from(ink: Ink) -> Self {
+        Self {
+            ink,
+            apart: OnceLock::new(),
+        }
+    }
+}
+
+impl Deref for Claim {
+    type Target = Ink;
+
+    fn deref(&self) -> &Ink {
+        &self.ink
     }
 }
 

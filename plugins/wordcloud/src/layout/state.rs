@@ -16,7 +16,7 @@ impl Layout {
         };
         out.extend(self.settings.print().to_le_bytes());
         out.extend(self.frame.to_le_bytes());
-        for number in [scale, self.fill] {
+        for number in [scale, self.fill, self.restless] {
             out.extend(number.to_le_bytes());
         }
         out.extend((self.spots.len() as u32).to_le_bytes());
@@ -40,8 +40,9 @@ impl Layout {
         }
         let mut layout = Self::new(settings);
         layout.frame = u32_of(from)?;
-        layout.scale = Some(number(from)?);
+        layout.scale = Some(number(from)?).filter(|scale| *scale > 0.0);
         layout.fill = number(from)?;
+        layout.restless = number(from)?;
         let fonts = layout.settings.fonts.clone();
         fonts.lend(|fonts| {
             for _ in 0..u32_of(from)? {
@@ -94,8 +95,8 @@ fn i32_of(from: &mut &[u8]) -> Option<i32> {
     array(from).map(|bytes| i32::from_le_bytes(*bytes))
 }
 
-/// A number above 0.
+/// A number, not below 0.
 fn number(from: &mut &[u8]) -> Option<f32> {
     let number = array(from).map(|bytes| f32::from_le_bytes(*bytes))?;
-    (number.is_finite() && number > 0.0).then_some(number)
+    (number.is_finite() && number >= 0.0).then_some(number)
 }

@@ -2,7 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Layout, Spot, Task, place::centre, target};
+use hashbrown::HashMap;
+
+use super::{
+    Layout, NEVER_TURNED, Reserved, Settings, Spot, Task,
+    fit::Size,
+    place::{Claim, centre},
+    target,
+};
 use crate::{
     font::{Fonts, Shaped},
     mask::Ink,
@@ -13,32 +20,56 @@ use crate::{
 const BAND: f32 = 1.025;
 const HALF: f32 = 1.03;
 /// Share of the greatest scale that a first layout uses: air for the words to change.
-const EASE: f32 = 0.96;
+const EASE: f32 = 0.9;
 /// How far the words' share of the room may be from the one aimed at before the scale follows, and
 /// by how much it changes in a frame at most.
 const SLACK: f32 = 1.03;
 const STEP: f32 = 1.01;
-/// What is taken from the share aimed at when words did not fit, and given back each frame.
+/// What is taken from the share aimed at when words did not fit.
 const GIVE: f32 = 0.995;
-const TAKE: f32 = 1.0001;
+/// How far a kept word moves in a frame on average, in parts of the diagonal, where the share aimed
+/// at stays as it is: a fuller canvas has less room to give way. Frames over which it is averaged;
+/// by how much the share changes in a frame where nothing moves, and how much faster it falls.
+const RESTLESS: f32 = 0.0006;
+const MEMORY: f32 = 200.0;
+const GAIN: f32 = 0.001;
+const LEAST_CALM: f32 = 10.0;
 /// Bounds of that share; boxes that overlap count twice.
-const LEAST_FILL: f32 = 0.3;
+const LEAST_FILL: f32 = 0.42;
 const MOST_FILL: f32 = 0.84;
 /// By how much closer to the middle, in squared distance, a word has to come for it to be moved.
 const WORTH: f32 = 0.5;
 /// Frames between two looks for a word that could stand closer to the middle.
 const LOOK: u32 = 3;
-/// Frames for which the reserved ink of a word is kept that is not in use, and how many are kept.
+/// Frames for which the reserved ink of a word is kept that is not in use.
 const KEPT_FRAMES: u32 = 2_000;
-const KEPT_INKS: usize = 8_000;
+/// Bytes of ink that all layouts keep, and that one keeps at least; what is kept beside its bits.
+const KEPT_BYTES: usize = 8 << 20;
+const LEAST_KEPT_BYTES: usize = 64 << 10;
+const BESIDE_BITS: usize = 160;
 
 /// The band in whose middle `size` is.
-fn class_of(size: f32) -> i32 {
-    (size.max(0.1).ln() / BAND.ln()).round() as i32
+pub(super) fn class_of(size: f32) -> i32 {
+    (size.max(f32::MIN_POSITIVE).ln() / BAND.ln()).round() as i32
 }
 
 pub(super) fn size_of(class: i32) -> f32 {
     BAND.powi(class)
+}
+
+/// Its smallest size and its largest.
+pub(super) fn band(class: i32) -> (f32, f32) {
+    (size_of(class) / HALF, size_of(class) * HALF)
+}
+
+/// From one place to another.
+fn way(from: (i32, i32), to: (i32, i32)) -> f32 {
+    ((from.0 - to.0) as f32).hypot((from.1 - to.1) as f32)
+}
+
+fn kept_bytes((text, ..): &Reserved, ink: &Ink) -> usize {
+    // Twice: as it is, and with the cells around it.
+    text.len() + 2 * ink.bytes() + BESIDE_BITS
 }
 
 /// Whether `size` is within a band.
@@ -50,6 +81,12 @@ fn within(size: f32, class: i32) -> bool {
 impl Layout {
     /// Keeps the words of the last frame where they are as far as it can; answers the scale.
     pub(super) fn keep(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
+        let scale = self.hold(task, fonts);
+        self.forget();
+        scale
+    }
+
+    fn hold(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
         let kept = task
             .words
             .iter()
@@ -71,7 +108,9 @@ impl Layout {
             last
         }
         .min(most);
-        self.fill = (self.fill * TAKE).min(MOST_FILL);
+        let calm = (1.0 - self.restless / RESTLESS).max(-LEAST_CALM);
+        self.fill = (self.fill * (1.0 + GAIN * calm)).clamp(LEAST_FILL, MOST_FILL);
+        self.way = 0.0;
         if self.follow(task, scale, fonts) {
             self.draw_in(task);
         } else {
@@ -79,22 +118,38 @@ impl Layout {
                 self.fill = (share * scale * scale)
                     .min(self.fill * GIVE)
                     .max(LEAST_FILL);
-                scale *= 0.985;
+                scale = self.less(task, scale * 0.985);
             }
         }
-        self.forget();
+        let size = (self.field.canvas.width(), self.field.canvas.height());
+        let diagonal = way((0, 0), (size.0 as i32, size.1 as i32));
+        let movement = self.way / kept.max(1) as f32 / diagonal;
+        self.restless += (movement - self.restless) / (self.frame as f32).min(MEMORY);
         scale
     }
 
     /// A first layout, with air for the words to change.
     fn begin(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
-        let mut scale = self.greatest(task, self.field.cell, fonts) * EASE;
-        self.spots.clear();
-        while !self.again(task, scale, fonts) {
-            scale *= 0.97;
-        }
+        self.field.keep_gap(self.settings.padding);
+        let mut scale = self.greatest(task, None, fonts) * EASE;
+        let laid = loop {
+            match self.place_all(task, scale, Size::Band, None, fonts) {
+                Some(laid) => break laid,
+                None => scale = self.less(task, scale * 0.985),
+            }
+        };
+        self.stand(task, scale, laid);
         self.fill = (self.share(task) * scale * scale).clamp(LEAST_FILL, MOST_FILL);
         scale
+    }
+
+    /// The scale to try next: `scale`, but if it makes no word smaller the gap gives way.
+    fn less(&mut self, task: &Task<'_>, scale: f32) -> f32 {
+        let least = self.least_scale(task, self.field.cell);
+        if scale < least {
+            self.field.ease();
+        }
+        scale.max(least)
     }
 
     /// Changes on the canvas what has changed in the frame. If a word finds no place it answers
@@ -138,31 +193,52 @@ impl Layout {
                 .map(|spot| (spot.x, spot.y));
             match home {
                 Some(home) if self.field.fits(&ink, home) => {
-                    self.settle(task, index, scale, ink, home)
+                    self.settle(task, index, scale, task.turned[index], ink, home)
                 }
                 _ => homeless.push((index, ink)),
             }
         }
         homeless
             .into_iter()
-            .all(|(index, ink)| self.house(task, index, scale, ink))
+            .all(|(index, ink)| self.house(task, index, scale, ink, fonts))
     }
 
-    /// Puts a word down as near as possible to where it was.
-    fn house(&mut self, task: &Task<'_>, index: usize, scale: f32, ink: Arc<Ink>) -> bool {
-        let word = task.words[index].key;
-        let near = match self.spots.get(word) {
+    /// Puts a word down as near as possible to where it was. A newcomer rather turns than finds no
+    /// place.
+    fn house(
+        &mut self,
+        task: &Task<'_>,
+        index: usize,
+        scale: f32,
+        ink: Arc<Claim>,
+        fonts: &Fonts,
+    ) -> bool {
+        let word = task.words[index];
+        let spot = self.spots.get(word.key);
+        let near = match spot {
             Some(spot) => centre(&spot.ink, (spot.x, spot.y)),
-            None => target(word, self.settings.seed, &self.field),
+            None => target(word.key, self.settings.seed, &self.field),
         };
+        let may_turn = spot.is_none()
+            && self.settings.vertical > 0.0
+            && index >= NEVER_TURNED
+            && task.shaped[index].turns();
         let reach = self.field.canvas.height() / 16;
-        match self.field.free(&ink, near, reach) {
-            Some((anchor, _)) => {
-                self.settle(task, index, scale, ink, anchor);
-                true
-            }
-            None => false,
+        let turned = task.turned[index];
+        if let Some((anchor, _)) = self.field.free(&ink, near, reach) {
+            self.settle(task, index, scale, turned, ink, anchor);
+            return true;
         }
+        if !may_turn {
+            return false;
+        }
+        let class = class_of(task.weight[index] * scale);
+        let ink = self.swept(word.text, &task.shaped[index], class, !turned, fonts);
+        let Some((anchor, _)) = self.field.free(&ink, near, reach) else {
+            return false;
+        };
+        self.settle(task, index, scale, !turned, ink, anchor);
+        true
     }
 
     /// All words anew, largest first, each where it was or near it: a large word that has to move
@@ -187,9 +263,9 @@ impl Layout {
             let ink = known.unwrap_or_else(|| self.reserved(task, index, scale, fonts));
             match home {
                 Some(home) if self.field.fits(&ink, home) => {
-                    self.settle(task, index, scale, ink, home)
+                    self.settle(task, index, scale, task.turned[index], ink, home)
                 }
-                _ if self.house(task, index, scale, ink) => {}
+                _ if self.house(task, index, scale, ink, fonts) => {}
                 _ => return false,
             }
         }
@@ -201,7 +277,8 @@ impl Layout {
         task: &Task<'_>,
         index: usize,
         scale: f32,
-        ink: Arc<Ink>,
+        turned: bool,
+        ink: Arc<Claim>,
         anchor: (i32, i32),
     ) {
         self.field.stamp(&ink, anchor);
@@ -215,14 +292,17 @@ impl Layout {
             text: word.text.into(),
             x: anchor.0,
             y: anchor.1,
-            turned: task.turned[index],
+            turned,
             class,
             ink,
             shaped: Arc::clone(&task.shaped[index]),
             seen: self.frame,
         };
         match self.spots.get_mut(word.key) {
-            Some(old) => *old = spot,
+            Some(old) => {
+                self.way += way((old.x, old.y), anchor);
+                *old = spot;
+            }
             None => {
                 self.spots.insert(word.key.into(), spot);
             }
@@ -230,7 +310,7 @@ impl Layout {
     }
 
     /// The ink that a word may touch while its size is in the band of today's.
-    fn reserved(&mut self, task: &Task<'_>, index: usize, scale: f32, fonts: &Fonts) -> Arc<Ink> {
+    fn reserved(&mut self, task: &Task<'_>, index: usize, scale: f32, fonts: &Fonts) -> Arc<Claim> {
         let class = class_of(task.weight[index] * scale);
         let (text, shaped) = (task.words[index].text, &task.shaped[index]);
         self.swept(text, shaped, class, task.turned[index], fonts)
@@ -244,18 +324,19 @@ impl Layout {
         class: i32,
         turned: bool,
         fonts: &Fonts,
-    ) -> Arc<Ink> {
+    ) -> Arc<Claim> {
         let key = (Box::from(text), class, turned);
         if let Some((ink, used)) = self.inks.get_mut(&key) {
             *used = self.frame;
             return Arc::clone(ink);
         }
-        let (low, high) = (size_of(class) / HALF, size_of(class) * HALF);
+        let (low, high) = band(class);
         let mut ink = fonts.swept(shaped, low, high, self.field.cell);
         if turned {
             ink = ink.turned();
         }
-        let ink = Arc::new(ink);
+        let ink = Arc::new(Claim::from(ink));
+        self.ink_bytes += kept_bytes(&key, &ink);
         self.inks.insert(key, (Arc::clone(&ink), self.frame));
         ink
     }
@@ -288,18 +369,62 @@ impl Layout {
         let to = found.map_or(at, |(to, _)| to);
         self.field.stamp(&ink, to);
         if let Some(spot) = self.spots.get_mut(word) {
+            self.way += way(at, to);
             (spot.x, spot.y) = to;
         }
     }
 
     fn forget(&mut self) {
-        if self.inks.len() > KEPT_INKS {
-            let frame = self.frame;
-            self.inks
-                .retain(|_, (_, used)| frame.wrapping_sub(*used) < KEPT_FRAMES);
-            if self.inks.len() > KEPT_INKS {
-                self.inks.clear();
-            }
+        let most = self.settings.ink_bytes();
+        if self.ink_bytes <= most {
+            return;
         }
+        let (frame, mut bytes) = (self.frame, 0);
+        self.inks.retain(|key, (ink, used)| {
+            let stays = frame.wrapping_sub(*used) < KEPT_FRAMES;
+            bytes += if stays { kept_bytes(key, ink) } else { 0 };
+            stays
+        });
+        if bytes > most {
+            (self.inks, bytes) = (HashMap::new(), 0);
+        }
+        self.ink_bytes = bytes;
+    }
+}
+
+impl Settings {
+    /// Bytes of reserved ink that a layout keeps for when it is needed again.
+    pub(super) fn ink_bytes(&self) -> usize {
+        (KEPT_BYTES / self.layouts.max(1)).max(LEAST_KEPT_BYTES)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::Word;
+
+    #[test]
+    fn kept_ink_stays_within_its_bytes_though_words_keep_changing() {
+        let mut layout = Layout::new(Settings {
+            width: 640,
+            height: 360,
+            layouts: 1000,
+            ..Settings::default()
+        });
+        let most = layout.settings.ink_bytes();
+        let mut forgot = false;
+        for frame in 0..80 {
+            // Eight of twenty are new in each frame.
+            let texts: Vec<String> = (0..20)
+                .map(|at| format!("word{}", frame * 8 + at))
+                .collect();
+            let words: Vec<Word<'_>> = texts.iter().map(|text| Word::new(text, 5)).collect();
+            let before = layout.inks.len();
+            layout.arrange(&words);
+            assert!(layout.ink_bytes <= most, "{}", layout.ink_bytes);
+            forgot |= layout.inks.len() < before;
+        }
+        assert!(forgot);
     }
 }

@@ -14,7 +14,7 @@ pub enum Admitted {
     /// Its words are to be counted in the group of this number, then [`Groups::end_record`].
     Counted(usize),
     /// It repeats a record that is counted already, and lengthens its stay.
-    Repeated(usize),
+    Repeated,
     /// It is older than the window reaches, or than it may be.
     Late,
 }
@@ -47,6 +47,10 @@ pub struct Group<T> {
     pub own: Option<T>,
 }
 
+/// Stands for the number of a group's newest record where the group made room for another one:
+/// it is there, empty, until its owner has said so.
+const EVICTED: u64 = u64::MAX;
+
 /// All groups.
 #[derive(Debug)]
 pub struct Groups<T> {
@@ -55,7 +59,7 @@ pub struct Groups<T> {
     slots: Vec<Option<Group<T>>>,
     free: Vec<usize>,
     index: HashMap<Box<str>, usize>,
-    /// Of each slot the number of its newest record, `u64::MAX` where there is no group. This and
+    /// Of each slot the number of its newest record, `EVICTED` where there is no group. This and
     /// the next are apart from the groups because they are searched from end to end.
     seen: Vec<u64>,
     /// Of each slot the time of its oldest record, `i64::MAX` where there is none.
@@ -100,8 +104,8 @@ impl<T> Groups<T> {
             return Admitted::Late;
         }
         let slot = match self.index.get(name) {
-            Some(slot) => *slot,
-            None => self.begin(name),
+            Some(slot) if self.seen[*slot] != EVICTED => *slot,
+            _ => self.begin(name),
         };
         self.serial += 1;
         self.seen[slot] = self.serial;
@@ -116,7 +120,7 @@ impl<T> Groups<T> {
         });
         if repeated {
             self.keep_within();
-            return Admitted::Repeated(slot);
+            return Admitted::Repeated;
         }
         let room = self.bounds.words.saturating_sub(self.forms);
         self.most_forms = self.with(slot, |group| group.window.forms()) + room;
@@ -163,14 +167,23 @@ impl<T> Groups<T> {
         }
     }
 
+    /// Gives back memory that windows needed once and do not any more.
+    pub fn shrink(&mut self) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].is_some() {
+                self.with(slot, |group| group.window.shrink());
+            }
+        }
+    }
+
     /// Groups in use.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.seen.iter().filter(|seen| **seen != EVICTED).count()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.len() == 0
     }
 
     /// Slots are numbered below this.
@@ -191,6 +204,11 @@ impl<T> Groups<T> {
     /// The group of this name.
     pub fn named(&self, name: &str) -> Option<&Group<T>> {
         self.slots[*self.index.get(name)?].as_ref()
+    }
+
+    /// How far ahead of the clock a record's time is believed.
+    pub fn ahead_us(&self) -> i64 {
+        self.bounds.ahead_us()
     }
 
     /// The newest time seen, `i64::MIN` before the first record.
@@ -218,8 +236,31 @@ impl<T> Groups<T> {
         self.losses.words += group.window.refused();
         self.index.remove(&group.name);
         self.free.push(slot);
-        self.seen[slot] = u64::MAX;
+        self.seen[slot] = EVICTED;
         self.oldest_us[slot] = i64::MAX;
+    }
+
+    /// Empties the group that has been quiet longest. If a frame has shown words of it, it stays
+    /// until the next one has said that they are gone.
+    fn evict(&mut self) {
+        let Some(slot) = least(&self.seen).filter(|slot| self.seen[*slot] != EVICTED) else {
+            return;
+        };
+        self.losses.groups += 1;
+        let bounds = self.bounds;
+        let (words, shown) = self.with(slot, |group| {
+            let words = group.window.refused();
+            group.window = Window::new(bounds);
+            group.own = None;
+            group.changed = true;
+            (words, !group.shown.is_empty())
+        });
+        self.losses.words += words;
+        self.seen[slot] = EVICTED;
+        // A few frames without names are better than names without bound.
+        if !shown || self.index.len() > 2 * self.most_groups {
+            self.remove(slot);
+        }
     }
 
     fn horizon(&self) -> Option<i64> {
@@ -238,12 +279,14 @@ impl<T> Groups<T> {
         result
     }
 
-    /// A new group, in place of the one that has been quiet longest if there are too many.
+    /// A new group, in place of the one that has been quiet longest if there are too many. One
+    /// that had to go and comes again knows what it showed.
     fn begin(&mut self, name: &str) -> usize {
-        if self.index.len() >= self.most_groups {
-            let quiet = least(&self.seen).unwrap_or(0);
-            self.remove(quiet);
-            self.losses.groups += 1;
+        if self.len() >= self.most_groups {
+            self.evict();
+        }
+        if let Some(slot) = self.index.get(name) {
+            return *slot;
         }
         self.put(Group {
             name: name.into(),
@@ -258,7 +301,7 @@ impl<T> Groups<T> {
         let slot = self.free.pop().unwrap_or(self.slots.len());
         if slot == self.slots.len() {
             self.slots.push(None);
-            self.seen.push(u64::MAX);
+            self.seen.push(EVICTED);
             self.oldest_us.push(i64::MAX);
         }
         self.index.insert(group.name.clone(), slot);
@@ -310,7 +353,7 @@ impl<T> Groups<T> {
         ] {
             out.extend(number.to_le_bytes());
         }
-        out.extend((self.len() as u32).to_le_bytes());
+        out.extend((self.index.len() as u32).to_le_bytes());
         for (group, seen) in self.slots.iter().zip(&self.seen) {
             let Some(group) = group else { continue };
             out.extend(seen.to_le_bytes());
@@ -381,9 +424,7 @@ impl<T> Groups<T> {
         }
         groups.expire(i64::MIN);
         while groups.len() > most_groups {
-            let quiet = least(&groups.seen)?;
-            groups.remove(quiet);
-            groups.losses.groups += 1;
+            groups.evict();
         }
         groups.keep_within();
         Some(groups)

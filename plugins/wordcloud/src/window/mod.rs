@@ -6,6 +6,7 @@
 //! put where it belongs and leaves when it should. A window of so many records holds them in the
 //! order in which they came. [`groups`] holds a window for each group of records.
 
+mod entries;
 mod forms;
 pub mod groups;
 mod samples;
@@ -13,8 +14,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
-
+use entries::{Entries, Entry};
 use forms::{Forms, NONE};
 use hashbrown::HashMap;
 
@@ -45,6 +45,15 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// How far ahead of the clock a record's time is believed: clocks differ, but one wrong time
+    /// must not empty the window, nor make all that follow late.
+    pub fn ahead_us(&self) -> i64 {
+        const MOST: i64 = 60_000_000;
+        let span = self.span_us.map_or(MOST, |span| span / 8);
+        let lateness = self.lateness_us.map_or(MOST, |lateness| lateness / 2);
+        MOST.min(span).min(lateness)
+    }
+
     /// Whether nothing ever leaves.
     pub fn everything(&self) -> bool {
         self.records.is_none() && self.span_us.is_none()
@@ -64,12 +73,6 @@ pub struct Counted<'a> {
 
 /// Where a tweet came from: retweets and the tweet itself have the same, other tweets another.
 pub type Origin = u128;
-
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    time_us: i64,
-    record: u32,
-}
 
 /// A text whose words are counted as long as one entry is there that stands for it.
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +96,7 @@ struct Link {
 pub struct Window {
     bounds: Bounds,
     forms: Forms,
-    entries: VecDeque<Entry>,
+    entries: Entries,
     records: Vec<Record>,
     free_record: Vec<u32>,
     links: Vec<Link>,
@@ -113,7 +116,7 @@ impl Window {
         Self {
             bounds,
             forms: Forms::new(),
-            entries: VecDeque::new(),
+            entries: Entries::default(),
             records: Vec::new(),
             free_record: Vec::new(),
             links: Vec::new(),
@@ -154,22 +157,16 @@ impl Window {
     /// Ends the record at hand, and lets go of those that leave by it. `text` is kept as a sample
     /// of its words for a while.
     pub fn end_record(&mut self, time_us: i64, origin: Option<Origin>, text: &str) {
-        let sample = if self.pending.is_empty() {
-            UNKEPT
-        } else {
-            self.texts.keep(text, self.bounds.samples)
-        };
         let record = Record {
             entries: 1,
             first: self.chain(),
             len: self.pending.len() as u32,
-            text: sample,
+            text: UNKEPT,
             origin,
         };
         self.tokens += self.pending.len();
         self.ever.0 += 1;
         self.ever.1 += self.pending.len() as u64;
-        self.pending.clear();
         let id = match self.free_record.pop() {
             Some(id) => {
                 self.records[id as usize] = record;
@@ -180,6 +177,11 @@ impl Window {
                 self.records.len() as u32 - 1
             }
         };
+        if !self.pending.is_empty() {
+            let sample = self.texts.keep(text, id, self.bounds.samples);
+            self.records[id as usize].text = sample;
+        }
+        self.pending.clear();
         if let Some(origin) = origin {
             self.origins.insert(origin, id);
         }
@@ -191,15 +193,10 @@ impl Window {
     }
 
     fn enter(&mut self, entry: Entry) {
-        let sorted = self.bounds.span_us.is_some();
-        let last = self.entries.back();
-        if !sorted || last.is_none_or(|last| last.time_us <= entry.time_us) {
-            self.entries.push_back(entry);
+        if self.bounds.span_us.is_some() {
+            self.entries.insert(entry);
         } else {
-            let place = self
-                .entries
-                .partition_point(|other| other.time_us <= entry.time_us);
-            self.entries.insert(place, entry);
+            self.entries.push(entry);
         }
     }
 
@@ -301,7 +298,7 @@ impl Window {
     /// Lets go of the oldest record. Answers whether anybody can tell: where nothing ever leaves,
     /// only its repetitions are not known any more.
     pub fn drop_oldest(&mut self) -> bool {
-        let Some(entry) = self.entries.pop_front() else {
+        let Some(entry) = self.entries.pop() else {
             return false;
         };
         let everything = self.bounds.everything();
@@ -314,6 +311,7 @@ impl Window {
         if let Some(origin) = record.origin {
             self.origins.remove(&origin);
         }
+        record.text = UNKEPT;
         self.free_record.push(entry.record);
         let (mut link, mut left) = (record.first, record.len as usize);
         self.tokens -= left;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use super::Window;
 
@@ -13,10 +13,15 @@ const LONGEST: usize = 1200;
 /// What a text costs beside its bytes.
 const HEADER: usize = 32;
 
+/// Most texts that are looked at for those of a frame's words: the newest of them nearly always
+/// hold all.
+const LOOKED: usize = 10_000;
+
 /// The newest texts, by number.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    kept: VecDeque<String>,
+    /// Each with its record, which may have gone or be another by now.
+    kept: VecDeque<(String, u32)>,
     /// Number of the oldest.
     base: u64,
     bytes: usize,
@@ -25,35 +30,55 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Keeps a text, and lets go of the oldest until no more than `most` bytes are kept.
-    pub(super) fn keep(&mut self, text: &str, most: usize) -> u64 {
+    /// Keeps the text of a record, and lets go of the oldest until no more than `most` bytes are
+    /// kept.
+    pub(super) fn keep(&mut self, text: &str, record: u32, most: usize) -> u64 {
         let text = &text[..text.floor_char_boundary(LONGEST)];
         if text.len() + HEADER > most {
             return UNKEPT;
         }
-        self.bytes += text.len() + HEADER;
-        while self.bytes > most {
-            let Some(oldest) = self.kept.pop_front() else {
-                break;
-            };
-            self.bytes -= oldest.len() + HEADER;
+        let mut own = std::mem::take(&mut self.spare);
+        // Most texts take the memory of one before; a short one not that of the longest.
+        if own.capacity() > 4 * text.len() + 256 {
+            own = String::new();
+        }
+        own.clear();
+        own.push_str(text);
+        self.bytes += own.capacity() + HEADER;
+        self.kept.push_back((own, record));
+        let number = self.base + self.kept.len() as u64 - 1;
+        while self.bytes > most
+            && let Some((oldest, _)) = self.kept.pop_front()
+        {
+            self.bytes -= oldest.capacity() + HEADER;
             self.base += 1;
             self.spare = oldest;
         }
-        let mut own = std::mem::take(&mut self.spare);
-        own.clear();
-        own.push_str(text);
-        self.kept.push_back(own);
-        self.base + self.kept.len() as u64 - 1
+        number
     }
 
     pub(super) fn has(&self, number: u64) -> bool {
-        self.get(number).is_some()
+        number >= self.base && number - self.base < self.kept.len() as u64
     }
 
-    pub(super) fn get(&self, number: u64) -> Option<&str> {
-        let place = usize::try_from(number.checked_sub(self.base)?).ok()?;
-        self.kept.get(place).map(String::as_str)
+    /// Bytes that the texts hold, and what they cost besides.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        let texts = self.kept.iter();
+        texts.map(|(text, _)| text.capacity() + HEADER).sum()
+    }
+
+    /// Texts with their numbers and records, newest first.
+    fn newest(&self) -> impl Iterator<Item = (&str, u64, u32)> {
+        let texts = self.kept.iter().enumerate().rev();
+        texts.map(|(at, (text, record))| (text.as_str(), self.base + at as u64, *record))
+    }
+
+    /// Gives records other numbers.
+    pub(super) fn renumber(&mut self, number: impl Fn(u32) -> u32) {
+        for (_, record) in &mut self.kept {
+            *record = number(*record);
+        }
     }
 }
 
@@ -81,29 +106,27 @@ impl Window {
         };
         let mut records = Vec::new();
         // For each form that is a key of interest, its position among the keys.
-        let mut wanted = vec![u32::MAX; self.forms.end()];
-        let mut open = 0;
-        for (position, key) in keys.iter().enumerate() {
-            if let Some(id) = self.forms.find(key) {
-                wanted[id as usize] = position as u32;
-                open += usize::from(each > 0);
-            }
-        }
+        let ids = keys.iter().zip(0..);
+        let ids = ids.filter_map(|(key, position)| Some((self.forms.find(key)?, position)));
+        let wanted: HashMap<u32, u32> = ids.collect();
+        let mut open = if each > 0 { wanted.len() } else { 0 };
         let mut seen: HashSet<&str> = HashSet::new();
         let mut of: Vec<u32> = Vec::new();
-        for entry in self.entries.iter().rev() {
+        for (text, number, id) in self.texts.newest().take(LOOKED) {
             if open == 0 {
                 break;
             }
-            let record = &self.records[entry.record as usize];
-            let Some(text) = self.texts.get(record.text) else {
+            let record = self.records.get(id as usize);
+            let Some(record) = record.filter(|record| record.text == number) else {
                 continue;
             };
             of.clear();
             for word in self.words_of(record) {
-                let position = wanted[self.forms.key(word) as usize];
-                let lacks = |position: u32| chosen.of[position as usize].len() < each;
-                if position != u32::MAX && lacks(position) && !of.contains(&position) {
+                let Some(&position) = wanted.get(&self.forms.key(word)) else {
+                    continue;
+                };
+                let lacks = chosen.of[position as usize].len() < each;
+                if lacks && !of.contains(&position) {
                     of.push(position);
                 }
             }
@@ -116,7 +139,7 @@ impl Window {
                 open -= usize::from(list.len() == each);
             }
             chosen.texts.push(text);
-            records.push(entry.record);
+            records.push(id);
         }
         (chosen, records)
     }

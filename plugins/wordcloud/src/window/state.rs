@@ -1,6 +1,6 @@
 //! A window as bytes, for checkpoints: little endian, forms by number, each text once.
 
-use super::{Bounds, Entry, NONE, Record, UNKEPT, Window};
+use super::{Bounds, Entry, LINK, NONE, Record, UNKEPT, Window};
 use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// Form without a key of its own: it is one.
@@ -10,15 +10,27 @@ impl Window {
     /// Appends all that is needed to go on from here; of the texts kept as samples, those for the
     /// words `keys`, `each` for one.
     pub fn save(&self, keys: &[&str], each: usize, out: &mut Vec<u8>) {
+        let numbers = self.save_records(out);
+        let (samples, records) = self.choose(keys, each);
+        out.extend((records.len() as u32).to_le_bytes());
+        // Oldest first: the newest are those that stay.
+        for (text, record) in samples.texts.iter().zip(&records).rev() {
+            out.extend(numbers[*record as usize].to_le_bytes());
+            put(text, out);
+        }
+    }
+
+    /// Appends all but samples; answers for each record its number there.
+    fn save_records(&self, out: &mut Vec<u8>) -> Vec<u32> {
         out.push(u8::from(self.bounds.everything()));
         for number in [self.refused, self.ever.0, self.ever.1] {
             out.extend(number.to_le_bytes());
         }
-        self.save_forms(out);
+        let forms = self.save_forms(out);
         out.extend((self.entries.len() as u32).to_le_bytes());
         let mut numbers = vec![NONE; self.records.len()];
         let (mut order, mut next) = (Vec::new(), 0_u32);
-        for entry in &self.entries {
+        for entry in self.entries.in_order() {
             let number = &mut numbers[entry.record as usize];
             if *number == NONE {
                 *number = next;
@@ -29,7 +41,6 @@ impl Window {
             out.extend(number.to_le_bytes());
         }
         out.extend((order.len() as u32).to_le_bytes());
-        let forms = self.form_numbers();
         for id in &order {
             let record = &self.records[*id as usize];
             out.push(u8::from(record.origin.is_some()));
@@ -41,13 +52,42 @@ impl Window {
                 out.extend(forms[form as usize].to_le_bytes());
             }
         }
-        let (samples, records) = self.choose(keys, each);
-        out.extend((records.len() as u32).to_le_bytes());
-        // Oldest first: the newest are those that stay.
-        for (text, record) in samples.texts.iter().zip(&records).rev() {
-            out.extend(numbers[*record as usize].to_le_bytes());
-            put(text, out);
+        numbers
+    }
+
+    /// Gives back memory that the window needed once and does not any more: it is made anew from
+    /// its state.
+    pub(super) fn shrink(&mut self) {
+        if self.bounds.everything() || !self.oversized() || !self.pending.is_empty() {
+            return;
         }
+        let mut state = Vec::new();
+        let numbers = self.save_records(&mut state);
+        state.extend(0_u32.to_le_bytes());
+        let Some(mut new) = Self::load(self.bounds, &mut &*state) else {
+            return;
+        };
+        new.texts = std::mem::take(&mut self.texts);
+        new.texts.renumber(|old| numbers[old as usize]);
+        for (old, &number) in self.records.iter().zip(&numbers) {
+            if number != NONE {
+                new.records[number as usize].text = old.text;
+            }
+        }
+        *self = new;
+    }
+
+    /// Whether it has eight times the memory that it uses, and some to speak of.
+    fn oversized(&self) -> bool {
+        const LEAST: usize = 1024;
+        let large = |has: usize, uses: usize| has > LEAST.max(8 * uses);
+        large(self.entries.capacity(), self.entries.len())
+            || large(self.records.capacity(), self.entries.len())
+            || large(
+                self.links.capacity(),
+                self.entries.len() + self.tokens / LINK,
+            )
+            || large(self.forms.end(), self.forms.len())
     }
 
     /// For each form its number in the state: keys first, so that others can refer to them.
@@ -65,7 +105,8 @@ impl Window {
         numbers
     }
 
-    fn save_forms(&self, out: &mut Vec<u8>) {
+    /// Appends the forms; answers their numbers there.
+    fn save_forms(&self, out: &mut Vec<u8>) -> Vec<u32> {
         let numbers = self.form_numbers();
         out.extend((self.forms.len() as u32).to_le_bytes());
         for keys in [true, false] {
@@ -80,6 +121,7 @@ impl Window {
                 put(self.forms.text(id), out);
             }
         }
+        numbers
     }
 
     /// What [`Window::save`] wrote, within bounds that may be others by now; `None` if it is not
@@ -108,27 +150,39 @@ impl Window {
                 window.forms.add(number, written);
             }
         }
+        let mut entries = Vec::new();
         for _ in 0..u32_of(from)? {
             let time_us = i64::from_le_bytes(*array(from)?);
             let record = u32_of(from)?;
-            window.entries.push_back(Entry { time_us, record });
+            entries.push(Entry { time_us, record });
         }
-        window.load_records(from, forms, !(everything && bounds.everything()))?;
+        window.load_records(from, forms, !(everything && bounds.everything()), &entries)?;
         for _ in 0..u32_of(from)? {
-            let number = window.records.get_mut(u32_of(from)? as usize)?;
-            number.text = window.texts.keep(text_of(from)?, bounds.samples);
+            let number = u32_of(from)?;
+            let record = window.records.get_mut(number as usize)?;
+            record.text = window.texts.keep(text_of(from)?, number, bounds.samples);
         }
         if bounds.span_us.is_some() {
             // The order of a window of so many records is that of arrival.
-            let sorted = window.entries.make_contiguous();
-            sorted.sort_by_key(|entry| entry.time_us);
+            entries.sort_by_key(|entry| entry.time_us);
+        }
+        entries.iter().for_each(|entry| window.entries.push(*entry));
+        if bounds.everything() && !everything {
+            // What has left by then counts no more.
+            window.ever = (entries.len() as u64, window.tokens as u64);
         }
         window.forms.sweep();
         window.trim();
         Some(window)
     }
 
-    fn load_records(&mut self, from: &mut &[u8], forms: u32, count: bool) -> Option<()> {
+    fn load_records(
+        &mut self,
+        from: &mut &[u8],
+        forms: u32,
+        count: bool,
+        entries: &[Entry],
+    ) -> Option<()> {
         for _ in 0..u32_of(from)? {
             let known = array::<1>(from)?[0] != 0;
             let origin = if known {
@@ -161,7 +215,7 @@ impl Window {
             self.pending.clear();
             self.records.push(record);
         }
-        for entry in &self.entries {
+        for entry in entries {
             self.records.get_mut(entry.record as usize)?.entries += 1;
         }
         self.records

@@ -111,7 +111,7 @@ impl Naive {
 
 fn add(groups: &mut Groups<()>, group: &str, came: &Came) {
     match groups.admit(group, came.time_us, came.origin) {
-        Admitted::Late | Admitted::Repeated(_) => {}
+        Admitted::Late | Admitted::Repeated => {}
         Admitted::Counted(slot) => {
             for (text, key) in came.words.iter() {
                 groups.word(slot, text, key);
@@ -204,6 +204,9 @@ fn counts_equal_a_recount_after_every_record() {
                             groups =
                                 Groups::load(bounds, 10, |_| None, &saved).expect("what was saved");
                             restores += 1;
+                        }
+                        if random(&mut state, 20) == 0 {
+                            groups.shrink();
                         }
                         groups.expire(i64::MIN);
                         let context = format!("at step {step} of {bounds:?}, {names} groups");
@@ -430,4 +433,76 @@ fn a_state_that_is_torn_or_for_other_bounds_is_known() {
     for group in everything.iter() {
         assert_eq!(group.window.distinct() as u64, counted[&*group.name]);
     }
+}
+
+#[test]
+fn a_window_gives_back_what_it_does_not_need_any_more() {
+    let bounds = Bounds {
+        span_us: Some(1_000),
+        ..FREE
+    };
+    let mut groups = Groups::new(bounds, 1);
+    for burst in 0..3_000 {
+        let word = format!("word{burst}");
+        with_words(&mut groups, "", burst % 900, &["storm", &word]);
+    }
+    let capacity = |groups: &Groups<()>| {
+        let window = &groups.named("").expect("a group").window;
+        let entries = window.entries.capacity();
+        [
+            entries,
+            window.records.capacity(),
+            window.links.capacity(),
+            window.forms.end(),
+        ]
+    };
+    assert!(capacity(&groups).iter().all(|has| *has > 2_000));
+    with_words(&mut groups, "", 1_890, &["storm", "rain"]);
+    groups.shrink();
+    assert!(
+        capacity(&groups).iter().all(|has| *has <= 128),
+        "{:?}",
+        capacity(&groups)
+    );
+    let group = groups.named("").expect("a group");
+    let samples = group.window.samples(&["storm"], 2).texts;
+    assert_eq!(samples.len(), 2);
+    assert_eq!(samples[0], "storm rain");
+    let count = group.window.count("storm");
+    assert_eq!(group.window.records(), count);
+    // It goes on as if nothing had been.
+    with_words(&mut groups, "", 2_895, &["storm"]);
+    assert_eq!(groups.named("").expect("a group").window.records(), 1);
+    assert_eq!(groups.named("").expect("a group").window.forms(), 1);
+}
+
+#[test]
+fn texts_of_every_length_stay_within_their_bytes() {
+    let most = 64 << 10;
+    let mut texts = Texts::default();
+    for (number, length) in [1_200, 10].into_iter().cycle().enumerate().take(10_000) {
+        texts.keep(&"x".repeat(length), number as u32, most);
+    }
+    for number in 0..10_000 {
+        texts.keep("short", number, most);
+    }
+    let held = texts.held();
+    assert!(held <= most && held > most / 8, "{held}");
+}
+
+#[test]
+fn a_state_for_everything_counts_what_is_in_it() {
+    let bounded = Bounds {
+        records: Some(2),
+        ..FREE
+    };
+    let mut groups = Groups::new(bounded, 1);
+    for time in 0..5 {
+        with_words(&mut groups, "", time, &["storm", "rain"]);
+    }
+    let mut saved = Vec::new();
+    groups.save(5, 1, nothing, &mut saved);
+    let groups = Groups::<()>::load(FREE, 1, |_| None, &saved).expect("what was saved");
+    let window = &groups.named("").expect("a group").window;
+    assert_eq!((window.records(), window.tokens()), (2, 4));
 }

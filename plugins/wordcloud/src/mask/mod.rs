@@ -4,6 +4,10 @@
 //!
 //! Invariant: bits at or right of `width` are always clear in a [`Grid`].
 
+mod ink;
+
+pub use ink::Ink;
+
 /// A canvas of cells; a set bit is a cell with ink.
 #[derive(Debug, Clone)]
 pub struct Grid {
@@ -14,161 +18,6 @@ pub struct Grid {
     bits: Vec<u64>,
     /// Where a pass writes before the two are exchanged.
     spare: Vec<u64>,
-}
-
-/// The ink of one word: the tight block of cells it touches, placed relative to its anchor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ink {
-    /// Width of the block in cells.
-    pub width: usize,
-    /// Height of the block in cells.
-    pub height: usize,
-    /// From the anchor to the block's left edge, in cells.
-    pub left: i32,
-    /// From the anchor to the block's upper edge, in cells; the vertical axis points down.
-    pub top: i32,
-    stride: usize,
-    bits: Vec<u64>,
-}
-
-impl Ink {
-    /// The block that holds all `cells`, given as (x, y) relative to the anchor; a word without
-    /// any ink (a blank) becomes a single cell.
-    pub fn from_cells(cells: &[(i32, i32)]) -> Self {
-        let cells: &[(i32, i32)] = if cells.is_empty() { &[(0, 0)] } else { cells };
-        let bound = |pick: fn(&(i32, i32)) -> i32| {
-            let (mut low, mut high) = (i32::MAX, i32::MIN);
-            for value in cells.iter().map(pick) {
-                low = low.min(value);
-                high = high.max(value);
-            }
-            (low, (high - low) as usize + 1)
-        };
-        let (left, width) = bound(|cell| cell.0);
-        let (top, height) = bound(|cell| cell.1);
-        let stride = width.div_ceil(64);
-        let mut bits = vec![0_u64; stride * height];
-        for &(x, y) in cells {
-            let (x, y) = ((x - left) as usize, (y - top) as usize);
-            bits[y * stride + x / 64] |= 1 << (x % 64);
-        }
-        Self {
-            width,
-            height,
-            left,
-            top,
-            stride,
-            bits,
-        }
-    }
-
-    /// A block without ink.
-    pub fn blank(left: i32, top: i32, width: usize, height: usize) -> Self {
-        let stride = width.div_ceil(64);
-        Self {
-            width,
-            height,
-            left,
-            top,
-            stride,
-            bits: vec![0; stride * height],
-        }
-    }
-
-    /// Whether the cell at (x, y) of the block has ink.
-    pub fn get(&self, x: usize, y: usize) -> bool {
-        self.bits[y * self.stride + x / 64] >> (x % 64) & 1 == 1
-    }
-
-    /// Adds up to 64 cells of a row at once, bit 0 at (x, y); what lies outside is left out.
-    pub fn add(&mut self, x: usize, y: usize, bits: u64) {
-        if y >= self.height || x >= self.width {
-            return;
-        }
-        let bits = match self.width - x {
-            room if room < 64 => bits & ((1 << room) - 1),
-            _ => bits,
-        };
-        let (at, shift) = (y * self.stride + x / 64, x % 64);
-        self.bits[at] |= bits << shift;
-        if shift > 0 && bits >> (64 - shift) != 0 {
-            self.bits[at + 1] |= bits >> (64 - shift);
-        }
-    }
-
-    /// Adds the cells [x, x + wide) × [y, y + high).
-    pub fn fill(&mut self, x: usize, y: usize, wide: usize, high: usize) {
-        for line in y..y + high {
-            let mut from = x;
-            while from < x + wide {
-                let step = (x + wide - from).min(64);
-                self.add(from, line, u64::MAX >> (64 - step));
-                from += step;
-            }
-        }
-    }
-
-    /// The same ink read from the bottom to the top.
-    pub fn turned(&self) -> Self {
-        let mut turned = Self::blank(
-            self.top,
-            -(self.left + self.width as i32),
-            self.height,
-            self.width,
-        );
-        for y in 0..self.height {
-            for (index, &word) in self.row(y).iter().enumerate() {
-                let mut rest = word;
-                while rest != 0 {
-                    let x = index * 64 + rest.trailing_zeros() as usize;
-                    turned.add(y, self.width - 1 - x, 1);
-                    rest &= rest - 1;
-                }
-            }
-        }
-        turned
-    }
-
-    /// The same ink in the least block that holds it; a single cell if there is none.
-    pub fn tight(self) -> Self {
-        let empty = |y: &usize| self.row(*y).iter().all(|word| *word == 0);
-        let Some(upper) = (0..self.height).find(|y| !empty(y)) else {
-            return Self::from_cells(&[]);
-        };
-        let lower = (upper..self.height).rfind(|y| !empty(y)).unwrap_or(upper);
-        let mut columns = vec![0_u64; self.stride];
-        for y in upper..=lower {
-            for (all, word) in columns.iter_mut().zip(self.row(y)) {
-                *all |= word;
-            }
-        }
-        let first = columns.iter().position(|word| *word != 0).unwrap_or(0);
-        let last = columns.iter().rposition(|word| *word != 0).unwrap_or(0);
-        let from = first * 64 + columns[first].trailing_zeros() as usize;
-        let to = last * 64 + 63 - columns[last].leading_zeros() as usize;
-        let mut tight = Self::blank(
-            self.left + from as i32,
-            self.top + upper as i32,
-            to - from + 1,
-            lower - upper + 1,
-        );
-        for y in upper..=lower {
-            for (index, &word) in self.row(y).iter().enumerate() {
-                let at = index * 64;
-                if word == 0 {
-                } else if at >= from {
-                    tight.add(at - from, y - upper, word);
-                } else {
-                    tight.add(0, y - upper, word >> (from - at).min(63));
-                }
-            }
-        }
-        tight
-    }
-
-    fn row(&self, y: usize) -> &[u64] {
-        &self.bits[y * self.stride..(y + 1) * self.stride]
-    }
 }
 
 impl Grid {
@@ -518,6 +367,25 @@ mod tests {
             let found = blocked.nearest_free(target, (wide, high), whole);
             assert_eq!(found.map(|(_, _, cost)| cost), least);
             assert_eq!(blocked.search(&grid, target, (wide, high), 3), found);
+        }
+    }
+
+    #[test]
+    fn grown_ink_has_all_cells_that_are_close() {
+        let cells: Vec<_> = (0..140).step_by(9).map(|i| (i - 3, i % 7)).collect();
+        let ink = Ink::from_cells(&cells);
+        for by in [0, 1, 3] {
+            let grown = ink.grown(by);
+            for y in 0..grown.height {
+                for x in 0..grown.width {
+                    let at = (x as i32 + grown.left, y as i32 + grown.top);
+                    let close = |cell: &(i32, i32)| {
+                        let away = (cell.0 - at.0).abs().max((cell.1 - at.1).abs());
+                        away as usize <= by
+                    };
+                    assert_eq!(grown.get(x, y), cells.iter().any(close), "{at:?} by {by}");
+                }
+            }
         }
     }
 
