@@ -50,3 +50,41 @@ with.path = "kept.txt"
     assert_eq!(kept, "one\n");
     drop(feed);
 }
+
+/// Whoever collected the log is gone: that is no reason to stop, nor to hang.
+#[test]
+fn a_log_that_nobody_reads_ends_nothing() {
+    let folder = Folder::new();
+    folder.write("in.txt", "{\"n\": 1}\nno JSON\n{\"n\": 2}\n");
+    folder.write(
+        "hosts.toml",
+        r#"
+version = 1
+[hosts.pipe.sources.lines]
+plugin = "lines"
+with = { path = "in.txt", format = "json" }
+[hosts.pipe.processors.numbered]
+plugin = "filter"
+inputs = ["lines"]
+with = { field = "n", above = 0 }
+[hosts.pipe.sinks.file]
+plugin = "lines"
+inputs = ["numbered"]
+with.path = "kept.txt"
+"#,
+    );
+    let (nobody, log) = std::io::pipe().expect("a pipe");
+    drop(nobody);
+    let mut host = folder.host(&["--config", "hosts.toml"]);
+    host.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    let finished = Process::spawn(&mut host).finish(PATIENCE);
+    assert_eq!(finished.code, Some(0), "{:?}", finished.stdout);
+    let kept = std::fs::read_to_string(folder.path("kept.txt")).expect("a finished file");
+    assert_eq!(kept, "{\"n\": 1}\n{\"n\": 2}\n");
+    // What was said would have been the unusable line.
+    let dead = folder
+        .host(&["dlq", "list", "--config", "hosts.toml"])
+        .output();
+    let dead = String::from_utf8(dead.expect("it runs").stdout).expect("text");
+    assert!(dead.contains("numbered"), "{dead}");
+}

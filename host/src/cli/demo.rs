@@ -54,7 +54,7 @@ fn schemas(folder: &Path) -> Result<(), String> {
         std::fs::create_dir_all(parent)
             .and_then(|()| std::fs::write(&path, text))
             .map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-        eprintln!("wrote {}, which the demo reads", path.display());
+        output::note(&format!("wrote {}, which the demo reads\n", path.display()));
     }
     Ok(())
 }

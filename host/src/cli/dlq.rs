@@ -356,7 +356,7 @@ fn send_again(args: &ReplayArgs, run: &Run<'_>) -> u8 {
         match replay::is_waiting(&host.folder, &replay) {
             Ok(true) => {}
             Ok(false) => {
-                eprintln!("{}: {}", host.name, replay::NOTHING);
+                output::note(&format!("{}: {}\n", host.name, replay::NOTHING));
                 return EXIT_OK;
             }
             Err(e) => return state::refuse(Diagnostic::error(e.message).exit(EXIT_PLUGIN)),

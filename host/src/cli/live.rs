@@ -36,6 +36,9 @@ impl Live {
         let writer = LogWriter(lines.clone());
         let builder = tracing_subscriber::fmt()
             .with_target(false)
+            // It would say on stderr that stderr is closed, by a panic: whoever collected the log is
+            // gone, which is no reason to stop.
+            .log_internal_errors(false)
             .with_ansi(output::stderr_color());
         // A second log in one process, as in tests, is of no use and no harm.
         let _ = match format {

@@ -24,6 +24,12 @@ pub fn show(report: &Report) {
     }
 }
 
+/// Prints a text for people on stderr.
+pub fn note(text: &str) {
+    // Nobody is left to tell if stderr is gone; `eprint!` would panic.
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
 /// Prints data on stdout. A reader that has seen enough is no error.
 pub fn data(text: &str) -> u8 {
     let mut stdout = io::stdout().lock();

@@ -228,7 +228,7 @@ fn finish(options: &RunOptions, report: &engine::Report, signalled: u8) -> u8 {
     }
     output::show(&said);
     match options.summary {
-        Format::Text => eprint!("{}", report.text()),
+        Format::Text => output::note(&report.text()),
         Format::Json => {
             let printed = output::data(&report.json());
             if printed != EXIT_OK {
