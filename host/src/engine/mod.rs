@@ -21,6 +21,7 @@ pub mod supervisor;
 
 use std::{
     collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -33,8 +34,18 @@ pub use supervisor::{Engine, Stop};
 
 pub use crate::checkpoint::replay::Replay;
 
+use crate::diag::EXIT_PLUGIN;
 use region::RegionShared;
 use shared::StageShared;
+
+/// Lives as a thread of the engine. Should it panic, which is a mistake of this program and of no
+/// stage, the process ends: what ends with a process is gone on with by the next one, but a region
+/// that misses a thread would wait for ever.
+fn live(thread: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(thread)).is_err() {
+        std::process::exit(EXIT_PLUGIN.into());
+    }
+}
 
 /// How to run a plan.
 #[derive(Debug, Clone)]

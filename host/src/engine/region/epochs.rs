@@ -11,7 +11,7 @@ use crate::{
         epoch::Epoch,
         store::WriteError,
     },
-    engine::{edge::Control, supervisor::Message},
+    engine::{edge::Control, live, supervisor::Message},
 };
 
 /// A region that has run for so long is healthy again.
@@ -89,7 +89,7 @@ impl Region {
         };
         if let Err(e) = std::thread::Builder::new()
             .name("checkpoint".into())
-            .spawn(keep)
+            .spawn(move || live(keep))
         {
             let stored = Message::Stored {
                 region: self.index,

@@ -21,6 +21,7 @@ use super::{
     build::BuiltRegion,
     edge::Control,
     instance::{Blueprint, Instance},
+    live,
     shared::StageShared,
     supervisor::Message,
 };
@@ -304,7 +305,7 @@ impl Region {
         let name = format!("{}/{}", self.shared.host, print.shared.name);
         std::thread::Builder::new()
             .name(name)
-            .spawn(move || instance.run())
+            .spawn(move || live(move || instance.run()))
             .map_err(|e| StageError::fatal(format!("no thread can be started: {e}")))?;
         Ok(())
     }
