@@ -345,6 +345,25 @@ fn a_word_that_is_written_otherwise_stays_where_it_is() {
 }
 
 #[test]
+fn a_word_that_rises_to_the_top_is_not_turned_any_more() {
+    let vocabulary = vocabulary(60, 6);
+    let mut settings = settings(640, 360);
+    settings.vertical = 1.0;
+    let mut layout = Layout::new(settings);
+    let words = ranked(&vocabulary);
+    let before = layout.arrange(&words);
+    let rises = (20..60).find(|&rank| before[rank].turned);
+    let rises = rises.expect("all that can be are turned");
+    let mut risen = words.clone();
+    let top = Word::new(words[rises].text, words[0].count + 1);
+    risen.remove(rises);
+    risen.insert(0, top);
+    let after = layout.arrange(&risen);
+    assert!(!after[0].turned);
+    assert_apart(&risen, &after, 640, 360);
+}
+
+#[test]
 fn an_empty_frame_is_empty_and_the_next_one_starts_afresh() {
     let vocabulary = vocabulary(10, 2);
     let mut layout = Layout::new(settings(320, 200));

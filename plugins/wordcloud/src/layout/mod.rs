@@ -334,7 +334,7 @@ impl Layout {
                 None => fonts.shape(word.text),
             };
             turned.push(match spot {
-                Some(spot) => spot.turned && glyphs.turns(),
+                Some(spot) => spot.turned && rank >= NEVER_TURNED && glyphs.turns(),
                 None => {
                     rank >= NEVER_TURNED
                         && glyphs.turns()

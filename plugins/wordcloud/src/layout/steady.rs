@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{
-    Layout, NEVER_TURNED, Reserved, Settings, Spot, Task,
+    Layout, NEVER_TURNED, Reserved, Settings, Spot, Task, Word,
     fit::Size,
     place::{Claim, centre},
     target,
@@ -76,6 +76,13 @@ fn kept_bytes((text, ..): &Reserved, ink: &Ink) -> usize {
 fn within(size: f32, class: i32) -> bool {
     let middle = size_of(class);
     size <= middle * HALF && size * HALF >= middle
+}
+
+impl Spot {
+    /// Whether the ink that it has reserved will do for its word in this frame.
+    fn serves(&self, word: Word<'_>, size: f32, turned: bool) -> bool {
+        within(size, self.class) && *self.text == *word.text && self.turned == turned
+    }
 }
 
 impl Layout {
@@ -163,7 +170,7 @@ impl Layout {
             match self.spots.get_mut(word.key) {
                 Some(spot) => {
                     spot.seen = frame;
-                    if !within(size, spot.class) || *spot.text != *word.text {
+                    if !spot.serves(word, size, task.turned[index]) {
                         changed.push(index);
                     }
                 }
@@ -258,7 +265,7 @@ impl Layout {
             let spot = self.spots.get(word.key);
             let home = spot.map(|spot| (spot.x, spot.y));
             let known = spot
-                .filter(|spot| within(size, spot.class) && *spot.text == *word.text)
+                .filter(|spot| spot.serves(word, size, task.turned[index]))
                 .map(|spot| Arc::clone(&spot.ink));
             let ink = known.unwrap_or_else(|| self.reserved(task, index, scale, fonts));
             match home {
@@ -285,7 +292,7 @@ impl Layout {
         let size = task.weight[index] * scale;
         let word = task.words[index];
         let class = match self.spots.get(word.key) {
-            Some(spot) if within(size, spot.class) && *spot.text == *word.text => spot.class,
+            Some(spot) if spot.serves(word, size, turned) => spot.class,
             _ => class_of(size),
         };
         let spot = Spot {
@@ -402,7 +409,6 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::Word;
 
     #[test]
     fn kept_ink_stays_within_its_bytes_though_words_keep_changing() {
