@@ -187,7 +187,11 @@ impl Layout {
             inks: vec![Ink::blank(0, 0, 1, 1); number],
             turned: task.turned.clone(),
         };
-        let inner = if number > FEW { MIDDLE } else { number };
+        // What is to give way for days begins about the middle and has the air at its edges.
+        let inner = match for_size {
+            Size::Exact if number > FEW => MIDDLE,
+            _ => number,
+        };
         for (rank, &index) in task.order.iter().enumerate() {
             let size = task.weight[index] * scale;
             // All corners in turn, beginning with another one by the seed.

@@ -35,7 +35,7 @@ const MEMORY: f32 = 200.0;
 const GAIN: f32 = 0.001;
 const LEAST_CALM: f32 = 10.0;
 /// Bounds of that share; boxes that overlap count twice.
-const LEAST_FILL: f32 = 0.42;
+const LEAST_FILL: f32 = 0.5;
 const MOST_FILL: f32 = 0.84;
 /// By how much closer to the middle, in squared distance, a word has to come for it to be moved.
 const WORTH: f32 = 0.5;
