@@ -66,6 +66,7 @@ impl Laid {
     }
 }
 
+/// Share of the pixels that boxes touch: left edge, upper edge, width and height.
 pub(crate) fn fill(boxes: impl Iterator<Item = [f64; 4]>, width: u32, height: u32) -> f64 {
     let mut pixels = vec![false; (width * height) as usize];
     let within = |at: f64, most: u32| at.clamp(0.0, f64::from(most)) as usize;
@@ -126,6 +127,7 @@ pub(crate) fn settings(width: u32, height: u32, packing: Packing) -> Settings {
     }
 }
 
+/// CPU time of this thread, in microseconds.
 pub(crate) fn cpu_us() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3

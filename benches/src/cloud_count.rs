@@ -2,7 +2,7 @@
 //! that comes makes the oldest go. The texts are those of the archive's minute; a third of their
 //! words get another ending in each round, as rare words are different ones, too.
 
-use std::{io::Read, time::Duration};
+use std::io::Read;
 
 use plugin_wordcloud::{
     config::Options,
@@ -10,10 +10,9 @@ use plugin_wordcloud::{
     token::Tokenizer,
     window::groups::{Admitted, Groups},
 };
-use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
-use crate::{Error, report::Report};
+use crate::{Error, cloud::cpu_us, report::Report};
 
 const ROUNDS: usize = 3;
 /// Records in the window.
@@ -25,12 +24,6 @@ const COUNTED_US: f64 = 3.0;
 const WHOLE_US: f64 = 6.0;
 
 type Words = Vec<(String, String)>;
-
-/// CPU time of this thread, in microseconds.
-fn cpu_us() -> f64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32).as_secs_f64() * 1e6
-}
 
 /// The worst of all sizes and both limits counts.
 pub fn run(report: &mut Report) -> Result<(), Error> {

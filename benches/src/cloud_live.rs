@@ -104,8 +104,8 @@ const FPS: i64 = 2;
 /// forms.
 const PLAYS: [(&str, i64, i64); 2] = [("10 000 records", 1, 10), ("30s", 20, 60)];
 
-/// The archive's minute: by the default window, and over and over by one in which half of the words
-/// change within seconds, which counts for nothing but is printed.
+/// The archive's minute: over and over by a window of seconds, which is printed, and by the default
+/// window, by which the ratio goes.
 pub fn minute(report: &mut Report) -> Result<(), Error> {
     let packed = needs::data("archive-stream/2021-01-01-10-29.json.bz2").read();
     let mut archive = String::new();
@@ -130,8 +130,8 @@ pub fn minute(report: &mut Report) -> Result<(), Error> {
     Ok(())
 }
 
-/// Plays the minute. The words are counted as the stage does it, and laid out; then the whole stage
-/// does the same, whose frames have samples and are JSON.
+/// Plays the minute through the whole stage: a frame costs its choice of words, its layout, its
+/// samples and its JSON.
 fn play(tweets: &[(i64, &str)], window: &str, times: i64, skip: i64) -> Result<Frames, Error> {
     let start = tweets.first().ok_or("no tweets")?.0;
     let options = json!({

@@ -67,7 +67,7 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "cloud-minute",
-        about: "the archive's minute over and over, the whole stage, 200 words at 1080p: the same limits",
+        about: "the archive's minute through the whole stage, 200 words at 1080p: the limits of cloud-day",
         goal: 1.0,
         run: cloud_live::minute,
     },
