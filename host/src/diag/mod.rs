@@ -21,7 +21,7 @@ pub const EXIT_OK: u8 = 0;
 pub const EXIT_USAGE: u8 = 2;
 /// Exit code: a service that is needed is unavailable (a missing topic, a refused login).
 pub const EXIT_UNAVAILABLE: u8 = 69;
-/// Exit code: a plugin failed.
+/// Exit code: a plugin failed, or the engine by a mistake of its own.
 pub const EXIT_PLUGIN: u8 = 70;
 /// Exit code: the configuration is wrong.
 pub const EXIT_CONFIG: u8 = 78;

@@ -131,7 +131,7 @@ impl Layout {
         let size = (self.field.canvas.width(), self.field.canvas.height());
         let diagonal = way((0, 0), (size.0 as i32, size.1 as i32));
         let movement = self.way / kept.max(1) as f32 / diagonal;
-        self.restless += (movement - self.restless) / (self.frame as f32).min(MEMORY);
+        self.restless += (movement - self.restless) / (self.frame as f32).clamp(1.0, MEMORY);
         scale
     }
 

@@ -30,20 +30,12 @@ impl Ink {
         };
         let (left, width) = bound(|cell| cell.0);
         let (top, height) = bound(|cell| cell.1);
-        let stride = width.div_ceil(64);
-        let mut bits = vec![0_u64; stride * height];
+        let mut ink = Self::blank(left, top, width, height);
         for &(x, y) in cells {
             let (x, y) = ((x - left) as usize, (y - top) as usize);
-            bits[y * stride + x / 64] |= 1 << (x % 64);
+            ink.bits[y * ink.stride + x / 64] |= 1 << (x % 64);
         }
-        Self {
-            width,
-            height,
-            left,
-            top,
-            stride,
-            bits,
-        }
+        ink
     }
 
     /// A block without ink.
