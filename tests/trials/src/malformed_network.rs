@@ -149,7 +149,8 @@ fn exchange(port: u16, message: &[u8], stays: bool) -> Result<Vec<u8>, String> {
             Err(e) => return Err(format!("neither an answer nor an end: {e}")),
         }
     }
-    if answer.is_empty() || answer.starts_with(b"HTTP/1.1 ") {
+    // A request made to say HTTP/1.0 is answered in that version.
+    if answer.is_empty() || answer.starts_with(b"HTTP/1.1 ") || answer.starts_with(b"HTTP/1.0 ") {
         Ok(answer)
     } else {
         Err(format!("no HTTP: {:?}", String::from_utf8_lossy(&answer)))
