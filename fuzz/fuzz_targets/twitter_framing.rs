@@ -1,12 +1,12 @@
-//! The framing of Twitter's streams: messages do not depend on how their bytes arrive, none of the
+//! The framing of the streams of Twitter and X: messages do not depend on how their bytes arrive, none of the
 //! stream is lost, and no more is held than is allowed.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-// The plugin's own file, which uses nothing of the plugin.
+// The file itself, which uses nothing of its crate.
 #[allow(dead_code)]
-#[path = "../../plugins/twitter/src/source/framing.rs"]
+#[path = "../../plugins/live/src/framing.rs"]
 mod framing;
 
 use framing::{Framing, Piece};
@@ -26,7 +26,7 @@ fn pieces(stream: &[u8], delimited: bool, chunk: usize) -> Vec<String> {
 }
 
 fn take(framing: &mut Framing, pieces: &mut Vec<String>) {
-    while let Some(piece) = framing.next() {
+    while let Some(piece) = framing.next_piece() {
         if let Piece::Message(message) | Piece::Miscounted(message) = piece {
             assert!(message.len() <= MAX && !message.is_empty());
         }

@@ -26,15 +26,6 @@ pub(crate) fn meeting_place(host: &str, port: u16) -> String {
     format!("twitter://{host}:{port}")
 }
 
-/// Whether a host name means this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,7 +36,5 @@ mod tests {
             assert_eq!(meeting_place(host, 8), "twitter://127.0.0.1:8");
         }
         assert_eq!(meeting_place("Example.org", 8), "twitter://example.org:8");
-        assert!(is_loopback("localhost") && is_loopback("127.0.0.9") && is_loopback("[::1]"));
-        assert!(!is_loopback("0.0.0.0") && !is_loopback("stream.twitter.com"));
     }
 }

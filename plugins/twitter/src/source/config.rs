@@ -1,10 +1,11 @@
 //! Options of the source, and what can be said of them without a connection.
 
+use live::is_loopback;
 use plugin_api::prelude::*;
 use reqwest::Url;
 use track::{BoundingBox, Filter, FilterError, Predicate};
 
-use crate::config::{Credentials, is_loopback, meeting_place};
+use crate::config::{Credentials, meeting_place};
 use crate::oauth::Param;
 
 options! {
@@ -130,7 +131,7 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
     let reading = 2 * options.max_message_bytes.0;
     let mut planned = Planned::new(ContentType::json())
         .live()
-        .memory("messages read ahead", super::PARCEL_BYTES as u64 + reading);
+        .memory("messages read ahead", live::PARCEL_BYTES as u64 + reading);
     let host = url.host_str().unwrap_or_default();
     if is_twitter(host) {
         planned = planned.warn(format!(

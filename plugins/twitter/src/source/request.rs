@@ -1,17 +1,12 @@
 //! Makes the HTTP client and the signed request.
 
-use std::time::Duration;
-
+use live::Setup;
 use plugin_api::{Context, StageError};
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{Certificate, Client, RequestBuilder, Url, redirect};
+use reqwest::{Client, RequestBuilder, Url};
 
 use super::config::{self, Endpoint, Options};
-use super::refusal::printable;
 use crate::oauth::{self, Param};
-
-/// A connection that takes longer is none.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Everything that stays the same from attempt to attempt.
 pub(crate) struct Requests {
@@ -30,7 +25,11 @@ impl Requests {
         let mut endpoint = base.clone();
         endpoint.set_path(path);
         Ok(Self {
-            client: client(&options, base)?,
+            client: live::client(&Setup {
+                base,
+                ca_file: options.ca_file.as_deref(),
+                user_agent: concat!("plugin-twitter/", env!("CARGO_PKG_VERSION")),
+            })?,
             params: config::params(&options),
             options,
             endpoint,
@@ -83,55 +82,4 @@ impl Requests {
             .header(AUTHORIZATION, authorization)
             .header(ACCEPT_ENCODING, encoding)
     }
-}
-
-fn client(options: &Options, base: &Url) -> Result<Client, StageError> {
-    // This library's own copy of rustls; a second call finds the first one's, which is the same.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = Client::builder()
-        .http1_only()
-        .connect_timeout(CONNECT_TIMEOUT)
-        // A redirect would carry a signature that is for another address.
-        .redirect(redirect::Policy::none())
-        .user_agent(concat!("plugin-twitter/", env!("CARGO_PKG_VERSION")));
-    if config::is_local(base) {
-        builder = builder.no_proxy();
-    }
-    if let Some(path) = &options.ca_file {
-        let wrong =
-            |why: String| StageError::config("/ca_file", format!("{}: {why}", path.display()));
-        let pem = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
-        let certificates = Certificate::from_pem_bundle(&pem).map_err(|e| wrong(e.to_string()))?;
-        if certificates.is_empty() {
-            return Err(wrong("there is no certificate in it".into()));
-        }
-        builder = builder.tls_certs_only(certificates);
-    } else if base.scheme() == "http" {
-        // The system's certificates are not needed, and take time and memory to load.
-        builder = builder.tls_certs_only([]);
-    }
-    builder
-        .build()
-        .map_err(|e| StageError::fatal(format!("no HTTP client: {e}")))
-}
-
-/// An error with its causes, which reqwest leaves out. Never shows the request.
-pub(crate) fn reason(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if !text.is_empty() {
-            text.push_str(": ");
-        }
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if text.is_empty() {
-        text = if error.is_timeout() {
-            "it took too long".into()
-        } else {
-            "the connection failed".into()
-        };
-    }
-    printable(&text)
 }

@@ -14,7 +14,7 @@ const MAX_LENGTH_LINE: usize = 32;
 
 /// One step through the stream.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'a> {
+pub enum Piece<'a> {
     /// A message, without its line end.
     Message(&'a [u8]),
     /// The same, but the length before it was wrong.
@@ -32,7 +32,7 @@ pub(crate) enum Piece<'a> {
 
 /// The stream's state.
 #[derive(Debug)]
-pub(crate) struct Framing {
+pub struct Framing {
     buffer: Vec<u8>,
     /// Bytes before this are used up.
     start: usize,
@@ -72,7 +72,7 @@ impl Framing {
     }
 
     /// The next piece; `None`: more must be read.
-    pub fn next(&mut self) -> Option<Piece<'_>> {
+    pub fn next_piece(&mut self) -> Option<Piece<'_>> {
         if self.skipped.is_some() {
             return self.skip();
         }
@@ -259,13 +259,13 @@ mod tests {
             let mut seen = Vec::new();
             for read in stream.chunks(size) {
                 framing.push(read);
-                while let Some(piece) = framing.next() {
+                while let Some(piece) = framing.next_piece() {
                     seen.push(see(piece, stream, max));
                 }
                 assert!(framing.buffer.len() <= max.max(HEAD_BYTES) + 2 * size + 2);
             }
             framing.end();
-            while let Some(piece) = framing.next() {
+            while let Some(piece) = framing.next_piece() {
                 seen.push(see(piece, stream, max));
             }
             if let Some((head, total)) = framing.finish() {

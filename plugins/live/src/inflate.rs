@@ -8,7 +8,7 @@ use flate2::write::MultiGzDecoder;
 const BITE: usize = 1024;
 
 /// A body that may be compressed.
-pub(crate) enum Inflate {
+pub enum Inflate {
     Plain,
     Gzip(Box<MultiGzDecoder<Vec<u8>>>),
 }

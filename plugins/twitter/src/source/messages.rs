@@ -1,28 +1,15 @@
-//! Sorts messages into tweets, messages about the stream, and what is neither; makes batches of
-//! the tweets where they were read, so that the engine's thread only hands them on.
+//! Sorts messages into tweets, messages about the stream, and what is neither.
 
 use std::io::Write;
 
-use plugin_api::feed::FeedSender;
-use plugin_api::{Batch, BatchBuilder, BatchLimits, Context, Reject};
+use live::{Gone, Intake, printable};
+use plugin_api::Context;
 use track::{Controls, Detail, Kind, Message, Reader};
 
-use super::refusal::printable;
-
-/// Bytes of a message that is no JSON which are kept in its dead letter.
-const SHOWN_BYTES: usize = 64 << 10;
 /// `limit` comes every second on a busy stream: it is logged this often.
 const LIMIT_LOG_NS: u64 = 60_000_000_000;
 /// What Twitter writes into the stream, as plain text, to one who connects too often.
-const CONNECTION_LIMIT: &[u8] = b"Exceeded connection limit";
-
-/// What goes from the reading thread to the engine's.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    pub batch: Batch,
-    pub filtered: u64,
-    pub rejects: Vec<(Vec<u8>, Reject)>,
-}
+pub(crate) const CONNECTION_LIMIT: &[u8] = b"Exceeded connection limit";
 
 /// What a message means for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,104 +22,49 @@ pub(crate) enum Meaning {
     ConnectionLimit,
 }
 
-/// The stage is closed; nobody takes what is read.
-#[derive(Debug)]
-pub(crate) struct Gone;
-
-pub(crate) struct Intake {
-    ctx: Context,
-    feed: FeedSender<Parcel>,
-    limits: BatchLimits,
+pub(crate) struct Messages {
     reader: Reader,
-    builder: BatchBuilder,
-    filtered: u64,
-    rejects: Vec<(Vec<u8>, Reject)>,
-    rejected_bytes: usize,
     limit_logged_ns: Option<u64>,
 }
 
-impl Intake {
-    pub fn new(ctx: Context, feed: FeedSender<Parcel>) -> Self {
+impl Messages {
+    pub fn new() -> Self {
         Self {
-            limits: ctx.batch_limits(),
-            ctx,
-            feed,
             reader: Reader::new(Detail::Envelope),
-            builder: BatchBuilder::new(),
-            filtered: 0,
-            rejects: Vec::new(),
-            rejected_bytes: 0,
             limit_logged_ns: None,
         }
     }
 
     /// Takes one message.
-    pub fn take(&mut self, bytes: &[u8]) -> Result<Meaning, Gone> {
+    pub fn take(&mut self, bytes: &[u8], intake: &mut Intake) -> Result<Meaning, Gone> {
         let message = match self.reader.read(bytes) {
             Ok(message) => message,
             Err(_) if bytes.starts_with(CONNECTION_LIMIT) => {
-                self.filtered += 1;
-                let said = String::from_utf8_lossy(bytes);
-                self.ctx
-                    .warn(format!("the server says: {}", printable(&said)));
+                intake.filtered(1);
+                let said = printable(&String::from_utf8_lossy(bytes));
+                intake.ctx().warn(format!("the server says: {said}"));
                 return Ok(Meaning::ConnectionLimit);
             }
             Err(error) => {
-                self.reject(bytes, format!("not JSON: {error}"))?;
+                intake.reject(bytes, format!("not JSON: {error}"))?;
                 return Ok(Meaning::Data);
             }
         };
         let mut meaning = Meaning::Data;
         if message.kind == Kind::Tweet {
-            push(&mut self.builder, bytes, &message);
+            push(intake, bytes, &message);
         } else {
-            self.filtered += 1;
-            meaning = note(&self.ctx, &message, &mut self.limit_logged_ns);
+            intake.filtered(1);
+            meaning = note(intake.ctx(), &message, &mut self.limit_logged_ns);
         }
-        if self.builder.is_full(&self.limits) {
-            self.flush()?;
-        }
+        intake.flush_if_full()?;
         Ok(meaning)
-    }
-
-    /// Bytes that are no message become a dead letter, cut to a bounded size.
-    pub fn reject(&mut self, bytes: &[u8], why: String) -> Result<(), Gone> {
-        let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
-        self.rejects.push((shown.to_vec(), Reject::new(why)));
-        self.rejected_bytes += shown.len();
-        if self.rejected_bytes >= self.limits.max_bytes {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    /// When what is gathered must go on, at the latest; `None`: nothing is.
-    pub fn due_ns(&self) -> Option<u64> {
-        if !self.builder.is_empty() {
-            return Some(self.builder.born_ns() + self.limits.linger_ns);
-        }
-        (self.filtered > 0 || !self.rejects.is_empty()).then_some(0)
-    }
-
-    /// Sends on what is gathered, waiting while the engine is behind: so back-pressure reaches
-    /// the socket.
-    pub fn flush(&mut self) -> Result<(), Gone> {
-        if self.due_ns().is_none() {
-            return Ok(());
-        }
-        let parcel = Parcel {
-            batch: self.builder.finish(),
-            filtered: std::mem::take(&mut self.filtered),
-            rejects: std::mem::take(&mut self.rejects),
-        };
-        let bytes = parcel.batch.pinned_bytes() + std::mem::take(&mut self.rejected_bytes);
-        self.feed.send(parcel, bytes).map_err(|_| Gone)
     }
 }
 
-fn push(builder: &mut BatchBuilder, bytes: &[u8], tweet: &Message<'_>) {
-    builder
-        .push(Some(bytes.trim_ascii()))
+fn push(intake: &mut Intake, bytes: &[u8], tweet: &Message<'_>) {
+    let record = intake
+        .record(bytes.trim_ascii())
         .ts_us(tweet.time_ms.and_then(|ms| ms.checked_mul(1000)));
     if let Some(id) = tweet.id {
         let mut digits = [0; 20];
@@ -140,7 +72,7 @@ fn push(builder: &mut BatchBuilder, bytes: &[u8], tweet: &Message<'_>) {
         // 20 digits are enough for any u64.
         let _ = write!(rest, "{id}");
         let free = rest.len();
-        builder.header("id", Some(&digits[..digits.len() - free]));
+        record.header("id", Some(&digits[..digits.len() - free]));
     }
 }
 

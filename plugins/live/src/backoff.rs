@@ -1,4 +1,5 @@
-//! How long to wait before the next attempt, by Twitter's rules for streaming clients.
+//! How long to wait before the next attempt, by Twitter's rules for streaming clients, which are
+//! those of X, too, and kind to any other server.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ const RETRY_AFTER_CAP: Duration = Duration::from_secs(60 * 60);
 
 /// Counts failures of each kind since the last time that messages came.
 #[derive(Debug, Default)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     network: u32,
     http: u32,
     calm: u32,
