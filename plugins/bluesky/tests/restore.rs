@@ -124,6 +124,23 @@ fn events_out_of_order_are_neither_lost_nor_doubled() {
 }
 
 #[test]
+fn what_runs_ahead_just_after_a_restart_moves_no_place_either() {
+    let server = Server::new(posts(50), vec![]);
+    let mut stage = source(&server, json!({}));
+    read(&mut stage, 50);
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    drop(stage);
+    let ahead = post(86_400_000);
+    let rest: Vec<_> = [ahead].into_iter().chain((50..90).map(post)).collect();
+    server.append(rest.clone());
+    // What was had, the one that runs ahead, and then it breaks.
+    server.script([Step::Cut(51)]);
+    let mut stage = restored(&options(&[&server], json!({})), &state);
+    assert_eq!(read(&mut stage, rest.len()).texts(), rest);
+    assert!(server.asked()[2].cursor().unwrap() < time_us(50));
+}
+
+#[test]
 fn the_same_event_twice_is_one_and_a_new_revision_another() {
     let edited = commit(7, "update", &written("edited")).replace("3mrev00000007", "3mrev9");
     let log = vec![
