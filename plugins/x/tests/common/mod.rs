@@ -291,7 +291,7 @@ impl Api {
     }
 
     fn matched(&self, mut post: Value) -> Value {
-        if post.get("matching_rules").is_none() {
+        if post.get("data").is_some() && post.get("matching_rules").is_none() {
             let state = self.state();
             let rules = state.rules.iter();
             let rules = rules.map(|r| json!({"id": r["id"], "tag": r["tag"]}));
