@@ -212,6 +212,17 @@ impl Budget {
         )
     }
 
+    /// Whether more was read than may be: more was under way than was allowed for.
+    pub fn is_exceeded(&self) -> bool {
+        let beyond = |limit: Option<u64>, counted| limit.is_some_and(|limit| counted > limit);
+        beyond(self.limits.day, self.counted.day_posts)
+            || beyond(self.limits.month, self.counted.month_posts)
+    }
+
+    pub fn in_flight(&self) -> u64 {
+        self.limits.in_flight
+    }
+
     /// For people.
     pub fn report(&self) -> String {
         let part = |counted: u64, limit: Option<u64>, of: &str| match limit {

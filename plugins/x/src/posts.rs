@@ -126,6 +126,13 @@ impl Posts {
             if was_open {
                 budget.disconnected(self.ctx.now_us());
             }
+            if budget.is_exceeded() {
+                self.ctx.warn(format!(
+                    "more posts were under way than in_flight = {}, so that more were read than \
+                     max_posts allows: raise in_flight",
+                    budget.in_flight()
+                ));
+            }
             if let Err(error) = budget.settle() {
                 return End::Failed(error);
             }

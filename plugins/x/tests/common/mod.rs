@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,10 +31,35 @@ pub enum Part {
     Post(Value),
     Bytes(Vec<u8>),
     KeepAlive,
+    /// Waits until the client has read so many posts, so that no more are under way than it allows
+    /// for; or until it is gone.
+    WhenRead(Pace, u64),
     /// Nothing more, but the connection stays until the client leaves.
     Hold,
     /// The connection breaks within the body. Without it, the body ends in good order.
     Cut,
+}
+
+/// How many posts the client has read of a stream.
+#[derive(Clone)]
+pub struct Pace(pub Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl fmt::Debug for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pace")
+    }
+}
+
+/// A stream of these posts, of which no more than `ahead` are under way.
+pub fn paced(ids: impl IntoIterator<Item = u64>, ahead: u64, read: &Pace) -> Answer {
+    let each = ids.into_iter().enumerate().flat_map(|(at, id)| {
+        let before = (at as u64 + 1).saturating_sub(ahead);
+        [
+            Part::WhenRead(read.clone(), before),
+            Part::Post(post(id, "rust")),
+        ]
+    });
+    Answer::Stream(each.chain([Part::Hold]).collect())
 }
 
 #[derive(Debug, Clone)]
@@ -266,6 +292,17 @@ impl Api {
                 }
                 Part::Bytes(bytes) => bytes,
                 Part::KeepAlive => b"\r\n".to_vec(),
+                Part::WhenRead(read, posts) => {
+                    out.set_nonblocking(true)?;
+                    while (read.0)() < posts {
+                        if matches!(out.peek(&mut [0]), Ok(0)) {
+                            return Err(io::ErrorKind::ConnectionAborted.into());
+                        }
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
+                    out.set_nonblocking(false)?;
+                    continue;
+                }
                 Part::Hold => {
                     // A client that leaves ends the read.
                     let _ = out.read(&mut [0]);
