@@ -2,8 +2,9 @@
 //! it only names by id (`includes`) set in beside those ids. Pieces are copied as they stand.
 //!
 //! A post gets `author` and `in_reply_to_user`, and of the posts that it refers to the first of
-//! each kind as `retweeted`, `quoted` and `replied_to`, each with the same two users of its own.
-//! What was set in stands no longer under `includes`; everything else that came stays.
+//! each kind as `retweeted`, `quoted` and `replied_to`, which get the same, down to the posts that
+//! those refer to; of a post that did not come there is the `id`. What was set in stands no longer
+//! under `includes`; everything else that came stays.
 //!
 //! Invariant: the document is at most [`GROWTH`] times as long as the message, whatever came: what
 //! would make it longer is not set in.
@@ -17,8 +18,10 @@ use serde::de::IgnoredAny;
 pub(crate) const GROWTH: usize = 8;
 /// How much of that is for what is set in; the rest is for keys.
 const JOINED_GROWTH: usize = 4;
-/// More users and posts than are ever set in.
-const MAX_JOINED: usize = 16;
+/// How far references are followed: to what is quoted in what is repeated.
+const DEPTH: usize = 2;
+/// A post, three that it refers to, three of each of these; two users of each.
+const MAX_JOINED: usize = 13 * 3;
 /// The keys under which users are set in, and where their ids stand.
 const USERS: [(&str, &str); 2] = [
     ("author_id", "author"),
@@ -81,21 +84,7 @@ impl<'a> Message<'a> {
             room: JOINED_GROWTH * self.len,
         };
         out.push(b'{');
-        let mut first = copy_members(post.0, out);
-        self.join_users(post.0, &mut joined, &mut first, out);
-        for kind in REFERENCES {
-            let Some(other) = self.referenced(post, kind) else {
-                continue;
-            };
-            if member(post.0, kind).is_some() || !joined.add(other.0) {
-                continue;
-            }
-            key(kind.as_bytes(), &mut first, out);
-            out.push(b'{');
-            let mut inner = copy_members(other.0, out);
-            self.join_users(other.0, &mut joined, &mut inner, out);
-            out.push(b'}');
-        }
+        let mut first = self.write_inner(post, DEPTH, &mut joined, out);
         for (name, value) in pairs(self.whole) {
             if name == b"data" && Some(value) == self.data {
                 continue;
@@ -114,23 +103,43 @@ impl<'a> Message<'a> {
         out.push(b'}');
     }
 
-    fn join_users(
+    /// Writes what stands between the brackets of a post, and what is set in; true if that is
+    /// nothing.
+    fn write_inner(
         &self,
-        post: Value<'a>,
+        post: Post<'a>,
+        depth: usize,
         joined: &mut Joined<'a>,
-        first: &mut bool,
         out: &mut Vec<u8>,
-    ) {
+    ) -> bool {
+        let mut first = copy_members(post.0, out);
         for (id, name) in USERS {
-            let user = member(post, id).and_then(|id| self.included("users", id));
+            let user = member(post.0, id).and_then(|id| self.included("users", id));
             if let Some(user) = user
-                && member(post, name).is_none()
+                && member(post.0, name).is_none()
                 && joined.add(user)
             {
-                key(name.as_bytes(), first, out);
+                key(name.as_bytes(), &mut first, out);
                 out.extend_from_slice(user.raw());
             }
         }
+        for kind in REFERENCES {
+            let id = reference(post.0, kind).filter(|_| member(post.0, kind).is_none());
+            let Some(id) = id else { continue };
+            let other = self.included("tweets", id).filter(|_| depth > 0);
+            if let Some(other) = other.filter(|other| joined.add(*other)) {
+                key(kind.as_bytes(), &mut first, out);
+                out.push(b'{');
+                self.write_inner(Post(other), depth - 1, joined, out);
+                out.push(b'}');
+            } else if joined.take(id) {
+                key(kind.as_bytes(), &mut first, out);
+                out.extend_from_slice(b"{\"id\":");
+                out.extend_from_slice(id.raw());
+                out.push(b'}');
+            }
+        }
+        first
     }
 
     /// What of the `includes` was not set in.
@@ -206,17 +215,13 @@ pub(crate) fn entities<'a>(
     kind: &'a str,
     field: &'a str,
 ) -> impl Iterator<Item = Value<'a>> {
-    entities
-        .and_then(|all| {
-            if kind.is_empty() {
-                Some(all)
-            } else {
-                member(all, kind)
-            }
-        })
-        .into_iter()
-        .flat_map(items)
-        .filter_map(move |item| member(item, field).filter(|value| value.is_string()))
+    let list = entities.and_then(|entities| member(entities, kind));
+    list.into_iter().flat_map(move |list| strings(list, field))
+}
+
+/// The texts at `field` of the elements of an array.
+pub(crate) fn strings<'a>(array: Value<'a>, field: &'a str) -> impl Iterator<Item = Value<'a>> {
+    items(array).filter_map(move |item| member(item, field).filter(|value| value.is_string()))
 }
 
 /// What was set in, and how much more may be.
@@ -227,16 +232,22 @@ struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
+    /// Whether it may be set in; then it is.
     fn add(&mut self, piece: Value<'a>) -> bool {
-        // Its key, its comma and its brackets.
-        let bytes = piece.raw().len() + 32;
-        if bytes > self.room || self.len == MAX_JOINED {
+        if self.len == MAX_JOINED || !self.take(piece) {
             return false;
         }
-        self.room -= bytes;
         self.pieces[self.len] = Some(piece);
         self.len += 1;
         true
+    }
+
+    /// Whether there is room for it, its key and its brackets; then it is taken.
+    fn take(&mut self, piece: Value<'a>) -> bool {
+        let bytes = piece.raw().len() + 40;
+        let rest = self.room.checked_sub(bytes);
+        self.room = rest.unwrap_or(self.room);
+        rest.is_some()
     }
 
     fn has(&self, piece: Value<'a>) -> bool {
@@ -296,4 +307,123 @@ fn envelope_key(name: &[u8], taken: bool, first: &mut bool, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(name);
     out.extend_from_slice(b"\":");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn document(message: &str) -> String {
+        let message = Message::read(message.as_bytes()).unwrap();
+        let mut out = Vec::new();
+        message.write(message.post().unwrap(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn pieces_are_copied_as_they_stand() {
+        let message = r#"{ "data" : { "id":"1" , "n":1.50e0,
+            "author_id":"7" } ,"includes":{"users":[ {"id":"8"}, {"id":"7", "é":"\u00e9"} ]}, "z" : [ ] }"#;
+        assert_eq!(
+            document(message),
+            r#"{"id":"1" , "n":1.50e0,
+            "author_id":"7","author":{"id":"7", "é":"\u00e9"},"includes":{"users":[{"id":"8"}]},"z":[ ]}"#
+        );
+    }
+
+    #[test]
+    fn what_is_no_post_has_none() {
+        for text in ["{}", "[]", "1", r#"{"data":[]}"#, r#"{"data":{"x":1}}"#] {
+            assert!(
+                Message::read(text.as_bytes()).unwrap().post().is_none(),
+                "{text}"
+            );
+        }
+        for text in ["", "{", "{\"a\":1}}", "nul", "{\"data\":{\"id\":01}}"] {
+            assert!(Message::read(text.as_bytes()).is_err(), "{text}");
+        }
+        let deep = "[".repeat(100_000);
+        assert!(Message::read(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn an_empty_post_and_odd_members_are_written_well() {
+        let message = r#"{"data":{"id":"1","referenced_tweets":7},"includes":[1],"data2":null}"#;
+        assert_eq!(
+            document(message),
+            r#"{"id":"1","referenced_tweets":7,"includes":[1],"data2":null}"#
+        );
+    }
+
+    #[test]
+    fn a_hostile_message_does_not_blow_up() {
+        let id = "9".repeat(10_000);
+        let references = format!(
+            r#"[{{"type":"quoted","id":"{id}"}},{{"type":"retweeted","id":"{id}"}},{{"type":"replied_to","id":"{id}"}}]"#
+        );
+        let user = format!(r#"{{"id":"{id}","bio":"{}"}}"#, "x".repeat(10_000));
+        let post = format!(
+            r#"{{"id":"{id}","author_id":"{id}","in_reply_to_user_id":"{id}","referenced_tweets":{references}}}"#
+        );
+        let message =
+            format!(r#"{{"data":{post},"includes":{{"users":[{user}],"tweets":[{post}]}}}}"#);
+        let document = document(&message);
+        assert!(document.len() <= GROWTH * message.len());
+        serde_json::from_str::<serde_json::Value>(&document).unwrap();
+    }
+
+    /// Messages of few ids and keys, so that everything refers to everything.
+    fn message() -> impl Strategy<Value = String> {
+        let id = || (0..3u8).prop_map(|n| format!("\"{n}\""));
+        let kind = || prop::sample::select(&["retweeted", "quoted", "replied_to", "other"][..]);
+        let reference =
+            (kind(), id()).prop_map(|(kind, id)| format!(r#"{{"type":"{kind}","id":{id}}}"#));
+        let member = prop_oneof![
+            id().prop_map(|id| format!(r#""author_id":{id}"#)),
+            id().prop_map(|id| format!(r#""in_reply_to_user_id":{id}"#)),
+            prop::collection::vec(reference, 0..4)
+                .prop_map(|all| format!(r#""referenced_tweets":[{}]"#, all.join(","))),
+            Just("\"author\":1".to_owned()),
+            Just("\"quoted\":null".to_owned()),
+            Just("\"includes\":\"\u{fc}\"".to_owned()),
+        ];
+        let object = (id(), prop::collection::vec(member, 0..5)).prop_map(|(id, members)| {
+            let id = std::iter::once(format!("\"id\":{id}"));
+            format!("{{{}}}", id.chain(members).collect::<Vec<_>>().join(","))
+        });
+        let list = || prop::collection::vec(object.clone(), 0..4).prop_map(|all| all.join(","));
+        (object.clone(), list(), list(), any::<bool>()).prop_map(|(data, users, tweets, first)| {
+            let data = format!("\"data\":{data}");
+            let includes =
+                format!(r#""includes":{{"users":[{users}],"tweets":[{tweets}],"media":[]}}"#);
+            match first {
+                true => format!("{{{data},{includes}}}"),
+                false => format!("{{{includes},{data},\"errors\":[]}}"),
+            }
+        })
+    }
+
+    proptest! {
+        /// Whatever refers to what: the document is JSON, no key is written twice, and it is
+        /// bounded.
+        #[test]
+        fn documents_are_json_and_bounded(message in message()) {
+            let document = document(&message);
+            prop_assert!(document.len() <= GROWTH * message.len());
+            let value = json_walk::parse(document.as_bytes()).unwrap();
+            serde_json::from_str::<IgnoredAny>(&document).unwrap();
+            let sent = json_walk::parse(message.as_bytes()).unwrap();
+            let data = member(sent, "data").unwrap();
+            let mut keys: Vec<_> = pairs(value).map(|(name, _)| name).collect();
+            let of_data: Vec<_> = pairs(data).map(|(name, _)| name).collect();
+            prop_assert_eq!(&keys[..of_data.len()], &of_data[..], "the post comes first, as it was");
+            let mut set_in = keys.split_off(of_data.len());
+            prop_assert!(set_in.iter().all(|name| !of_data.contains(name)));
+            let count = set_in.len();
+            set_in.sort_unstable();
+            set_in.dedup();
+            prop_assert_eq!(set_in.len(), count);
+        }
+    }
 }

@@ -5,7 +5,7 @@ use plugin_api::{Context, StageError};
 use serde::Deserialize;
 use track::{Scratch, Track};
 
-use crate::document::{Message, Post, entities};
+use crate::document::{Message, Post, entities, strings};
 use crate::rules::Origin;
 use crate::source::Mark;
 use crate::sync::InForce;
@@ -150,7 +150,7 @@ impl Messages {
         };
         let mut text = Vec::new();
         let mut found = None;
-        for id in entities(Some(rules), "", "id") {
+        for id in strings(rules, "id") {
             match self.in_force.get(id.text(&mut text)) {
                 Some(own @ Origin::Own(_)) => return Some(*own),
                 Some(Origin::Track) => found = Some(Origin::Track),

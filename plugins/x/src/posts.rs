@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use live::http::{Brought, End, Stream, Trouble};
-use live::{Framing, Intake, Piece, Refusal, Verdict};
+use live::http::Stream;
+use live::{Brought, End, Framing, Intake, Piece, Refusal, Trouble, Verdict};
 use plugin_api::{Context, StageError};
 use reqwest::{RequestBuilder, Url};
 

@@ -3,8 +3,7 @@
 
 use std::collections::HashMap;
 
-use live::http::End;
-use live::{Refusal, printable, reason};
+use live::{End, Refusal, printable, reason};
 use plugin_api::{Context, StageError};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
