@@ -96,6 +96,11 @@ impl Convert {
                 text::clean(given, out);
                 Fill::Done
             }
+            Convert::NonEmpty if given.is_empty() => Fill::Next,
+            Convert::NonEmpty => {
+                out.push_str(given);
+                Fill::Done
+            }
             Convert::HtmlText => {
                 html_text::to_text(given, out);
                 Fill::Done

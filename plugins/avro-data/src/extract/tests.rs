@@ -182,6 +182,10 @@ fn conversions_follow_each_other() {
         r#"{"u":null}"#
     );
     let field =
+        r#"{"name":"n","type":"string","from":[{"path":"n","as":["clean-text","non-empty"]},"u"]}"#;
+    assert_eq!(run(field, r#"{"n":"N","u":"u"}"#), r#"{"n":"N"}"#);
+    assert_eq!(run(field, r#"{"n":"","u":"u"}"#), r#"{"n":"u"}"#);
+    let field =
         r#"{"name":"d","type":"string","from":{"path":"id","as":["snowflake-ms","ms-date"]}}"#;
     assert_eq!(
         run(field, r#"{"id":"1345059463120621570"}"#),

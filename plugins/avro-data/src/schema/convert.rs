@@ -21,6 +21,9 @@ pub enum Convert {
     MsDate,
     /// `"clean-text"`: each run of white space becomes one space.
     CleanText,
+    /// `"non-empty"`: the text itself. An empty one holds nothing, and the next alternative is
+    /// tried.
+    NonEmpty,
     /// `"html-text"`: HTML becomes plain text.
     HtmlText,
     /// `"post-uri"`: an `at://` URI, if it is that of a Bluesky post; else the next alternative is
@@ -45,12 +48,13 @@ pub(crate) enum Form {
     Boolean,
 }
 
-const NAMES: [(&str, Convert); 10] = [
+const NAMES: [(&str, Convert); 11] = [
     ("snowflake-ms", Convert::SnowflakeMs),
     ("iso-ms", Convert::IsoMs),
     ("us-ms", Convert::UsMs),
     ("ms-date", Convert::MsDate),
     ("clean-text", Convert::CleanText),
+    ("non-empty", Convert::NonEmpty),
     ("html-text", Convert::HtmlText),
     ("post-uri", Convert::PostUri),
     ("tid", Convert::Tid),
