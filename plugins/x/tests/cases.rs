@@ -7,9 +7,10 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use avro_data::{Extractor, Schema, datum};
 use common::{Answer, Api, Part, merged, read_all, source};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A file of `cases`: a message as X sends it, and what becomes of it.
 #[derive(Deserialize)]
@@ -24,6 +25,8 @@ struct Case {
     sent: Value,
     /// The record; none: the message is filtered.
     emitted: Option<Value>,
+    /// What `tweet_full.avsc` makes of it, field by field, without its nulls.
+    record: Option<Value>,
     /// The header `id`.
     id: Option<String>,
     /// The event time.
@@ -98,6 +101,9 @@ fn check(name: &str, case: &Case) {
         "{context}:\n{}",
         serde_json::to_string_pretty(&document).unwrap()
     );
+    if let Some(wanted) = &case.record {
+        assert_eq!(extracted(record.value().unwrap()), *wanted, "{context}");
+    }
     let id = record
         .header("id")
         .map(|id| String::from_utf8_lossy(id).into_owned());
@@ -106,6 +112,22 @@ fn check(name: &str, case: &Case) {
         .ts_us()
         .map(|us| jiff::Timestamp::from_microsecond(us).unwrap().to_string());
     assert_eq!(at, case.at, "{context}");
+}
+
+/// The record of a document, without its nulls.
+fn extracted(document: &[u8]) -> Value {
+    let schema = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../schemas/x/tweet_full.avsc"
+    );
+    let schema = Schema::parse(&fs::read_to_string(schema).unwrap()).unwrap();
+    let (mut datum, mut json) = (Vec::new(), Vec::new());
+    let mut extractor = Extractor::new(&schema).unwrap();
+    extractor.extract(document, &mut datum).unwrap();
+    datum::to_json(&schema, &datum, &mut json).unwrap();
+    let mut record: Map<String, Value> = serde_json::from_slice(&json).unwrap();
+    record.retain(|_, value| !value.is_null());
+    Value::Object(record)
 }
 
 /// A line of `track`'s table of what every network must decide alike.
