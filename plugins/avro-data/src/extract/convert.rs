@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
+use sha2::{Digest, Sha256};
 
 use super::ExtractError;
 use crate::json::number::integer;
@@ -84,6 +85,7 @@ impl Convert {
                 Some(_) => Fill::Next,
                 None => Fill::Unfit,
             },
+            Convert::IdNumber => number(id_number(given), out),
             Convert::IsoMs => match given.parse::<Timestamp>() {
                 Ok(time) => number(time.as_millisecond(), out),
                 Err(_) => Fill::Unfit,
@@ -134,6 +136,17 @@ impl Convert {
 
 fn number(value: i64, out: &mut String) -> Fill {
     write!(out, "{value}").map_or(Fill::Unfit, |()| Fill::Done)
+}
+
+/// Ids of other servers than Mastodon's are letters, too.
+fn id_number(id: &str) -> i64 {
+    integer(id.as_bytes()).unwrap_or_else(|| {
+        let digest = Sha256::digest(id.as_bytes());
+        let first = digest
+            .first_chunk()
+            .map_or(0, |first| u64::from_be_bytes(*first));
+        (first >> 1) as i64
+    })
 }
 
 /// Written by hand, as each post has some. Years that four digits do not hold are none.
@@ -240,6 +253,20 @@ mod tests {
                 ("253402207200000", Ok("Thu Dec 30 22:00:00 +0000 9999")),
                 ("9223372036854775807", Err(Fill::Unfit)),
                 ("x", Err(Fill::Unfit)),
+            ],
+        );
+    }
+
+    #[test]
+    fn ids() {
+        // The others are what `sha256sum` says, its first 16 digits halved.
+        all(
+            Convert::IdNumber,
+            &[
+                ("116158000000000001", Ok("116158000000000001")),
+                ("-7", Ok("-7")),
+                ("01J5QVB9VQ76NPPRQB556DWGFN", Ok("591314832343813400")),
+                ("9223372036854775808", Ok("7125061264901463313")),
             ],
         );
     }
