@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::value::RawValue;
 
 use crate::filter::BoundingBox;
-use crate::fold::fold_escaped_into;
+use crate::fold::{fold_escaped_into, undo_entities};
 use crate::message::{Controls, Detail};
 use crate::node::{Form, Node, OWN, RETWEETED};
 use crate::time::created_at_ms;
@@ -147,7 +147,9 @@ impl Collected {
             Node::Text(which, form) => {
                 self.has_text |= which == OWN && form != Form::Extended;
                 if self.detail == Detail::Filter {
-                    let range = self.push("", json);
+                    let start = self.push("", json).start;
+                    undo_entities(&mut self.text, start);
+                    let range = start..self.text.len() - 1;
                     let part = &mut self.parts[which];
                     let slot = match form {
                         Form::Text => &mut part.text,

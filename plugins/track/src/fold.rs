@@ -53,6 +53,25 @@ pub(crate) fn escaped_unit(bytes: &[u8], at: usize) -> Option<u16> {
     Some(value)
 }
 
+/// Undoes, in what was appended from `start` on, the only three entities that Twitter's APIs
+/// escape in texts. In place, as the result is never longer.
+pub(crate) fn undo_entities(folded: &mut Vec<u8>, start: usize) {
+    const ENTITIES: [(&[u8], u8); 3] = [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>')];
+    let Some(first) = folded[start..].iter().position(|b| *b == b'&') else {
+        return;
+    };
+    let (mut from, mut to) = (start + first, start + first);
+    while from < folded.len() {
+        let rest = &folded[from..];
+        let entity = ENTITIES.iter().find(|(name, _)| rest.starts_with(name));
+        let (len, byte) = entity.map_or((1, rest[0]), |(name, byte)| (name.len(), *byte));
+        folded[to] = byte;
+        from += len;
+        to += 1;
+    }
+    folded.truncate(to);
+}
+
 /// Appends `text` in lower case.
 pub(crate) fn fold_into(text: &str, out: &mut Vec<u8>) {
     let mut rest = text.as_bytes();

@@ -7,6 +7,8 @@
 //!   values and allocates nothing per message in steady state.
 //! - [`Filter`] holds the predicates of one client, compiled once.
 //!
+//! Posts of other networks go into a [`Post`], on which [`Track::finds`] decides by the same rules.
+//!
 //! ```
 //! use track::{Detail, Filter, Reader};
 //! let filter = Filter::new(&["rust", "apache kafka"], &[], &[])?;
@@ -23,6 +25,7 @@ mod matcher;
 mod message;
 mod node;
 mod phrases;
+mod post;
 mod surrogates;
 mod time;
 
@@ -30,4 +33,5 @@ pub use filter::{BoundingBox, Filter, FilterError, MAX_FOLLOW, MAX_LOCATIONS, Pr
 pub use matcher::{Scratch, Track};
 pub use message::{Controls, Detail, Kind, Message, NotJson, Notice, Reader};
 pub use phrases::{MAX_PHRASE_BYTES, MAX_PHRASES, PhraseError, PhraseErrorKind};
+pub use post::Post;
 pub use time::{FIRST_SNOWFLAKE, created_at_ms, snowflake_ms};
