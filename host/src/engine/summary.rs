@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write, path::PathBuf, time::Duration};
 use plugin_api::{Code, StageError};
 use serde::Serialize;
 
-use super::{View, account::Account};
+use super::{View, account::Account, shared::StageShared};
 use crate::diag::{EXIT_CONFIG, EXIT_OK, EXIT_PLUGIN, EXIT_UNAVAILABLE};
 
 /// A stage that failed.
@@ -16,11 +16,34 @@ pub struct Failure {
     pub error: StageError,
 }
 
+/// What a stage did.
+#[derive(Debug, Serialize)]
+pub struct Stage {
+    #[serde(skip)]
+    pub name: String,
+    #[serde(flatten)]
+    pub account: Account,
+    /// What it counted and measured itself, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+impl Stage {
+    fn of(stage: &StageShared) -> Self {
+        let metrics = stage.metrics().into_iter();
+        Self {
+            name: stage.name.clone(),
+            account: stage.account(),
+            metrics: metrics.map(|(name, metric)| (name, metric.value)).collect(),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Report {
-    /// Accounts of the stages of each host, in the order of the plan.
-    pub hosts: Vec<(String, Vec<(String, Account)>)>,
+    /// The stages of each host, in the order of the plan.
+    pub hosts: Vec<(String, Vec<Stage>)>,
     /// Stages that failed, the first one first.
     pub failures: Vec<Failure>,
     /// Stages (`HOST/STAGE`) that had not drained when the grace was over.
@@ -38,7 +61,7 @@ struct Json<'a> {
 
 #[derive(Serialize)]
 struct Stages<'a> {
-    stages: BTreeMap<&'a str, Account>,
+    stages: BTreeMap<&'a str, &'a Stage>,
 }
 
 impl Report {
@@ -49,15 +72,13 @@ impl Report {
         letters: Vec<(PathBuf, u64)>,
         took: Duration,
     ) -> Self {
-        let account =
-            |s: &std::sync::Arc<super::shared::StageShared>| (s.name.clone(), s.account());
-        let hosts = view
-            .hosts
-            .iter()
-            .map(|(n, s)| (n.clone(), s.iter().map(account).collect()))
-            .collect();
+        let hosts = view.hosts.iter();
+        let hosts = hosts.map(|(name, stages)| {
+            let stages = stages.iter().map(|stage| Stage::of(stage));
+            (name.clone(), stages.collect())
+        });
         Self {
-            hosts,
+            hosts: hosts.collect(),
             failures,
             unfinished,
             letters,
@@ -79,13 +100,13 @@ impl Report {
     pub fn json(&self) -> String {
         let mut hosts = BTreeMap::new();
         for (name, s) in &self.hosts {
-            let stages: BTreeMap<&str, Account> = s.iter().map(|(n, a)| (n.as_str(), *a)).collect();
+            let stages = s.iter().map(|stage| (stage.name.as_str(), stage)).collect();
             hosts.insert(name.as_str(), Stages { stages });
         }
         serde_json::to_string(&Json { hosts }).expect("names and numbers are JSON")
     }
 
-    /// A table for people, ending with what to look at.
+    /// A table for people, then what stages counted themselves, and what to look at.
     pub fn text(&self) -> String {
         let head = [
             "stage",
@@ -99,7 +120,10 @@ impl Report {
         ];
         let mut rows = vec![head.map(str::to_owned)];
         for (host, stages) in &self.hosts {
-            for (name, a) in stages {
+            for Stage {
+                name, account: a, ..
+            } in stages
+            {
                 let n = [
                     a.received,
                     a.emitted,
@@ -129,6 +153,16 @@ impl Report {
             text.push_str(line.trim_end());
             text.push('\n');
         }
+        for (host, stages) in &self.hosts {
+            for stage in stages.iter().filter(|stage| !stage.metrics.is_empty()) {
+                let metrics: Vec<_> = stage
+                    .metrics
+                    .iter()
+                    .map(|(name, value)| format!("{name} {value}"))
+                    .collect();
+                let _ = writeln!(text, "{host}/{}: {}", stage.name, metrics.join(", "));
+            }
+        }
         for (path, n) in &self.letters {
             let _ = writeln!(text, "{n} dead letters in {}", path.display());
         }
@@ -136,5 +170,40 @@ impl Report {
             let _ = writeln!(text, "{stage} had not drained when the grace was over");
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stage_counts_itself_stands_beside_its_account() {
+        let stage = |name: &str, metrics: &[(&str, f64)]| Stage {
+            name: name.into(),
+            account: Account {
+                received: 7,
+                ..Account::default()
+            },
+            metrics: metrics.iter().map(|(k, v)| ((*k).into(), *v)).collect(),
+        };
+        let stages = vec![
+            stage("posts", &[("x_delete", 2.0), ("x_posts_left_day", 98.0)]),
+            stage("file", &[]),
+        ];
+        let report = Report {
+            hosts: vec![("h".into(), stages)],
+            failures: Vec::new(),
+            unfinished: Vec::new(),
+            letters: Vec::new(),
+            took: Duration::ZERO,
+        };
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        let stages = &json["hosts"]["h"]["stages"];
+        assert_eq!(stages["posts"]["received"], 7);
+        assert_eq!(stages["posts"]["metrics"]["x_posts_left_day"], 98.0);
+        assert!(stages["file"].get("metrics").is_none());
+        let text = report.text();
+        assert!(text.ends_with("\nh/posts: x_delete 2, x_posts_left_day 98\n"));
     }
 }

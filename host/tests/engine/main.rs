@@ -161,7 +161,7 @@ fn run(name: &str, stages: Vec<StagePlan>) -> Report {
 fn account(report: &Report, stage: &str) -> Account {
     let (host, stage) = stage.split_once('/').unwrap();
     let stages = &report.hosts.iter().find(|h| h.0 == host).unwrap().1;
-    stages.iter().find(|s| s.0 == stage).unwrap().1
+    stages.iter().find(|s| s.name == stage).unwrap().account
 }
 
 fn balances(a: Account) {

@@ -5,8 +5,10 @@
 //!   engine's budget, drains and closes.
 //! - [`Intake`] is the thread's side: batches of records, counts and dead letters, sent on when
 //!   full or due, waiting while the engine is behind.
-//! - [`http`] keeps a stream of HTTP: a network's plugin says what to ask and what bytes mean
-//!   ([`http::Stream`]), the loop connects, notices silence, and waits by the rules.
+//! - [`keep`] makes one attempt after the other, notices silence, and waits by the rules; what an
+//!   attempt is, a network's plugin says ([`Network`]).
+//! - [`http`] is the attempt for streams of HTTP: what to ask and what bytes mean is the plugin's
+//!   ([`http::Stream`]).
 //! - [`Backoff`], [`Refusal`], [`Framing`], [`client`]: the parts of it, for streams that are
 //!   no HTTP too.
 
@@ -16,6 +18,7 @@ mod framing;
 pub mod http;
 mod inflate;
 mod intake;
+mod keep;
 mod refusal;
 mod stage;
 
@@ -24,5 +27,6 @@ pub use client::{Setup, client, is_loopback, reason};
 pub use framing::{Framing, Piece};
 pub use inflate::Inflate;
 pub use intake::{Gone, Intake};
+pub use keep::{Brought, End, Line, Network, Trouble, keep};
 pub use refusal::{Refusal, Verdict, printable};
 pub use stage::{Live, PARCEL_BYTES, Passed, Shared};

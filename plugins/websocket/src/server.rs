@@ -1,4 +1,5 @@
-//! The HTTP server: a thread with a small runtime of its own, so that the sink never waits.
+//! The HTTP server: a small runtime of its own, so that the sink never waits. Records go out to
+//! readers on several processors at once: the last of many gets its record earlier.
 //!
 //! Everything a stranger can hold on to is bounded: connections, the time to send a request, the
 //! time a connection may live without becoming a reader, headers, messages.
@@ -32,6 +33,8 @@ const VISIT: Duration = Duration::from_secs(60);
 /// Connections that the kernel keeps until they are looked at: all readers of a server that was
 /// started again come at once.
 const WAITING: i32 = 4096;
+/// Most threads that serve.
+const WORKERS: usize = 4;
 /// Most bytes and lines of the head of a request.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEAD_LINES: usize = 64;
@@ -83,7 +86,9 @@ impl Server {
         let listener = listen(address)?;
         let address = listener.local_addr()?;
         let (stop, stopping) = watch::channel(false);
-        let runtime = tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers())
+            .thread_name("websocket")
             .enable_all()
             .build()?;
         let shared = Arc::new(Shared {
@@ -126,6 +131,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Threads that serve: a processor each, and a few are enough to fill a network.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().min(WORKERS))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -4,8 +4,7 @@ use std::ops::Range;
 
 use super::nested;
 use crate::json::trie::{Index, Trie};
-use crate::json::value;
-use crate::schema::{Convert, Field, Node, NodeId, Schema, SchemaError};
+use crate::schema::{Convert, Field, Form, Node, NodeId, Schema, SchemaError};
 
 /// What a field's value is turned into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,21 +34,25 @@ pub(super) struct Op {
     pub branch: Option<u8>,
     /// The datum of null, if the field may be null.
     pub null: Option<Box<[u8]>>,
-    /// The datum if nothing is there: the default's, else null's.
+    /// The datum if nothing is there: the constant's, else the default's, else null's.
     pub absent: Option<Box<[u8]>>,
+    /// Whether `absent` is a constant, which also stands for what no conversion could read.
+    pub is_constant: bool,
 }
 
 /// One alternative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Source {
     pub slot: Index,
-    pub convert: Convert,
+    /// Which of the chains its value goes through, if any.
+    pub chain: Option<u16>,
 }
 
 pub(super) struct Compiled {
     pub trie: Trie,
     pub ops: Vec<Op>,
     pub sources: Vec<Source>,
+    pub chains: Vec<Box<[Convert]>>,
 }
 
 pub(super) fn compile(schema: &Schema) -> Result<Compiled, SchemaError> {
@@ -68,19 +71,40 @@ pub(super) fn compile(schema: &Schema) -> Result<Compiled, SchemaError> {
     let mut slots = slots.into_iter();
     let mut ops = Vec::with_capacity(fields.len());
     let mut sources = Vec::new();
+    let mut chains = Vec::new();
     for (i, field) in fields.iter().enumerate() {
         let start = sources.len();
         for (from, slot) in field.from.iter().zip(&mut slots) {
-            sources.push(Source {
-                slot,
-                convert: from.convert,
-            });
+            let chain = chain(&from.convert, &mut chains)?;
+            sources.push(Source { slot, chain });
         }
         let place = format!("field `{}`", field.name);
         let op = op(schema, i, field, start..sources.len()).map_err(|e| e.within(&place))?;
         ops.push(op);
     }
-    Ok(Compiled { trie, ops, sources })
+    Ok(Compiled {
+        trie,
+        ops,
+        sources,
+        chains,
+    })
+}
+
+/// The number of a chain among all; each is kept once.
+fn chain(
+    converts: &[Convert],
+    chains: &mut Vec<Box<[Convert]>>,
+) -> Result<Option<u16>, SchemaError> {
+    if converts.is_empty() {
+        return Ok(None);
+    }
+    let known = chains.iter().position(|chain| **chain == *converts);
+    let number = known.unwrap_or_else(|| {
+        chains.push(converts.into());
+        chains.len() - 1
+    });
+    let too_many = |_| SchemaError::new("more than 65,536 different conversions");
+    u16::try_from(number).map(Some).map_err(too_many)
 }
 
 fn op(
@@ -114,10 +138,11 @@ fn op(
         _ => Shape::Nested,
     };
     for from in &field.from {
-        let fits = match from.convert {
-            Convert::None => true,
-            Convert::SnowflakeMs => matches!(shape, Shape::Long | Shape::Text),
-            Convert::CleanText => shape == Shape::Text,
+        let fits = match from.convert.last().map(|last| last.gives()) {
+            None => true,
+            Some(Form::Integer) => matches!(shape, Shape::Long | Shape::Text),
+            Some(Form::Boolean) => shape == Shape::Boolean,
+            Some(_) => shape == Shape::Text,
         };
         if !fits {
             let wanted = schema.type_name(field.node);
@@ -127,10 +152,14 @@ fn op(
             )));
         }
     }
-    let null = nested::null(schema, field.node).map(Vec::into_boxed_slice);
-    let absent = match &field.default {
-        Some(default) => Some(self::default(schema, field.node, default)?),
-        None => null.clone(),
+    let mut null = nested::null(schema, field.node).map(Vec::into_boxed_slice);
+    let absent = match (&field.constant, &field.default) {
+        (Some(constant), _) => {
+            null = None;
+            Some(datum(schema, field.node, constant, "value")?)
+        }
+        (None, Some(default)) => Some(datum(schema, field.node, default, "default")?),
+        (None, None) => null.clone(),
     };
     Ok(Op {
         shape,
@@ -140,22 +169,21 @@ fn op(
         branch,
         null,
         absent,
+        is_constant: field.constant.is_some(),
     })
 }
 
-fn default(
+/// The datum of what a schema itself holds.
+fn datum(
     schema: &Schema,
     node: NodeId,
-    default: &serde_json::Value,
+    given: &serde_json::Value,
+    what: &str,
 ) -> Result<Box<[u8]>, SchemaError> {
-    let json = default.to_string().into_bytes();
     let mut out = Vec::new();
-    value::value(&json, 0)
-        .map_err(super::ExtractError::from)
-        .and_then(|(slot, _)| nested::Nested::default(schema, &json).encode(node, slot, &mut out))
-        .map_err(|_| {
-            let wanted = schema.type_name(node);
-            SchemaError::new(format!("its default {default} is not {wanted}"))
-        })?;
+    nested::given(schema, node, given, &mut out).map_err(|_| {
+        let wanted = schema.type_name(node);
+        SchemaError::new(format!("its {what} {given} is not {wanted}"))
+    })?;
     Ok(out.into_boxed_slice())
 }

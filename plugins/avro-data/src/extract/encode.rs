@@ -1,21 +1,23 @@
 //! The hot end of extraction: the places of the values in, the datum out.
 
 use super::compile::{Op, Shape, Source};
+use super::convert::{self, Fill, Texts};
 use super::emit::Emit;
 use super::nested::Nested;
 use super::{ExtractError, nested};
 use crate::json::bitmap::Bitmaps;
 use crate::json::number::integer;
-use crate::json::{Kind, Slot, text, value};
+use crate::json::{Kind, Slot, value};
 use crate::schema::{Convert, Schema};
 
 /// Working memory, kept from one document to the next.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// A text with its escapes resolved.
+    /// A key with its escapes resolved.
     pub text: Vec<u8>,
-    /// What a conversion or the plain encoder made.
+    /// What the plain encoder made.
     value: Vec<u8>,
+    texts: Texts,
 }
 
 /// One document on its way into a datum.
@@ -23,6 +25,7 @@ pub(super) struct Encode<'a> {
     pub schema: &'a Schema,
     pub ops: &'a [Op],
     pub sources: &'a [Source],
+    pub chains: &'a [Box<[Convert]>],
     pub json: &'a [u8],
     pub maps: &'a Bitmaps,
     pub slots: &'a [Slot],
@@ -49,6 +52,7 @@ impl Encode<'_> {
         emit: &mut Emit<'_>,
     ) -> Result<(), ExtractError> {
         let mut null = false;
+        let mut unread = None;
         for source in &self.sources[op.sources.clone()] {
             let slot = self.slots[source.slot as usize];
             match slot.kind {
@@ -59,15 +63,21 @@ impl Encode<'_> {
                 }
                 _ => {}
             }
-            let done = match source.convert {
-                Convert::None => self.value(op, *source, slot, scratch, emit)?,
-                _ => self.converted(op, source.convert, slot, scratch, emit)?,
+            let done = match source.chain {
+                None => self.value(op, *source, slot, scratch, emit)?,
+                Some(chain) => self.converted(op, chain, slot, scratch, emit)?,
             };
             match done {
                 Fill::Done => return Ok(()),
                 Fill::Next => {}
+                Fill::Unfit if source.chain.is_some() => unread = Some((*source, slot)),
                 Fill::Unfit => return Err(self.unfit(op, *source, slot)),
             }
+        }
+        if let Some((source, slot)) = unread
+            && !op.is_constant
+        {
+            return Err(self.unfit(op, source, slot));
         }
         match (&op.null, &op.absent) {
             (Some(datum), _) if null => emit.bytes(datum),
@@ -146,21 +156,33 @@ impl Encode<'_> {
     fn converted(
         &self,
         op: &Op,
-        convert: Convert,
+        chain: u16,
         slot: Slot,
         scratch: &mut Scratch,
         emit: &mut Emit<'_>,
     ) -> Result<Fill, ExtractError> {
-        scratch.value.clear();
-        match convert.apply(self.json, slot, &mut scratch.text, &mut scratch.value)? {
+        let chain = &self.chains[chain as usize];
+        match convert::run(chain, self.json, slot, &mut scratch.texts)? {
             Fill::Done => {}
             other => return Ok(other),
         }
-        branch(op, emit);
-        match (op.shape, integer(&scratch.value)) {
-            (Shape::Text, _) => emit.sized(&scratch.value),
-            (Shape::Long, Some(value)) => emit.long(value),
-            _ => return Ok(Fill::Unfit),
+        let made = scratch.texts.given.as_bytes();
+        match op.shape {
+            Shape::Text => {
+                branch(op, emit);
+                emit.sized(made);
+            }
+            Shape::Boolean => {
+                branch(op, emit);
+                emit.byte(1);
+            }
+            _ => {
+                let Some(value) = integer(made) else {
+                    return Ok(Fill::Unfit);
+                };
+                branch(op, emit);
+                emit.long(value);
+            }
         }
         Ok(Fill::Done)
     }
@@ -217,56 +239,5 @@ impl Encode<'_> {
 fn branch(op: &Op, emit: &mut Emit<'_>) {
     if let Some(branch) = op.branch {
         emit.byte(branch);
-    }
-}
-
-/// What an alternative gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fill {
-    /// The field is written.
-    Done,
-    /// It holds nothing: the next one is tried.
-    Next,
-    /// It does not fit.
-    Unfit,
-}
-
-/// Milliseconds between 1970 and the beginning of Twitter's ids.
-const SNOWFLAKE_EPOCH_MS: i64 = 1_288_834_974_657;
-/// The first id that held a time; earlier ones were counted up.
-const FIRST_SNOWFLAKE: i64 = 29_700_859_247;
-
-impl Convert {
-    /// Appends the converted value as text.
-    pub(super) fn apply(
-        self,
-        json: &[u8],
-        slot: Slot,
-        scratch: &mut Vec<u8>,
-        out: &mut Vec<u8>,
-    ) -> Result<Fill, ExtractError> {
-        let raw = &json[slot.range()];
-        match (self, slot.kind) {
-            (Convert::SnowflakeMs, Kind::Int | Kind::Text) => match integer(raw) {
-                Some(id) if id >= FIRST_SNOWFLAKE => {
-                    nested::digits((id >> 22) + SNOWFLAKE_EPOCH_MS, out);
-                    Ok(Fill::Done)
-                }
-                Some(_) => Ok(Fill::Next),
-                None => Ok(Fill::Unfit),
-            },
-            (Convert::CleanText, Kind::Text) => {
-                scratch.clear();
-                text::unescape(json, slot.start as usize, slot.end as usize, scratch)?;
-                // The document was checked to be UTF-8, and escapes give characters.
-                text::clean(&String::from_utf8_lossy(scratch), out);
-                Ok(Fill::Done)
-            }
-            (Convert::CleanText, Kind::Int | Kind::Float) | (Convert::None, _) => {
-                out.extend_from_slice(raw);
-                Ok(Fill::Done)
-            }
-            _ => Ok(Fill::Unfit),
-        }
     }
 }

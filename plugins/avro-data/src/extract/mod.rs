@@ -3,12 +3,14 @@
 //!
 //! The rules: of a field's alternatives the first that is there and not null is taken. It must
 //! fit the field's type; an integer written as a text fits an integer, a number fits a text.
-//! If no alternative is there, the field becomes its default, else null if it may be null, else
+//! What a conversion cannot read is passed over, and refused only if no other alternative is there.
+//! If none is, the field becomes its constant, else its default, else null if it may be null, else
 //! the document is refused and the field named. A null in the document is null before it is the
 //! default. A field whose type is a record reads its own fields' paths within its value. Of a
 //! key that comes twice the last counts; half a surrogate pair becomes U+FFFD.
 
 mod compile;
+mod convert;
 mod emit;
 mod encode;
 mod nested;
@@ -19,7 +21,7 @@ use crate::json::bitmap::Bitmaps;
 use crate::json::trie::Trie;
 use crate::json::walk::Walk;
 use crate::json::{JsonError, Slot};
-use crate::schema::{Schema, SchemaError};
+use crate::schema::{Convert, Schema, SchemaError};
 
 /// Turns JSON documents into datums of one schema. Keeps its working memory from one document
 /// to the next: in steady state it allocates nothing.
@@ -42,6 +44,7 @@ pub struct Extractor {
     trie: Trie,
     ops: Vec<compile::Op>,
     sources: Vec<compile::Source>,
+    chains: Vec<Box<[Convert]>>,
     maps: Bitmaps,
     slots: Vec<Slot>,
     scratch: encode::Scratch,
@@ -53,13 +56,19 @@ impl Extractor {
     /// # Errors
     /// A schema that is no record, or a default that does not fit its field.
     pub fn new(schema: &Schema) -> Result<Extractor, SchemaError> {
-        let compile::Compiled { trie, ops, sources } = compile::compile(schema)?;
+        let compile::Compiled {
+            trie,
+            ops,
+            sources,
+            chains,
+        } = compile::compile(schema)?;
         Ok(Extractor {
             schema: schema.clone(),
             slots: vec![Slot::default(); trie.len()],
             trie,
             ops,
             sources,
+            chains,
             maps: Bitmaps::default(),
             scratch: encode::Scratch::default(),
         })
@@ -91,6 +100,7 @@ impl Extractor {
             schema: &self.schema,
             ops: &self.ops,
             sources: &self.sources,
+            chains: &self.chains,
             json,
             maps: &self.maps,
             slots: &self.slots,

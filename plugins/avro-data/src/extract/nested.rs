@@ -1,10 +1,8 @@
 //! The plain encoder, for values of any type: lists, maps, records within records, unions of
 //! several types, defaults. It takes values that were checked in full.
 
-use std::io::Write;
-
 use super::ExtractError;
-use super::encode::Fill;
+use super::convert::{self, Fill, Texts};
 use crate::datum::wire;
 use crate::json::number::integer;
 use crate::json::{Kind, Slot, text, value};
@@ -30,16 +28,6 @@ impl<'a> Nested<'a> {
             schema,
             json,
             by_name: false,
-            depth: 0,
-        }
-    }
-
-    /// For a default, which is written as Avro's own JSON.
-    pub(super) fn default(schema: &'a Schema, json: &'a [u8]) -> Nested<'a> {
-        Nested {
-            schema,
-            json,
-            by_name: true,
             depth: 0,
         }
     }
@@ -149,12 +137,14 @@ impl<'a> Nested<'a> {
 
     fn field(&self, field: &Field, object: Slot, out: &mut Vec<u8>) -> Result<(), ExtractError> {
         let mut null = false;
+        let mut unread = None;
         let by_name = [Origin::key(&field.name)];
-        for from in if self.by_name {
-            by_name.as_slice()
+        let (places, constant) = if self.by_name {
+            (by_name.as_slice(), None)
         } else {
-            &field.from
-        } {
+            (field.from.as_slice(), field.constant.as_ref())
+        };
+        for from in places {
             let slot = self.lookup(object, &from.path)?;
             match slot.kind {
                 Kind::Missing => continue,
@@ -164,61 +154,43 @@ impl<'a> Nested<'a> {
                 }
                 _ => {}
             }
-            if from.convert == Convert::None {
-                return self
-                    .encode(field.node, slot, out)
-                    .map_err(|e| e.within(&field.name, &from.pointer()));
+            let place = |e: ExtractError| e.within(&field.name, &from.pointer());
+            if from.convert.is_empty() {
+                return self.encode(field.node, slot, out).map_err(place);
             }
-            // A conversion gives a text, which the type then takes as it takes any.
-            let mut made = vec![b'"'];
-            match from
-                .convert
-                .apply(self.json, slot, &mut Vec::new(), &mut made)?
-            {
-                Fill::Next => continue,
+            let mut texts = Texts::default();
+            match convert::run(&from.convert, self.json, slot, &mut texts)? {
+                Fill::Next => {}
                 Fill::Done => {
-                    let json =
-                        serde_json::Value::from(String::from_utf8_lossy(&made[1..])).to_string();
-                    let (slot, _) = value::value(json.as_bytes(), 0)?;
-                    let inner = Nested {
-                        json: json.as_bytes(),
-                        ..*self
+                    // The type takes what was made as it takes any value.
+                    let made = match from.convert.last() {
+                        Some(Convert::Present) => true.into(),
+                        _ => serde_json::Value::from(texts.given),
                     };
-                    return inner
-                        .encode(field.node, slot, out)
-                        .map_err(|e| e.within(&field.name, &from.pointer()));
+                    return given(self.schema, field.node, &made, out).map_err(place);
                 }
-                Fill::Unfit => {
-                    let error = self.unfit(field.node, slot);
-                    return Err(error.within(&field.name, &from.pointer()));
-                }
+                Fill::Unfit => unread = Some(place(self.unfit(field.node, slot))),
             }
         }
         let nothing = self::null(self.schema, field.node);
-        match (nothing, &field.default) {
-            (Some(datum), _) if null => out.extend_from_slice(&datum),
-            (_, Some(default)) => {
-                let json = default.to_string().into_bytes();
-                let (slot, _) = value::value(&json, 0)?;
-                let inner = Nested {
-                    json: &json,
-                    by_name: true,
-                    ..*self
-                };
-                inner
-                    .encode(field.node, slot, out)
-                    .map_err(|e| e.within(&field.name, ""))?;
+        match (constant, unread, &field.default) {
+            (Some(constant), ..) => {
+                given(self.schema, field.node, constant, out).map_err(|e| e.within(&field.name, ""))
             }
-            (Some(datum), None) => out.extend_from_slice(&datum),
-            (None, None) => {
-                return Err(ExtractError::Missing {
+            (None, Some(error), _) => Err(error),
+            (None, None, Some(default)) if !null || nothing.is_none() => {
+                given(self.schema, field.node, default, out).map_err(|e| e.within(&field.name, ""))
+            }
+            _ => {
+                let datum = nothing.ok_or_else(|| ExtractError::Missing {
                     field: field.name.clone(),
                     looked_at: field.from.iter().map(Origin::pointer).collect(),
                     null,
-                });
+                })?;
+                out.extend_from_slice(&datum);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     /// The value at a path within an object; of a key that comes twice the last counts.
@@ -277,6 +249,25 @@ impl<'a> Nested<'a> {
     }
 }
 
+/// Appends the datum of what the schema itself holds, or a conversion made: fields are looked up
+/// by their names.
+pub(super) fn given(
+    schema: &Schema,
+    node: NodeId,
+    given: &serde_json::Value,
+    out: &mut Vec<u8>,
+) -> Result<(), ExtractError> {
+    let json = given.to_string().into_bytes();
+    let (slot, _) = value::value(&json, 0)?;
+    let nested = Nested {
+        schema,
+        json: &json,
+        by_name: true,
+        depth: 0,
+    };
+    nested.encode(node, slot, out)
+}
+
 /// Items with their number before and the end mark after; none: only the end mark.
 fn blocks(
     count: i64,
@@ -310,11 +301,6 @@ pub(super) fn null(schema: &Schema, node: NodeId) -> Option<Vec<u8>> {
 /// The value of a number.
 pub(super) fn float(raw: &[u8]) -> Option<f64> {
     std::str::from_utf8(raw).ok()?.parse().ok()
-}
-
-/// Appends the digits of a number.
-pub(super) fn digits(value: i64, out: &mut Vec<u8>) {
-    write!(out, "{value}").expect("writing to memory does not fail");
 }
 
 /// A value for messages: its kind, and its beginning if it is short of meaning without.

@@ -107,6 +107,126 @@ fn conversions() {
 }
 
 #[test]
+fn what_a_conversion_cannot_read_is_passed_over() {
+    let field = r#"{"name":"at","type":"string",
+        "from":[{"path":"a","as":["iso-ms","ms-date"]},{"path":"b","as":["us-ms","ms-date"]}]}"#;
+    assert_eq!(
+        run(field, r#"{"a":"2010-09-01T03:20:30Z","b":1}"#),
+        r#"{"at":"Wed Sep 01 03:20:30 +0000 2010"}"#
+    );
+    for a in [r#""yesterday""#, "{}", "true", "7", "null"] {
+        assert_eq!(
+            run(field, &format!(r#"{{"a":{a},"b":1283311230000000}}"#)),
+            r#"{"at":"Wed Sep 01 03:20:30 +0000 2010"}"#,
+            "{a}"
+        );
+    }
+    assert_eq!(
+        run(field, r#"{"a":"yesterday"}"#),
+        "field `at` wants string, but /a is a text (`yesterday`)"
+    );
+    assert_eq!(
+        run(field, r#"{"a":"yesterday","b":[]}"#),
+        "field `at` wants string, but /b is a list"
+    );
+    // Not even where it may be null: a date that is none is no missing date.
+    let field = r#"{"name":"ms","type":["null","long"],"from":{"path":"a","as":"iso-ms"}}"#;
+    assert_eq!(run(field, "{}"), r#"{"ms":null}"#);
+    assert_eq!(
+        run(field, r#"{"a":"yesterday"}"#),
+        "field `ms` wants long, but /a is a text (`yesterday`)"
+    );
+    // A key that is no TID holds no number, as an old id holds no time.
+    let field = r#"{"name":"n","type":["null","long"],"from":{"path":"k","as":"tid"}}"#;
+    assert_eq!(run(field, r#"{"k":"2222222222234"}"#), r#"{"n":34}"#);
+    assert_eq!(run(field, r#"{"k":"self"}"#), r#"{"n":null}"#);
+    // The same within a record.
+    let field = r#"{"name":"r","type":{"type":"record","name":"R","fields":[
+        {"name":"n","type":"long","from":[{"path":"k","as":"tid"},"us"]},
+        {"name":"t","type":["null","string"],"from":{"path":"h","as":["html-text","clean-text"]}},
+        {"name":"is","type":"boolean","from":[{"path":"h","as":"present"},{"value":false}]},
+        {"name":"ms","type":["null","long"],"from":{"path":"a","as":"iso-ms"}}]}}"#;
+    assert_eq!(
+        run(field, r#"{"r":{"k":"self","us":"5","h":"<p>a<p>b"}}"#),
+        r#"{"r":{"n":5,"t":"a b","is":true,"ms":null}}"#
+    );
+    assert_eq!(
+        run(
+            field,
+            r#"{"r":{"k":"2222222222234","us":5,"a":"1970-01-01T00:00:01Z"}}"#
+        ),
+        r#"{"r":{"n":34,"t":null,"is":false,"ms":1000}}"#
+    );
+    assert_eq!(
+        run(field, r#"{"r":{"k":"2222222222234","a":"x"}}"#),
+        "field `r.ms` wants null or long, but /r/a is a text (`x`)"
+    );
+}
+
+#[test]
+fn conversions_follow_each_other() {
+    let field =
+        r#"{"name":"t","type":"string","from":{"path":"h","as":["html-text","clean-text"]}}"#;
+    assert_eq!(
+        run(field, r#"{"h":"<p>A\u0026amp;B &lt;3<\/p><p>caf\u00e9"}"#),
+        r#"{"t":"A&B <3 café"}"#
+    );
+    let field =
+        r#"{"name":"u","type":["null","string"],"from":{"path":"u","as":["post-uri","did"]}}"#;
+    assert_eq!(
+        run(field, r#"{"u":"at://did:plc:x/app.bsky.feed.post/k"}"#),
+        r#"{"u":"did:plc:x"}"#
+    );
+    assert_eq!(
+        run(field, r#"{"u":"at://did:plc:x/app.bsky.graph.list/k"}"#),
+        r#"{"u":null}"#
+    );
+    let field =
+        r#"{"name":"d","type":"string","from":{"path":"id","as":["snowflake-ms","ms-date"]}}"#;
+    assert_eq!(
+        run(field, r#"{"id":"1345059463120621570"}"#),
+        r#"{"d":"Fri Jan 01 17:29:00 +0000 2021"}"#
+    );
+}
+
+#[test]
+fn presence_and_constants() {
+    let field = r#"{"name":"q","type":"boolean",
+        "from":[{"path":"a.b","as":"present"},{"path":"c","as":"present"},{"value":false}]}"#;
+    for (json, is) in [
+        (r#"{"a":{"b":{}}}"#, true),
+        (r#"{"a":{"b":false}}"#, true),
+        (r#"{"a":{"b":""}}"#, true),
+        (r#"{"a":{"b":null},"c":[1]}"#, true),
+        (r#"{"a":{"b":null}}"#, false),
+        (r#"{"a":7}"#, false),
+        ("{}", false),
+    ] {
+        assert_eq!(run(field, json), format!(r#"{{"q":{is}}}"#), "{json}");
+    }
+    let never = r#"{"name":"n","type":["null","long"],"from":{"value":null},"default":null}"#;
+    assert_eq!(run(never, r#"{"n":7}"#), r#"{"n":null}"#);
+    // A constant stands for null, too, and for what no conversion can read.
+    let field = r#"{"name":"n","type":["null","long"],"from":["a",{"path":"b","as":"iso-ms"},{"value":5}]}"#;
+    for json in [r#"{"a":null}"#, r#"{"b":"yesterday"}"#, "{}"] {
+        assert_eq!(run(field, json), r#"{"n":5}"#, "{json}");
+    }
+    let wrong = |field: &str| Extractor::new(&schema(field)).unwrap_err().to_string();
+    assert_eq!(
+        wrong(r#"{"name":"n","type":"long","from":{"value":"x"}}"#),
+        "field `n`: its value \"x\" is not long"
+    );
+    assert_eq!(
+        wrong(r#"{"name":"n","type":"long","from":{"value":null}}"#),
+        "field `n`: its value null is not long"
+    );
+    assert_eq!(
+        wrong(r#"{"name":"n","type":"long","from":{"path":"a","as":"present"}}"#),
+        "field `n`: the conversion of `a` does not give long"
+    );
+}
+
+#[test]
 fn numbers_and_their_edges() {
     let long = r#"{"name":"n","type":"long"}"#;
     assert_eq!(

@@ -91,15 +91,15 @@ pub(crate) fn unescape(
 
 /// Appends a text with each run of white space as one space. White space is what Unicode and
 /// Python's `\s` call so.
-pub(crate) fn clean(text: &str, out: &mut Vec<u8>) {
+pub(crate) fn clean(text: &str, out: &mut String) {
     let space = |c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}');
     let mut rest = text;
     while let Some(at) = rest.find(space) {
-        out.extend_from_slice(&rest.as_bytes()[..at]);
-        out.push(b' ');
+        out.push_str(&rest[..at]);
+        out.push(' ');
         rest = rest[at..].trim_start_matches(space);
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.push_str(rest);
 }
 
 #[cfg(test)]
@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn white_space_becomes_one_space() {
-        let mut out = Vec::new();
+        let mut out = String::new();
         clean(" a\r\n\t b\u{a0}\u{2003}c\u{1f}d ", &mut out);
-        assert_eq!(out, b" a b c d ");
+        assert_eq!(out, " a b c d ");
     }
 }

@@ -1,12 +1,14 @@
 //! `"from"`: where in a JSON document a field comes from.
 //!
-//! One path (`"user.name"`), or a list of alternatives tried in order, each a path or an object
-//! `{"path": "id", "as": "snowflake-ms"}`. A path is keys joined by dots, or, when a key itself
-//! has a dot, a JSON pointer (`"/a.b/c"`).
+//! One place (`"user.name"`), or a list of alternatives tried in order, each a path or an object
+//! `{"path": "id", "as": "snowflake-ms"}`; several conversions are a list. A path is keys joined by
+//! dots, or, when a key itself has a dot, a JSON pointer (`"/a.b/c"`). The last alternative may be
+//! a constant, `{"value": false}`.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::SchemaError;
+use super::convert::{self, Convert};
 
 /// The most keys a path may have.
 const MAX_DEPTH: usize = 32;
@@ -16,25 +18,16 @@ const MAX_DEPTH: usize = 32;
 pub struct Origin {
     /// The keys from the document's root (or the enclosing record's value) to the value.
     pub path: Vec<String>,
-    /// What is done to the value on the way.
-    pub convert: Convert,
+    /// What is done to the value on the way, in order.
+    pub convert: Vec<Convert>,
 }
 
-/// What is done to a value between the document and the field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Convert {
-    /// Nothing.
-    None,
-    /// `"snowflake-ms"`: the time in a Twitter id, in milliseconds since 1970. Ids from before
-    /// such ids were issued (November 2010) hold none, and the next alternative is tried.
-    SnowflakeMs,
-    /// `"clean-text"`: each run of white space becomes one space.
-    CleanText,
+/// All that a `"from"` says.
+#[derive(Debug)]
+pub(super) struct Origins {
+    pub places: Vec<Origin>,
+    pub constant: Option<Value>,
 }
-
-/// The names of all conversions, for messages.
-const NAMES: &str = "`snowflake-ms`, `clean-text`";
 
 impl Origin {
     /// The path as it is written with dots.
@@ -57,60 +50,86 @@ impl Origin {
     pub(crate) fn key(name: &str) -> Origin {
         Origin {
             path: vec![name.to_owned()],
-            convert: Convert::None,
+            convert: Vec::new(),
         }
     }
 }
 
-/// Reads the value of a `"from"`.
-pub(super) fn parse(value: &Value) -> Result<Vec<Origin>, SchemaError> {
-    match value {
-        Value::Array(entries) if entries.is_empty() => {
-            Err(SchemaError::new("`from` is an empty list"))
+impl Origins {
+    /// Where a field without a `"from"` comes from.
+    pub(super) fn key(name: &str) -> Origins {
+        Origins {
+            places: vec![Origin::key(name)],
+            constant: None,
         }
-        Value::Array(entries) => entries.iter().map(entry).collect(),
-        one => Ok(vec![entry(one)?]),
     }
-}
 
-fn entry(value: &Value) -> Result<Origin, SchemaError> {
-    match value {
-        Value::String(path) => Ok(Origin {
-            path: keys(path)?,
-            convert: Convert::None,
-        }),
-        Value::Object(object) => {
-            if let Some(other) = object.keys().find(|k| *k != "path" && *k != "as") {
-                return Err(SchemaError::new(format!(
-                    "unknown key `{other}` in `from`: it takes `path` and `as`"
-                )));
+    /// Reads the value of a `"from"`.
+    pub(super) fn parse(value: &Value) -> Result<Origins, SchemaError> {
+        let entries = match value {
+            Value::Array(entries) if entries.is_empty() => {
+                return Err(SchemaError::new("`from` is an empty list"));
             }
-            let path = object
-                .get("path")
-                .and_then(Value::as_str)
-                .ok_or_else(|| SchemaError::new("an object in `from` needs `path`, a text"))?;
-            let convert = match object.get("as") {
-                None => Convert::None,
-                Some(Value::String(name)) => match name.as_str() {
-                    "snowflake-ms" => Convert::SnowflakeMs,
-                    "clean-text" => Convert::CleanText,
-                    other => {
-                        return Err(SchemaError::new(format!(
-                            "unknown conversion `{other}` in `from`: there are {NAMES}"
-                        )));
-                    }
-                },
-                Some(_) => return Err(SchemaError::new("`as` in `from` is not a text")),
-            };
-            Ok(Origin {
-                path: keys(path)?,
-                convert,
-            })
+            Value::Array(entries) => entries.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let mut from = Origins {
+            places: Vec::new(),
+            constant: None,
+        };
+        for entry in entries {
+            if from.constant.is_some() {
+                return Err(SchemaError::new(
+                    "nothing in `from` can follow a `value`, which is always there",
+                ));
+            }
+            from.add(entry)?;
         }
-        _ => Err(SchemaError::new(
-            "`from` takes a path, an object with `path` and `as`, or a list of these",
-        )),
+        Ok(from)
     }
+
+    fn add(&mut self, entry: &Value) -> Result<(), SchemaError> {
+        match entry {
+            Value::String(path) => self.places.push(Origin {
+                path: keys(path)?,
+                convert: Vec::new(),
+            }),
+            Value::Object(object) if object.contains_key("value") => {
+                if object.len() > 1 {
+                    return Err(SchemaError::new("a `value` in `from` takes no other key"));
+                }
+                self.constant = object.get("value").cloned();
+            }
+            Value::Object(object) => self.places.push(origin(object)?),
+            _ => {
+                return Err(SchemaError::new(
+                    "`from` takes a path, an object with `path` and `as` or with `value`, or a list of these",
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn origin(object: &Map<String, Value>) -> Result<Origin, SchemaError> {
+    if let Some(other) = object.keys().find(|k| *k != "path" && *k != "as") {
+        return Err(SchemaError::new(format!(
+            "unknown key `{other}` in `from`: it takes `path` and `as`, or `value`"
+        )));
+    }
+    let path = object
+        .get("path")
+        .and_then(Value::as_str)
+        .ok_or_else(|| SchemaError::new("an object in `from` needs `path`, a text, or `value`"))?;
+    let convert = match object.get("as") {
+        None => Vec::new(),
+        Some(Value::Array(names)) => convert::chain(names)?,
+        Some(name) => convert::chain(std::slice::from_ref(name))?,
+    };
+    Ok(Origin {
+        path: keys(path)?,
+        convert,
+    })
 }
 
 fn keys(path: &str) -> Result<Vec<String>, SchemaError> {

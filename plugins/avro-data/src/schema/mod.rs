@@ -3,6 +3,7 @@
 //! Our own rather than a library's because the original project's files have dotted field
 //! names, which libraries reject, and because a field may carry `"from"`.
 
+mod convert;
 mod from;
 mod parse;
 mod print;
@@ -10,7 +11,9 @@ mod same;
 
 use std::fmt;
 
-pub use from::{Convert, Origin};
+pub use convert::Convert;
+pub(crate) use convert::Form;
+pub use from::Origin;
 
 /// Index of a node in its [`Schema`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,6 +88,9 @@ pub struct Field {
     /// Where in a JSON document it is looked for, in order. Without `"from"` in the schema:
     /// the key that is the field's name.
     pub from: Vec<Origin>,
+    /// What it is if none of these places has a value, as JSON: the constant at the end of its
+    /// `"from"`.
+    pub constant: Option<serde_json::Value>,
 }
 
 impl Schema {

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::{Field, Node, NodeId, Origin, Schema, SchemaError, from, print};
+use super::from::Origins;
+use super::{Field, Node, NodeId, Schema, SchemaError, print};
 
 /// Types within types before a schema is refused.
 const MAX_DEPTH: usize = 64;
@@ -198,15 +199,16 @@ impl Parser {
                 .node(kind, &space, depth + 1)
                 .map_err(|e| e.within(&place))?;
             let from = match entry.get("from") {
-                Some(from) => from::parse(from).map_err(|e| e.within(&place))?,
-                None => vec![Origin::key(field_name)],
+                Some(from) => Origins::parse(from).map_err(|e| e.within(&place))?,
+                None => Origins::key(field_name),
             };
             let default = entry.get("default").cloned();
             fields.push(Field {
                 name: field_name.to_owned(),
                 node,
                 default,
-                from,
+                from: from.places,
+                constant: from.constant,
             });
         }
         self.nodes[id.0 as usize] = Node::Record { name, fields };

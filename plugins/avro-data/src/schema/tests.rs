@@ -14,7 +14,7 @@ fn reads_dotted_names_and_from() {
     assert_eq!(fields[0].from, [Origin::key("t.id")]);
     assert_eq!(fields[1].from[0].path, ["u", "n"]);
     assert_eq!(fields[1].from[1].path, ["d.e", "f"]);
-    assert_eq!(fields[1].from[1].convert, Convert::CleanText);
+    assert_eq!(fields[1].from[1].convert, [Convert::CleanText]);
     assert_eq!(fields[1].from[1].pointer(), "/d.e/f");
     assert_eq!(
         schema.json(),
@@ -53,7 +53,23 @@ fn says_what_is_wrong() {
     );
     assert_eq!(
         field(r#"{"name":"a","type":"long","from":{"path":"x","as":"snow"}}"#),
-        "field `a`: unknown conversion `snow` in `from`: there are `snowflake-ms`, `clean-text`"
+        "field `a`: unknown conversion `snow` in `from`: there are `snowflake-ms`, `iso-ms`, `us-ms`, `ms-date`, `clean-text`, `html-text`, `post-uri`, `tid`, `did`, `present`"
+    );
+    assert_eq!(
+        field(r#"{"name":"a","type":"long","from":{"path":"x","as":["html-text","us-ms"]}}"#),
+        "field `a`: the conversion `us-ms` does not take what `html-text` gives"
+    );
+    assert_eq!(
+        field(r#"{"name":"a","type":"long","from":{"path":"x","as":[7]}}"#),
+        "field `a`: `as` in `from` is neither a text nor a list of texts"
+    );
+    assert_eq!(
+        field(r#"{"name":"a","type":"long","from":[{"value":1},"x"]}"#),
+        "field `a`: nothing in `from` can follow a `value`, which is always there"
+    );
+    assert_eq!(
+        field(r#"{"name":"a","type":"long","from":{"value":1,"path":"x"}}"#),
+        "field `a`: a `value` in `from` takes no other key"
     );
     assert_eq!(
         field(r#"{"name":"a","type":"long","from":"x..y"}"#),

@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use live::{
-    Framing, Intake, Piece, Refusal, Verdict,
-    http::{Brought, End, Stream, Trouble},
-};
+use live::{Brought, End, Framing, Intake, Piece, Refusal, Trouble, Verdict, http::Stream};
 use plugin_api::StageError;
 use reqwest::{RequestBuilder, Url};
 

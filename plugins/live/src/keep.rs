@@ -1,0 +1,343 @@
+//! The loop that keeps a stream: one attempt after the other, and what comes after each end.
+//!
+//! All waits go through the host's clock.
+
+use std::{pin::pin, time::Duration};
+
+use plugin_api::{Context, StageError, batch::monotonic_ns};
+use tokio::time::timeout;
+
+use crate::{
+    backoff::Backoff,
+    intake::{Gone, Intake},
+    refusal::{Refusal, Verdict},
+    stage::Shared,
+};
+
+/// How often a quiet connection is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// The same while a stream is drained.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+/// A server that was drained before us has sent everything: the first pause is the end.
+const DRAINED_NS: u64 = 50_000_000;
+/// A stream that brings keep-alives for so long is a running one, though it brings no messages.
+const ESTABLISHED_NS: u64 = 10_000_000_000;
+
+/// A network, as the loop that keeps its stream sees it.
+#[expect(
+    async_fn_in_trait,
+    reason = "awaited on the thread that owns the stream"
+)]
+pub trait Network {
+    /// The place in the stream that the stage keeps, if it does.
+    type Mark: Send + 'static;
+    /// The plugin's name, with which the names of its metrics begin.
+    const NAME: &'static str;
+
+    /// The server's name, for messages.
+    fn host(&self) -> &str;
+    /// Silence after which a connection is dead.
+    fn stall_timeout(&self) -> Duration;
+    /// Whether the source is finished when the server ends the stream in good order.
+    fn finishes(&self) -> bool {
+        false
+    }
+    /// What an answer that is no stream means.
+    fn verdict(&self, refusal: &Refusal) -> Verdict;
+    /// One connection, from request to end. All that takes time is awaited by [`Line::connect`]
+    /// and [`Line::wait`].
+    async fn attempt(&mut self, line: &mut Line<'_, Self::Mark>) -> End;
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum End {
+    /// The stage wants no more.
+    Stop,
+    /// The server ended the stream in good order.
+    Closed,
+    /// The stream broke, for this reason.
+    Dropped(String),
+    /// Nothing came for too long.
+    Stalled,
+    /// No connection, or no answer.
+    Unreachable(String),
+    /// An answer that is no stream.
+    Refused(Refusal),
+    /// The source leaves by its own rules, for this reason, and comes again after a time.
+    Paused(String, Duration),
+    /// The source has all that it may have, for this reason.
+    Finished(String),
+    /// There is no use in going on.
+    Failed(StageError),
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> Self {
+        Self::Stop
+    }
+}
+
+/// What a stream brought before it ended.
+#[derive(Debug, Default)]
+pub struct Brought {
+    /// Messages of any kind.
+    pub messages: bool,
+    /// Signs of life.
+    pub keep_alives: bool,
+    /// The server ends it on account of this client, which must wait before it comes again.
+    pub trouble: Option<Trouble>,
+}
+
+/// By which rule to wait after a stream that the server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// As after an HTTP status that may pass.
+    Http,
+    /// As after too many requests.
+    CalmDown,
+}
+
+/// A connection, as an attempt and the loop around it share it.
+pub struct Line<'a, M> {
+    /// Where what it brings goes.
+    pub intake: &'a mut Intake<M>,
+    /// What it has brought.
+    pub brought: Brought,
+    /// The host's services.
+    pub ctx: Context,
+    shared: &'a Shared,
+    connected: String,
+    stall_ns: u64,
+    /// When the attempt began, and when something last came, on the host's clock.
+    sent_ns: u64,
+    heard_ns: u64,
+}
+
+impl<M> Line<'_, M> {
+    /// Asks for the stream, for no longer than it may be silent.
+    ///
+    /// # Errors
+    /// How the attempt ended before there was a stream.
+    pub async fn connect<T>(
+        &mut self,
+        request: impl AsyncFnOnce(&mut Intake<M>) -> Result<T, End>,
+    ) -> Result<T, End> {
+        let mut connecting = pin!(request(self.intake));
+        let (ctx, shared) = (&self.ctx, self.shared);
+        loop {
+            match timeout(TICK, connecting.as_mut()).await {
+                Ok(answer) => return answer,
+                Err(_) if is_over(ctx, shared) => return Err(End::Stop),
+                Err(_) if ctx.monotonic_ns().saturating_sub(self.sent_ns) >= self.stall_ns => {
+                    let why = "it took the request, but did not answer";
+                    return Err(End::Unreachable(why.into()));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// There is a stream.
+    pub fn connected(&mut self) {
+        self.set_connected(true);
+        self.heard_ns = self.ctx.monotonic_ns();
+    }
+
+    /// Waits for what comes next, and sends on meanwhile what was gathered.
+    ///
+    /// # Errors
+    /// Why the stream must be left: it was silent for too long, or is not wanted any more.
+    pub async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T, End> {
+        let mut next = pin!(next);
+        loop {
+            match timeout(self.patience(), next.as_mut()).await {
+                Ok(next) => return Ok(next),
+                Err(_) => self.intake.flush_if_due()?,
+            }
+            let silent_ns = self.ctx.monotonic_ns().saturating_sub(self.heard_ns);
+            if self.shared.is_stopped()
+                || self.ctx.cancelled()
+                || self.shared.is_draining() && silent_ns >= DRAINED_NS
+            {
+                return Err(End::Stop);
+            }
+            if silent_ns >= self.stall_ns {
+                return Err(End::Stalled);
+            }
+        }
+    }
+
+    /// Something came, and was taken.
+    ///
+    /// # Errors
+    /// If nothing more is wanted.
+    pub fn came(&mut self) -> Result<(), End> {
+        self.intake.flush_if_due()?;
+        self.heard_ns = self.ctx.monotonic_ns();
+        if self.shared.is_stopped() || self.shared.is_drained() || self.ctx.cancelled() {
+            return Err(End::Stop);
+        }
+        Ok(())
+    }
+
+    /// No longer than what is gathered may linger.
+    fn patience(&self) -> Duration {
+        let tick = if self.shared.is_draining() {
+            DRAIN_TICK
+        } else {
+            TICK
+        };
+        self.intake.due_ns().map_or(tick, |due| {
+            Duration::from_nanos(due.saturating_sub(monotonic_ns())).min(tick)
+        })
+    }
+
+    fn set_connected(&self, connected: bool) {
+        self.shared.set_connected(connected);
+        let value = if connected { 1.0 } else { 0.0 };
+        self.ctx.gauge(&self.connected, value);
+    }
+
+    fn was_running(&self) -> bool {
+        self.brought.messages
+            || self.brought.keep_alives && self.heard_ns - self.sent_ns >= ESTABLISHED_NS
+    }
+}
+
+/// The stage, or the run, is over: there is no use in connecting.
+fn is_over(ctx: &Context, shared: &Shared) -> bool {
+    shared.is_stopped() || shared.is_draining() || ctx.cancelled()
+}
+
+/// Keeps the stream until the stage is closed, the server says never, or all is read.
+///
+/// # Errors
+/// Why there is no use in going on.
+pub fn keep<N: Network>(
+    network: &mut N,
+    intake: &mut Intake<N::Mark>,
+    shared: &Shared,
+) -> Result<(), StageError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| StageError::fatal(format!("no runtime for the network: {e}")))?;
+    let ctx = intake.ctx().clone();
+    let stall_ns = u64::try_from(network.stall_timeout().as_nanos()).unwrap_or(u64::MAX);
+    let mut line = Line {
+        intake,
+        brought: Brought::default(),
+        ctx,
+        shared,
+        connected: metric::<N>("connected"),
+        stall_ns,
+        sent_ns: 0,
+        heard_ns: 0,
+    };
+    let mut backoff = Backoff::default();
+    loop {
+        line.brought = Brought::default();
+        line.sent_ns = line.ctx.monotonic_ns();
+        line.heard_ns = line.sent_ns;
+        let end = runtime.block_on(network.attempt(&mut line));
+        if line.intake.flush().is_err() {
+            return Ok(());
+        }
+        // Only now: a drain that sees no connection takes it that everything was sent on.
+        line.set_connected(false);
+        match next_wait(network, &line, &mut backoff, end)? {
+            Some(wait) if !is_over(&line.ctx, shared) => {
+                if !wait.is_zero() && !sleep(&line.ctx, wait) {
+                    return Ok(());
+                }
+                line.ctx.counter(&metric::<N>("reconnects"), 1);
+            }
+            _ => return Ok(()),
+        }
+        if is_over(&line.ctx, shared) {
+            return Ok(());
+        }
+    }
+}
+
+fn metric<N: Network>(name: &str) -> String {
+    format!("{}_{name}", N::NAME)
+}
+
+fn sleep(ctx: &Context, wait: Duration) -> bool {
+    let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+    ctx.sleep_until(ctx.monotonic_ns().saturating_add(nanos))
+}
+
+/// What comes after an end: a wait (maybe none), nothing (`None`), or an error.
+fn next_wait<N: Network>(
+    network: &N,
+    line: &Line<'_, N::Mark>,
+    backoff: &mut Backoff,
+    end: End,
+) -> Result<Option<Duration>, StageError> {
+    if line.was_running() && line.brought.trouble != Some(Trouble::CalmDown) {
+        backoff.reset();
+    }
+    let (ctx, host) = (&line.ctx, network.host());
+    let is_expected = matches!(end, End::Closed | End::Paused(..));
+    let (why, wait) = match end {
+        End::Stop => return Ok(None),
+        End::Closed if network.finishes() => {
+            ctx.info(format!("{host} ended the stream"));
+            return Ok(None);
+        }
+        End::Closed => (
+            format!("{host} ended the stream"),
+            after_a_stream(line, backoff),
+        ),
+        End::Dropped(why) => (
+            format!("the stream of {host} broke: {why}"),
+            after_a_stream(line, backoff),
+        ),
+        End::Stalled => {
+            ctx.counter(&metric::<N>("stalls"), 1);
+            let silent = network.stall_timeout();
+            (format!("{host} was silent for {silent:?}"), Duration::ZERO)
+        }
+        End::Unreachable(why) => (format!("{host} is not reached: {why}"), backoff.network()),
+        End::Refused(refusal) => {
+            let wait = match network.verdict(&refusal) {
+                Verdict::Never(error) => return Err(error),
+                Verdict::Later => backoff.http(refusal.retry_after),
+                Verdict::CalmDown => backoff.calm_down(refusal.retry_after),
+            };
+            let why = format!("{host} answered {}{}", refusal.status, refusal.said());
+            (why, wait)
+        }
+        End::Paused(why, wait) => (why, wait),
+        End::Finished(why) => {
+            ctx.info(why);
+            return Ok(None);
+        }
+        End::Failed(error) => return Err(error),
+    };
+    let again = if wait.is_zero() {
+        format!("{why}; connecting again")
+    } else {
+        format!("{why}; connecting again in {wait:?}")
+    };
+    if is_expected {
+        ctx.info(again);
+    } else {
+        ctx.warn(again);
+    }
+    Ok(Some(wait))
+}
+
+/// A running stream that breaks is taken up at once; but one that brought nothing, or was ended on
+/// account of this client, would only break again.
+fn after_a_stream<M>(line: &Line<'_, M>, backoff: &mut Backoff) -> Duration {
+    match line.brought.trouble {
+        Some(Trouble::CalmDown) => backoff.calm_down(None),
+        Some(Trouble::Http) => backoff.http(None),
+        None if line.was_running() => Duration::ZERO,
+        None => backoff.network(),
+    }
+}
