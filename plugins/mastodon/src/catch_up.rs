@@ -9,13 +9,14 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
-use live::{Backoff, Gone, Intake, Verdict, http::End};
+use live::{Backoff, End, Gone, Intake, Refusal, Verdict};
 use plugin_api::Context;
 
 use crate::config::Options;
 use crate::id::Id;
 use crate::rest::{Failure, PAGE, Page, Rest, statuses};
 use crate::sorter::Sorter;
+use crate::timeline::Feed;
 use crate::verdict::{Asked, verdict};
 
 /// From subscribing to the first question.
@@ -157,6 +158,7 @@ impl CatchUp {
         };
         let page = match answer {
             Ok(page) => page,
+            Err(Failure::Refused(refusal)) if is_unused(&refusal, task, sorter) => Page::default(),
             Err(failure) => return self.failed(failure, task, rest, sorter),
         };
         let Ok(statuses) = statuses(&page.body) else {
@@ -185,7 +187,7 @@ impl CatchUp {
                     (task.from, task.to) = (Some(from), Some(newest));
                 }
             }
-            _ => self.finish(task.timeline, newest, sorter),
+            _ => self.finish(task.timeline, newest.or(Some(Id::LOWEST)), sorter),
         }
     }
 
@@ -320,6 +322,12 @@ pub(crate) fn count_gap(ctx: &Context, between: Option<(Id, Id)>) {
     if let Some(ms) = ms {
         ctx.counter("mastodon_gap_seconds", ms.div_ceil(1_000));
     }
+}
+
+/// Some servers know no hashtag before its first post.
+fn is_unused(refusal: &Refusal, task: Task, sorter: &Sorter) -> bool {
+    let feed = &sorter.timelines[task.timeline].feed;
+    refusal.status == 404 && matches!(feed, Feed::Hashtag { .. })
 }
 
 fn id_of(status: &str) -> Option<Id> {

@@ -36,6 +36,13 @@ impl Id {
         })
     }
 
+    /// Below all others: that of a timeline without posts.
+    pub const LOWEST: Self = {
+        let mut bytes = [0; MAX_BYTES];
+        bytes[0] = b'0';
+        Self { len: 1, bytes }
+    };
+
     /// Of a document: a string, on old servers a number.
     pub fn of(value: Value<'_>) -> Option<Self> {
         let raw = value.raw();
@@ -95,6 +102,7 @@ mod tests {
         assert!(id("9") < id("10") && id("10") < id("11"));
         assert!(id("01H0000000000000000000000A") < id("01H0000000000000000000000B"));
         assert!(id("109348677773283527") > id("9349"));
+        assert!(Id::LOWEST == id("0") && Id::LOWEST < id("1"));
     }
 
     #[test]

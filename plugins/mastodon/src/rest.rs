@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use live::{Refusal, Setup, http::End, reason};
+use live::{End, Refusal, Setup, reason};
 use plugin_api::{Context, StageError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
@@ -39,6 +39,7 @@ impl From<reqwest::Error> for Failure {
 /// What a timeline's request brought.
 #[derive(Debug)]
 pub(crate) struct Page {
+    /// A list of posts.
     pub body: Vec<u8>,
     /// The server wants no further request for so long.
     pub pause: Option<Duration>,
@@ -213,6 +214,16 @@ async fn body(mut response: Response, max: usize) -> Result<Vec<u8>, Failure> {
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// Of a timeline without posts.
+impl Default for Page {
+    fn default() -> Self {
+        Self {
+            body: b"[]".to_vec(),
+            pause: None,
+        }
+    }
 }
 
 /// The statuses of a page.

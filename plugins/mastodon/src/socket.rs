@@ -2,7 +2,7 @@
 //! refusals are those of any other request.
 
 use futures_util::{SinkExt, StreamExt};
-use live::{http::End, reason};
+use live::{End, reason};
 use plugin_api::Context;
 use reqwest::header::{CONNECTION, UPGRADE};
 use reqwest::{StatusCode, Upgraded, Url};

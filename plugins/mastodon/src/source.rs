@@ -42,7 +42,7 @@ impl Source for Mastodon {
         let (ledger, standing, notes) = Ledger::open(instance.as_str(), &timelines, rewind, state);
         let mut listener = Listener::new(&self.options, &self.ctx, timelines, standing, notes)?;
         let live = Live::start("mastodon", &self.ctx, move |intake, shared| {
-            listener.run(intake, shared)
+            live::keep(&mut listener, intake, shared)
         })?;
         self.running = Some((live, ledger));
         Ok(())

@@ -63,7 +63,10 @@ fn decoded(text: &str) -> String {
 /// An answer that is no websocket.
 #[derive(Debug, Clone)]
 pub struct Answer {
+    /// 0: none, and the end of the connection.
     pub status: u16,
+    /// Bytes that were announced and do not come.
+    pub missing: usize,
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
@@ -72,6 +75,7 @@ impl Answer {
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
             status,
+            missing: 0,
             headers: Vec::new(),
             body: body.into(),
         }
@@ -83,10 +87,13 @@ impl Answer {
     }
 
     pub fn write(&self, socket: &mut TcpStream) -> std::io::Result<()> {
+        if self.status == 0 {
+            return Err(std::io::ErrorKind::ConnectionReset.into());
+        }
         let mut text = format!(
             "HTTP/1.1 {} Something\r\nContent-Length: {}\r\nContent-Type: application/json\r\n",
             self.status,
-            self.body.len()
+            self.body.len() + self.missing
         );
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));

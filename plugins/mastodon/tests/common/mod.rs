@@ -79,6 +79,8 @@ pub struct Run {
     pub got: Outcome,
     pub error: Option<StageError>,
     streams: usize,
+    /// By how many nanoseconds the clock was moved on for what is to be fetched.
+    moved_ns: u64,
 }
 
 impl Run {
@@ -99,6 +101,7 @@ impl Run {
             server: server.clone(),
             got: Outcome::default(),
             error: None,
+            moved_ns: 0,
             streams: lists + usize::from(options.get("timeline").is_some()),
         }
     }
@@ -110,6 +113,7 @@ impl Run {
         while !is_so(self) && self.error.is_none() {
             self.poll(5);
             if self.is_catching_up() && self.server.subscriptions() == self.streams {
+                self.moved_ns += 500_000_000;
                 self.stage.host().advance(500_000_000);
             }
             assert!(
@@ -143,7 +147,7 @@ impl Run {
         self.error.take().unwrap()
     }
 
-    fn poll(&mut self, wait_ms: u64) {
+    pub fn poll(&mut self, wait_ms: u64) {
         match self.stage.poll(usize::MAX, wait_ms) {
             Ok((poll, outcome)) => {
                 self.got.merge(outcome);
@@ -182,6 +186,10 @@ impl Run {
 
     pub fn snapshot(&mut self) -> Vec<u8> {
         self.stage.checkpoint(1, false).unwrap().0
+    }
+
+    pub fn moved_s(&self) -> u64 {
+        self.moved_ns / 1_000_000_000
     }
 
     /// The seconds of each sleep.

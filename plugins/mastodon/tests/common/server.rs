@@ -28,6 +28,7 @@ pub struct Post {
 /// What a websocket is told to do.
 enum Order {
     Text(String),
+    Binary(Vec<u8>),
     Ping,
     /// Half a frame, and the end of the connection.
     Cut,
@@ -36,6 +37,7 @@ enum Order {
 }
 
 struct Client {
+    number: usize,
     orders: Sender<Order>,
     channels: Vec<String>,
 }
@@ -58,6 +60,7 @@ struct World {
     /// Paths and queries of the requests for timelines.
     asked: Vec<String>,
     connections: usize,
+    pongs: usize,
 }
 
 /// The server; its threads end with their sockets.
@@ -120,8 +123,18 @@ impl Server {
         self.order(|| Order::Text(text.into()));
     }
 
+    /// Sends bytes to each client.
+    pub fn say_bytes(&self, bytes: &[u8]) {
+        self.order(|| Order::Binary(bytes.into()));
+    }
+
     pub fn ping(&self) {
         self.order(|| Order::Ping);
+    }
+
+    /// How many pings were answered.
+    pub fn pongs(&self) -> usize {
+        self.with(|world| world.pongs)
     }
 
     /// Cuts all connections in the middle of a frame.
@@ -239,7 +252,9 @@ impl Server {
         let (orders, received) = channel();
         let number = self.with(|world| {
             world.connections += 1;
+            let number = world.connections;
             world.clients.push(Client {
+                number,
                 orders: orders.clone(),
                 channels: Vec::new(),
             });
@@ -250,6 +265,7 @@ impl Server {
             .unwrap();
         let mut websocket = WebSocket::from_raw_socket(socket, Role::Server, None);
         while self.step(&mut websocket, &orders, &received, number) {}
+        self.with(|world| world.clients.retain(|client| client.number != number));
     }
 
     /// One step of a connection; false: it is over.
@@ -263,6 +279,7 @@ impl Server {
         for order in received.try_iter() {
             let sent = match order {
                 Order::Text(text) => websocket.send(Message::text(text)),
+                Order::Binary(bytes) => websocket.send(Message::binary(bytes)),
                 Order::Ping => websocket.send(Message::Ping(Default::default())),
                 Order::Close => websocket.close(None),
                 Order::Cut => {
@@ -282,13 +299,10 @@ impl Server {
                 let message: Value = serde_json::from_str(text.as_str()).unwrap();
                 assert_eq!(message["type"], "subscribe");
                 let refusal = self.with(|world| {
-                    if world.error.is_none() && number == world.connections {
-                        let client = world.clients.last_mut();
-                        // It may have been cut already.
-                        let channels = client.map(|client| &mut client.channels);
-                        channels
-                            .into_iter()
-                            .for_each(|c| c.push(channel_of(&message)));
+                    // It may have been cut already.
+                    let client = world.clients.iter_mut().find(|c| c.number == number);
+                    if let (Some(client), None) = (client, &world.error) {
+                        client.channels.push(channel_of(&message));
                     }
                     world.error.clone()
                 });
@@ -297,7 +311,11 @@ impl Server {
                 }
                 true
             }
-            Ok(_) => true,
+            Ok(message) => {
+                let is_pong = matches!(message, Message::Pong(_));
+                self.with(|world| world.pongs += usize::from(is_pong));
+                true
+            }
             Err(tungstenite::Error::Io(e)) => {
                 matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
             }
