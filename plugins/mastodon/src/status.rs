@@ -216,7 +216,8 @@ impl StatusReader {
             each(tags, b"name", escaped, |name| post.hashtag(name))?;
         }
         if let Some(mentions) = status.mentions {
-            each(mentions, b"acct", escaped, |account| post.mention(account))?;
+            // Not `acct`: the name of somebody's server is no word of the author's.
+            each(mentions, b"username", escaped, |name| post.mention(name))?;
         }
         // A quote that was not accepted, or is not shown, has no status.
         let quoted = match status.quote {

@@ -113,8 +113,8 @@ impl Run {
         while !is_so(self) && self.error.is_none() {
             self.poll(5);
             if self.is_catching_up() && self.server.subscriptions() == self.streams {
-                self.moved_ns += 500_000_000;
-                self.stage.host().advance(500_000_000);
+                self.moved_ns += 2_000_000_000;
+                self.stage.host().advance(2_000_000_000);
             }
             assert!(
                 began.elapsed() < PATIENCE,
