@@ -7,10 +7,65 @@ use json_walk::Value;
 
 /// Longest id: Mastodon's are numbers, other servers' are ULIDs (26 characters) and the like.
 const MAX_BYTES: usize = 31;
-/// What is no id of Mastodon's own kind (a time in milliseconds, then 16 bits) tells no time:
-/// between 2010 and 2100 it does.
+/// A time that an id tells is between 2010 and 2100, or it was no such id.
 const FIRST_MS: u64 = 1_262_304_000_000;
 const LAST_MS: u64 = 4_102_444_800_000;
+
+/// Ids that begin with a time: as numbers, so many bits below their milliseconds.
+struct Kind {
+    digits: &'static [u8],
+    /// None: as long as the number is.
+    len: Option<u8>,
+    below_bits: u32,
+}
+
+const KINDS: [Kind; 3] = [
+    // Mastodon's.
+    Kind {
+        digits: b"0123456789",
+        len: None,
+        below_bits: 16,
+    },
+    // ULIDs, as of GoToSocial.
+    Kind {
+        digits: b"0123456789ABCDEFGHJKMNPQRSTVWXYZ",
+        len: Some(26),
+        below_bits: 80,
+    },
+    // Flakes, as of Pleroma and Akkoma.
+    Kind {
+        digits: b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+        len: Some(18),
+        below_bits: 64,
+    },
+];
+
+impl Kind {
+    fn ms(&self, id: &Id) -> Option<u64> {
+        if self.len.is_some_and(|len| len != id.len) {
+            return None;
+        }
+        let base = self.digits.len() as u128;
+        let number = id.as_str().bytes().try_fold(0_u128, |number, byte| {
+            let digit = self.digits.iter().position(|digit| *digit == byte)?;
+            number.checked_mul(base)?.checked_add(digit as u128)
+        })?;
+        let ms = u64::try_from(number >> self.below_bits).ok()?;
+        (FIRST_MS..LAST_MS).contains(&ms).then_some(ms)
+    }
+
+    /// The first id of this time.
+    fn id(&self, ms: u64) -> Option<Id> {
+        let base = self.digits.len() as u128;
+        let (mut number, mut digits) = (u128::from(ms) << self.below_bits, Vec::new());
+        while number > 0 || self.len.is_some_and(|len| digits.len() < usize::from(len)) {
+            digits.push(self.digits[(number % base) as usize]);
+            number /= base;
+        }
+        digits.reverse();
+        Id::new(&digits)
+    }
+}
 
 /// An id, without a heap, since so many are remembered. The order of its fields is the servers'
 /// order of ids.
@@ -62,18 +117,17 @@ impl Id {
 
     /// When it was made, in milliseconds since 1970, if it tells.
     pub fn ms(&self) -> Option<u64> {
-        let ms = self.as_str().parse::<u64>().ok()? >> 16;
-        (FIRST_MS..LAST_MS).contains(&ms).then_some(ms)
+        KINDS.iter().find_map(|kind| kind.ms(self))
     }
 
     /// An id from so long before; the same, if it tells no time.
     pub fn earlier(self, by: Duration) -> Self {
-        let Some(ms) = self.ms() else {
-            return self;
-        };
         let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-        let earlier = ms.saturating_sub(by).max(FIRST_MS) << 16;
-        Self::new(earlier.to_string().as_bytes()).unwrap_or(self)
+        let earlier = |kind: &Kind| {
+            let ms = kind.ms(&self)?.saturating_sub(by).max(FIRST_MS);
+            kind.id(ms)
+        };
+        KINDS.iter().find_map(earlier).unwrap_or(self)
     }
 }
 
@@ -119,18 +173,26 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_mastodon_tell_the_time_and_others_do_not() {
-        assert_eq!(id("109348677773283527").ms(), Some(1_668_528_408_405));
-        assert_eq!(
-            id("109348677773283527")
-                .earlier(Duration::from_secs(60))
-                .ms(),
-            Some(1_668_528_348_405)
-        );
+    fn ids_tell_the_time_where_they_hold_it() {
+        for (text, ms) in [
+            ("109348677773283527", 1_668_528_408_405),
+            // From the specification of ULIDs, and from Pleroma's documentation.
+            ("01ARZ3NDEKTSV4RRFFQ69G5FAV", 1_469_922_850_259),
+            ("9umDrYheeY451cQnEe", 1_588_786_299_262),
+        ] {
+            assert_eq!(id(text).ms(), Some(ms), "{text}");
+            let earlier = id(text).earlier(Duration::from_secs(60));
+            assert_eq!(earlier.ms(), Some(ms - 60_000), "{text}");
+            assert_eq!(earlier.len, id(text).len);
+            assert!(earlier < id(text));
+            assert!(id(text).earlier(Duration::ZERO) <= id(text));
+        }
         for text in [
             "12",
-            "01H0000000000000000000000A",
+            "0",
             "99999999999999999999999",
+            "short",
+            "01H_0000000000000000000000",
         ] {
             assert_eq!(id(text).ms(), None, "{text}");
             assert_eq!(id(text).earlier(Duration::from_secs(60)), id(text));
