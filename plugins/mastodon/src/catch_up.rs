@@ -69,10 +69,13 @@ impl CatchUp {
     pub fn begin(&mut self, sorter: &mut Sorter) {
         self.stop();
         for timeline in 0..sorter.timelines.len() {
-            sorter.behind(timeline);
+            let from = sorter.read[timeline].to;
+            if from.is_some() {
+                sorter.behind(timeline);
+            }
             self.tasks.push_back(Task {
                 timeline,
-                from: sorter.read[timeline].to,
+                from,
                 to: None,
                 pages_left: self.max_pages,
             });

@@ -1,7 +1,7 @@
 //! Sorts what comes into posts that are wanted, and what is passed over, and counts it.
 
 use live::{Gone, Intake, Refusal};
-use plugin_api::{Context, StageError};
+use plugin_api::StageError;
 
 use crate::config::{Edits, Options};
 use crate::event::{Message, MessageReader};
@@ -12,17 +12,17 @@ use crate::timeline::Timeline;
 use crate::verdict;
 use crate::window::{Novelty, Window};
 
-/// Kinds of events that are counted by their names.
-const KINDS: [&str; 9] = [
-    "delete",
-    "notification",
-    "filters_changed",
-    "conversation",
-    "announcement",
-    "announcement.reaction",
-    "announcement.delete",
-    "encrypted_message",
-    "notifications_merged",
+/// Kinds of events that are no posts, and what counts them.
+const KINDS: [(&str, &str); 9] = [
+    ("delete", "mastodon_delete"),
+    ("notification", "mastodon_notification"),
+    ("filters_changed", "mastodon_filters_changed"),
+    ("conversation", "mastodon_conversation"),
+    ("announcement", "mastodon_announcement"),
+    ("announcement.reaction", "mastodon_announcement_reaction"),
+    ("announcement.delete", "mastodon_announcement_delete"),
+    ("encrypted_message", "mastodon_encrypted_message"),
+    ("notifications_merged", "mastodon_notifications_merged"),
 ];
 
 /// How a post came.
@@ -109,7 +109,7 @@ impl Sorter {
                 }
             }
             Message::Event { name, .. } => {
-                count(intake.ctx(), name);
+                intake.ctx().counter(counter_of(name), 1);
                 intake.filtered(1);
             }
             Message::Refused { said, status } => {
@@ -227,11 +227,8 @@ impl One<'_> {
     }
 }
 
-/// Counts an event that is no post.
-fn count(ctx: &Context, name: &str) {
-    if KINDS.contains(&name) {
-        ctx.counter(&format!("mastodon_{}", name.replace('.', "_")), 1);
-    } else {
-        ctx.counter("mastodon_unknown", 1);
-    }
+/// What counts an event that is no post.
+fn counter_of(event: &str) -> &'static str {
+    let known = KINDS.iter().find(|(name, _)| *name == event);
+    known.map_or("mastodon_unknown", |(_, counter)| counter)
 }

@@ -5,7 +5,8 @@ mod common;
 
 use common::http::Answer;
 use common::server::Server;
-use common::{Run, edited, id, post, uri};
+use common::{Run, edited, id, post, tls, uri};
+use plugin_api::{Drain, Poll};
 use serde_json::json;
 
 #[test]
@@ -125,4 +126,73 @@ fn the_place_of_the_stream_is_asked_for() {
     back.publish(post(1, &["hashtag:rust"]));
     run.until_received(1);
     assert_eq!((front.connections(), run.got.emitted()), (0, 1));
+}
+
+#[test]
+fn all_of_it_goes_over_tls() {
+    let server = Server::start();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    let url = tls::before(&server.url, &ca);
+    let with = json!({"hashtags": ["rust"], "url": url, "ca_file": ca});
+    let mut run = Run::start(&server, &with);
+    run.until_caught_up();
+    server.publish(post(1, &["hashtag:rust"]));
+    run.until_received(1);
+    server.cut();
+    server.write(post(2, &["hashtag:rust"]));
+    run.until("what was missed", |run| run.got.emitted() == 2);
+    // Who is not told whom to trust does not connect, and says why.
+    let with = json!({"hashtags": ["rust"], "url": url});
+    let mut stranger = Run::start(&server, &with);
+    stranger.until("a wait", |run| !run.sleeps().is_empty());
+    assert!(
+        stranger.log()[0].contains("certificate"),
+        "{:?}",
+        stranger.log()
+    );
+    let with = json!({"hashtags": ["rust"], "ca_file": folder.path().join("none.pem")});
+    let error = Run::try_restore(&server, &with, None).err().unwrap();
+    assert_eq!(error.pointer, "/ca_file");
+}
+
+#[test]
+fn a_run_that_ends_reads_what_a_server_of_this_machine_sent() {
+    let server = Server::start();
+    let mut run = Run::start(&server, &json!({"hashtags": ["rust"]}));
+    run.until_caught_up();
+    for second in 1..=500 {
+        server.publish(post(second, &["hashtag:rust"]));
+    }
+    // When a ping behind them is answered, they have come.
+    server.ping();
+    run.until("a pong", |_| server.pongs() == 1);
+    assert_eq!(run.stage.drain().unwrap(), Drain::ToEnd);
+    let rest = run.stage.poll_to_end().unwrap();
+    assert_eq!(run.got.emitted() + rest.emitted(), 500);
+    assert_eq!(run.stage.poll(1, 0).unwrap().0, Poll::Finished);
+}
+
+#[test]
+fn a_small_budget_is_a_hard_cap_and_the_snapshot_holds_what_went_on() {
+    let server = Server::start();
+    let with = json!({"hashtags": ["rust"]});
+    let mut run = Run::start(&server, &with);
+    run.until_caught_up();
+    for second in 1..=100 {
+        server.publish(post(second, &["hashtag:rust"]));
+    }
+    let mut came = Vec::new();
+    while came.len() < 40 {
+        let (_, outcome) = run.stage.poll(7, 20).unwrap();
+        assert!(outcome.emitted() <= 7);
+        came.extend(common::ids(&outcome));
+    }
+    let state = run.snapshot();
+    drop(run);
+    server.cut();
+    let mut run = Run::restore(&server, &with, Some(&state));
+    run.until_caught_up();
+    came.extend(run.ids());
+    assert_eq!(came, (1..=100).map(id).collect::<Vec<_>>());
 }

@@ -3,6 +3,7 @@
 
 pub mod http;
 pub mod server;
+pub mod tls;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -89,21 +90,28 @@ impl Run {
     }
 
     pub fn restore(server: &Server, change: &Value, state: Option<&[u8]>) -> Self {
+        Self::try_restore(server, change, state).unwrap()
+    }
+
+    pub fn try_restore(
+        server: &Server,
+        change: &Value,
+        state: Option<&[u8]>,
+    ) -> Result<Self, StageError> {
         let options = options(server, change);
         let epoch = u64::from(state.is_some());
         let host = TestHost::leaked();
-        let stage =
-            Harness::open_at(host, "source", "mastodon", &options, &[], (epoch, state)).unwrap();
+        let stage = Harness::open_at(host, "source", "mastodon", &options, &[], (epoch, state))?;
         let count = |name: &str| options[name].as_array().map_or(0, Vec::len);
         let lists = count("hashtags") + count("local_hashtags") + count("lists");
-        Self {
+        Ok(Self {
             stage,
             server: server.clone(),
             got: Outcome::default(),
             error: None,
             moved_ns: 0,
             streams: lists + usize::from(options.get("timeline").is_some()),
-        }
+        })
     }
 
     /// Polls until it is so, the source fails, or time is over. While something is to be fetched,
