@@ -8,6 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
+use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::config::{self, Options};
 use crate::id::Id;
@@ -18,6 +19,8 @@ use crate::timeline::Timeline;
 pub(crate) const PAGE: u32 = 40;
 /// What a server says of itself is some 50 kB.
 const INSTANCE_BYTES: usize = 4 << 20;
+/// The longest that a server's own limit is believed.
+const LONGEST_RESET: Duration = Duration::from_secs(60 * 60);
 /// Where the websocket is on the server that streams.
 const STREAMING: &str = "/api/v1/streaming";
 
@@ -193,14 +196,17 @@ pub(crate) async fn refusal(response: Response, ctx: &Context) -> Refusal {
     refusal
 }
 
-/// How many requests are left, and for how long: `X-RateLimit-Reset` is a date.
+/// How many requests are left, and for how long: `X-RateLimit-Reset` is a date, of the server's
+/// clock, which `Date` tells.
 fn rate_limit(headers: &HeaderMap, now_us: i64) -> (Option<u64>, Option<Duration>) {
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    let remaining = text("x-ratelimit-remaining").and_then(|n| n.trim().parse().ok());
-    let reset_us = text("x-ratelimit-reset").and_then(|at| time_us(at.trim().as_bytes()));
+    let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
+    let remaining = text("x-ratelimit-remaining").and_then(|n| n.parse().ok());
+    let date = text("date").and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok());
+    let now_us = date.map_or(now_us, |date| date.unix_timestamp() * 1_000_000);
+    let reset_us = text("x-ratelimit-reset").and_then(|at| time_us(at.as_bytes()));
     let reset = reset_us.map(|at| {
         let wait = u64::try_from(at.saturating_sub(now_us)).unwrap_or_default();
-        Duration::from_micros(wait)
+        Duration::from_micros(wait).min(LONGEST_RESET)
     });
     (remaining, reset)
 }
@@ -291,6 +297,18 @@ mod tests {
             rate_limit(&full, now_us),
             (Some(0), Some(Duration::from_secs(254)))
         );
+        // This machine's clock is an hour late.
+        let dated = headers(&[
+            ("date", "Tue, 30 Aug 2022 23:05:46 GMT"),
+            ("x-ratelimit-reset", "2022-08-30T23:10:00.000000Z"),
+        ]);
+        let late_us = now_us - 3_600_000_000;
+        assert_eq!(
+            rate_limit(&dated, late_us),
+            (None, Some(Duration::from_secs(254)))
+        );
+        let far = headers(&[("x-ratelimit-reset", "2122-08-30T23:00:00Z")]);
+        assert_eq!(rate_limit(&far, now_us).1, Some(LONGEST_RESET));
         let past = headers(&[("x-ratelimit-reset", "2022-08-30T23:00:00Z")]);
         assert_eq!(rate_limit(&past, now_us), (None, Some(Duration::ZERO)));
         assert_eq!(rate_limit(&headers(&[]), now_us), (None, None));

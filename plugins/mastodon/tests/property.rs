@@ -163,11 +163,11 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn each_post_comes_once_or_its_loss_is_counted(
-        acts in prop::collection::vec(act(), 1..120),
+        acts in prop::collection::vec(act(), 1..100),
         pages in prop_oneof![Just(1_u32), Just(100)],
     ) {
         let mut play = Play::begin(pages);
