@@ -197,13 +197,19 @@ impl Words {
 
     /// The word without an article or the like that is written together with it.
     fn unelided<'a>(&self, word: &'a str) -> &'a str {
-        match word.split_once('\'') {
-            Some((head, rest))
-                if (self.rules.elisions.iter()).any(|elided| elided.eq_ignore_ascii_case(head)) =>
-            {
-                rest
-            }
-            _ => word,
+        // Words are short: a search made for long texts would only begin.
+        let Some(at) = word.bytes().position(|byte| byte == b'\'') else {
+            return word;
+        };
+        let (head, rest) = (&word[..at], &word[at + 1..]);
+        let elisions = &self.rules.elisions;
+        if elisions
+            .iter()
+            .any(|elided| elided.eq_ignore_ascii_case(head))
+        {
+            rest
+        } else {
+            word
         }
     }
 
@@ -299,28 +305,43 @@ fn clean(text: &str, out: &mut String) {
         return;
     }
     let mut rest = text;
-    while let Some(letter) = rest.chars().next() {
-        match letter {
-            '&' => {
-                if let Some((escape, plain)) =
-                    ESCAPES.iter().find(|(escape, _)| rest.starts_with(escape))
-                {
-                    out.push(*plain);
-                    rest = &rest[escape.len()..];
-                    continue;
-                }
-                out.push('&');
+    while let Some(at) = rest.bytes().position(begins_special) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let Some(letter) = rest.chars().next() else {
+            break;
+        };
+        let escape = ESCAPES.iter().find(|(escape, _)| rest.starts_with(escape));
+        let length = match (letter, escape) {
+            (_, Some((escape, plain))) => {
+                out.push(*plain);
+                escape.len()
             }
-            '’' | '‘' | 'ʼ' | '＇' | '′' | '`' | '´' | '‛' => out.push('\''),
-            '\u{ad}'
-            | '\u{200b}'
-            | '\u{feff}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{202a}'..='\u{202e}' => {}
-            other => out.push(other),
-        }
-        rest = &rest[letter.len_utf8()..];
+            ('’' | '‘' | 'ʼ' | '＇' | '′' | '`' | '´' | '‛', _) => {
+                out.push('\'');
+                letter.len_utf8()
+            }
+            (
+                '\u{ad}'
+                | '\u{200b}'
+                | '\u{feff}'
+                | '\u{2066}'..='\u{2069}'
+                | '\u{202a}'..='\u{202e}',
+                _,
+            ) => letter.len_utf8(),
+            _ => {
+                out.push(letter);
+                letter.len_utf8()
+            }
+        };
+        rest = &rest[length..];
     }
+    out.push_str(rest);
+}
+
+/// Whether a letter that is not copied as it is may begin with this byte of UTF-8.
+fn begins_special(byte: u8) -> bool {
+    matches!(byte, b'&' | b'`' | 0xc2 | 0xca | 0xe2 | 0xef)
 }
 
 /// Where the "…" stands that ends a shortened text: nothing but links may follow it.
@@ -420,6 +441,21 @@ fn general(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_apostrophes_and_what_is_not_seen() {
+        let cleaned = |text: &str| {
+            let mut out = String::new();
+            clean(text, &mut out);
+            out
+        };
+        assert_eq!(cleaned("&amp;lt; a&b ’ʼ＇´‛`′‘"), "&lt; a&b ''''''''");
+        assert_eq!(
+            cleaned("soft\u{ad}hy\u{200b}ph\u{202e}en\u{feff}"),
+            "softhyphen"
+        );
+        assert_eq!(cleaned("£ Ê … ﷺ 日本 é"), "£ Ê … ﷺ 日本 é");
+    }
 
     #[test]
     fn settled_letters_are_what_the_tables_say() {
