@@ -210,14 +210,14 @@ impl CatchUp {
             if *id > Some(to) {
                 break;
             }
-            if json.len() > self.max_bytes {
-                let (len, max) = (json.len(), self.max_bytes);
+            let (len, max) = (json.len(), self.max_bytes);
+            if len <= max {
+                sorter.fetched(json.as_bytes(), intake)?;
+            } else if sorter.too_long(*id) {
                 let why = format!(
                     "{len} bytes, more than max_message_bytes = {max}; only the beginning is kept"
                 );
                 intake.reject(json.as_bytes(), why)?;
-            } else {
-                sorter.fetched(json.as_bytes(), intake)?;
             }
         }
         let last = ordered.last().and_then(|(id, _)| *id);

@@ -10,7 +10,7 @@ use crate::ledger::{Notes, Read, Standing};
 use crate::status::StatusReader;
 use crate::timeline::Timeline;
 use crate::verdict;
-use crate::window::{Novelty, Window};
+use crate::window::{Novelty, Version, Window};
 
 /// Kinds of events that are no posts, and what counts them.
 const KINDS: [(&str, &str); 9] = [
@@ -136,6 +136,12 @@ impl Sorter {
         one.take(json, Way::Fetched, &mut self.statuses, intake)?;
         intake.mark(self.notes.last());
         intake.flush_if_full()
+    }
+
+    /// A post of a timeline that is too long to be taken. Whether it came for the first time.
+    pub fn too_long(&mut self, id: Option<Id>) -> bool {
+        let version = id.map(|id| Version { id, edited_us: 0 });
+        version.is_none_or(|version| self.seen.see(version) != Novelty::Known)
     }
 
     /// Whether everything that came above this id is remembered.
