@@ -68,12 +68,11 @@ fn a_day_is_spent_and_the_next_one_begins_anew() {
         "{:?}",
         log(host)
     );
-    let sent = api.state().sent;
     // The month leaves 20, five of them for what may be under way.
     host.set_now_us(NIGHT_US + DAY_US / 24);
     assert_eq!(read(&mut stage, 15).emitted(), 15);
     until("it waits again", || left() == (10.0, 0.0));
-    assert!(api.state().sent - sent <= 20);
+    assert!(api.state().sent <= 50, "{}", api.state().sent);
     until("it says so", || {
         log(host)
             .iter()

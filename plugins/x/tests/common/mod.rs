@@ -281,7 +281,7 @@ impl Api {
         };
         write!(
             out,
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{encoding}\r\n"
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n{encoding}\r\n"
         )?;
         let mut packer = gzip.then(|| GzEncoder::new(Vec::new(), Compression::default()));
         for part in parts {
