@@ -66,6 +66,9 @@ pub enum End {
     Refused(Refusal),
     /// The source leaves by its own rules, for this reason, and comes again after a time.
     Paused(String, Duration),
+    /// The source chooses among several servers: this one failed, for this reason, and after a
+    /// time the next is asked.
+    Next(String, Duration),
     /// The source has all that it may have, for this reason.
     Finished(String),
     /// There is no use in going on.
@@ -311,7 +314,7 @@ fn next_wait<N: Network>(
             let why = format!("{host} answered {}{}", refusal.status, refusal.said());
             (why, wait)
         }
-        End::Paused(why, wait) => (why, wait),
+        End::Paused(why, wait) | End::Next(why, wait) => (why, wait),
         End::Finished(why) => {
             ctx.info(why);
             return Ok(None);

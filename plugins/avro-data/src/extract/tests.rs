@@ -215,6 +215,20 @@ fn presence_and_constants() {
     for json in [r#"{"a":null}"#, r#"{"b":"yesterday"}"#, "{}"] {
         assert_eq!(run(field, json), r#"{"n":5}"#, "{json}");
     }
+    // Constants beside each other, and beside what is none.
+    let field = r#"{"name":"a","type":["null","long"],"from":{"value":null}},
+        {"name":"b","type":"string","from":{"value":"x"}},
+        {"name":"c","type":["null","long"]},
+        {"name":"d","type":["long","null"],"from":{"value":7}},
+        {"name":"e","type":"boolean","from":{"value":true}}"#;
+    assert_eq!(
+        run(field, r#"{"c":3}"#),
+        r#"{"a":null,"b":"x","c":3,"d":7,"e":true}"#
+    );
+    assert_eq!(
+        run(field, "{}"),
+        r#"{"a":null,"b":"x","c":null,"d":7,"e":true}"#
+    );
     let wrong = |field: &str| Extractor::new(&schema(field)).unwrap_err().to_string();
     assert_eq!(
         wrong(r#"{"name":"n","type":"long","from":{"value":"x"}}"#),

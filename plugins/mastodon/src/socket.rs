@@ -1,0 +1,102 @@
+//! The websocket: asked for as an HTTP request, so that TLS, trusted certificates, proxies and
+//! refusals are those of any other request.
+
+use futures_util::{SinkExt, StreamExt};
+use live::{End, reason};
+use plugin_api::Context;
+use reqwest::header::{CONNECTION, UPGRADE};
+use reqwest::{StatusCode, Upgraded, Url};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{
+    Bytes, Error, Message,
+    error::CapacityError,
+    handshake::{client::generate_key, derive_accept_key},
+    protocol::{Role, WebSocketConfig},
+};
+
+use crate::rest::{Rest, refusal};
+use crate::timeline::Timeline;
+
+/// What came.
+pub(crate) enum Heard {
+    /// A message.
+    Message(Bytes),
+    /// A sign of life.
+    KeepAlive,
+    /// A message that is longer than it may be, and with which the connection ends.
+    TooLong(usize),
+    /// The end, for this reason.
+    End(End),
+}
+
+pub(crate) struct Socket(WebSocketStream<Upgraded>);
+
+impl Socket {
+    /// Connects, and subscribes to all timelines.
+    pub async fn open(
+        rest: &Rest,
+        url: Url,
+        timelines: &[Timeline],
+        max_message_bytes: usize,
+        ctx: &Context,
+    ) -> Result<Self, End> {
+        let key = generate_key();
+        let unreachable = |error: reqwest::Error| End::Unreachable(reason(&error));
+        let request = rest
+            .get(url)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", &key);
+        let response = request.send().await.map_err(unreachable)?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(End::Refused(refusal(response, ctx).await));
+        }
+        let accepted = response.headers().get("sec-websocket-accept");
+        if accepted
+            .is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes())
+        {
+            let why = "it answered the request for a websocket with another's key";
+            return Err(End::Unreachable(why.into()));
+        }
+        let upgraded = response.upgrade().await.map_err(unreachable)?;
+        let config = WebSocketConfig::default()
+            .max_message_size(Some(max_message_bytes))
+            .max_frame_size(Some(max_message_bytes));
+        let mut socket =
+            WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await;
+        for timeline in timelines {
+            let subscription = timeline.subscription().to_string();
+            socket
+                .feed(Message::text(subscription))
+                .await
+                .map_err(|error| End::Unreachable(error.to_string()))?;
+        }
+        socket
+            .flush()
+            .await
+            .map_err(|error| End::Unreachable(error.to_string()))?;
+        Ok(Self(socket))
+    }
+
+    /// The next that comes. May be dropped and called again: nothing is lost.
+    pub async fn next(&mut self) -> Heard {
+        match self.0.next().await {
+            Some(Ok(Message::Text(text))) => Heard::Message(text.into()),
+            Some(Ok(Message::Binary(bytes))) => Heard::Message(bytes),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heard::KeepAlive,
+            Some(Ok(Message::Close(_)) | Err(Error::ConnectionClosed)) | None => {
+                Heard::End(End::Closed)
+            }
+            Some(Err(Error::Capacity(CapacityError::MessageTooLong { size, .. }))) => {
+                Heard::TooLong(size)
+            }
+            Some(Err(error)) => Heard::End(End::Dropped(live::printable(&error.to_string()))),
+        }
+    }
+
+    /// Says goodbye; that it cannot be said is no trouble.
+    pub async fn close(&mut self) {
+        let _ = self.0.close(None).await;
+    }
+}

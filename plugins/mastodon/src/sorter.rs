@@ -1,0 +1,240 @@
+//! Sorts what comes into posts that are wanted, and what is passed over, and counts it.
+
+use live::{Gone, Intake, Refusal};
+use plugin_api::StageError;
+
+use crate::config::{Edits, Options};
+use crate::event::{Message, MessageReader};
+use crate::id::Id;
+use crate::ledger::{Notes, Read, Standing};
+use crate::status::StatusReader;
+use crate::timeline::Timeline;
+use crate::verdict;
+use crate::window::{Novelty, Version, Window};
+
+/// Kinds of events that are no posts, and what counts them.
+const KINDS: [(&str, &str); 9] = [
+    ("delete", "mastodon_delete"),
+    ("notification", "mastodon_notification"),
+    ("filters_changed", "mastodon_filters_changed"),
+    ("conversation", "mastodon_conversation"),
+    ("announcement", "mastodon_announcement"),
+    ("announcement.reaction", "mastodon_announcement_reaction"),
+    ("announcement.delete", "mastodon_announcement_delete"),
+    ("encrypted_message", "mastodon_encrypted_message"),
+    ("notifications_merged", "mastodon_notifications_merged"),
+];
+
+/// How a post came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As an event `update`.
+    Update,
+    /// As an event `status.update`.
+    Edit,
+    /// Fetched from a timeline.
+    Fetched,
+}
+
+pub(crate) struct Sorter {
+    pub timelines: Vec<Timeline>,
+    messages: MessageReader,
+    statuses: StatusReader,
+    edits: Edits,
+    seen: Window,
+    /// Up to where each timeline is read.
+    pub read: Vec<Read>,
+    /// The newest id that a stream brought.
+    newest: Option<Id>,
+    pub notes: Notes,
+}
+
+impl Sorter {
+    pub fn new(
+        options: &Options,
+        timelines: Vec<Timeline>,
+        standing: Standing,
+        notes: Notes,
+    ) -> Result<Self, StageError> {
+        Ok(Self {
+            timelines,
+            messages: MessageReader::default(),
+            statuses: StatusReader::new(options)?,
+            edits: options.edits,
+            newest: standing.read.iter().filter_map(|read| read.to).max(),
+            seen: standing.seen,
+            read: standing.read,
+            notes,
+        })
+    }
+
+    /// Takes a message of the websocket. The server may refuse a subscription in one.
+    pub fn message(
+        &mut self,
+        bytes: &[u8],
+        intake: &mut Intake<u64>,
+    ) -> Result<Option<Refusal>, Gone> {
+        if std::str::from_utf8(bytes).is_err() {
+            intake.reject(bytes, "not UTF-8")?;
+            return Ok(None);
+        }
+        let message = match self.messages.read(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                intake.reject(bytes, error.to_string())?;
+                return Ok(None);
+            }
+        };
+        match message {
+            Message::Event {
+                name: name @ ("update" | "status.update"),
+                payload,
+            } => {
+                let Some(payload) = payload else {
+                    intake.reject(bytes, "an event without the post that it is about")?;
+                    return Ok(None);
+                };
+                let way = match name {
+                    "update" => Way::Update,
+                    _ => Way::Edit,
+                };
+                let one = One {
+                    edits: self.edits,
+                    seen: &mut self.seen,
+                    notes: &mut self.notes,
+                };
+                let id = one.take(payload, way, &mut self.statuses, intake)?;
+                if let Some(id) = id.filter(|_| way == Way::Update) {
+                    self.reached(id);
+                }
+            }
+            Message::Event { name, .. } => {
+                intake.ctx().counter(counter_of(name), 1);
+                intake.filtered(1);
+            }
+            Message::Refused { said, status } => {
+                intake.filtered(1);
+                return Ok(Some(verdict::refused_subscription(said, status)));
+            }
+            Message::Other => {
+                intake.ctx().counter("mastodon_unknown", 1);
+                intake.filtered(1);
+            }
+        }
+        intake.mark(self.notes.last());
+        intake.flush_if_full()?;
+        Ok(None)
+    }
+
+    /// Takes a post of a timeline.
+    pub fn fetched(&mut self, json: &[u8], intake: &mut Intake<u64>) -> Result<(), Gone> {
+        let one = One {
+            edits: self.edits,
+            seen: &mut self.seen,
+            notes: &mut self.notes,
+        };
+        one.take(json, Way::Fetched, &mut self.statuses, intake)?;
+        intake.mark(self.notes.last());
+        intake.flush_if_full()
+    }
+
+    /// A post of a timeline that is too long to be taken. Whether it came for the first time.
+    pub fn too_long(&mut self, id: Option<Id>) -> bool {
+        let version = id.map(|id| Version { id, edited_us: 0 });
+        version.is_none_or(|version| self.seen.see(version) != Novelty::Known)
+    }
+
+    /// Whether everything that came above this id is remembered.
+    pub fn knows_all_above(&self, id: Id) -> bool {
+        self.seen.knows_all_above(id)
+    }
+
+    /// What was missed of a timeline is about to be fetched.
+    pub fn behind(&mut self, timeline: usize) {
+        self.read[timeline].is_behind = true;
+        self.notes.behind(timeline);
+    }
+
+    /// It is fetched up to there.
+    pub fn read_to(&mut self, timeline: usize, id: Id) {
+        self.read[timeline].on_to(id);
+        self.notes.read(timeline, id);
+    }
+
+    /// Nothing of it is missing any more, or ever will be fetched.
+    pub fn caught_up(&mut self, timeline: usize) {
+        self.read[timeline].is_behind = false;
+        self.notes.caught_up(timeline);
+        if let Some(newest) = self.newest {
+            self.read_to(timeline, newest);
+        }
+    }
+
+    fn reached(&mut self, id: Id) {
+        if self.newest >= Some(id) {
+            return;
+        }
+        self.newest = Some(id);
+        self.notes.reached(id);
+        for read in self.read.iter_mut().filter(|read| !read.is_behind) {
+            read.on_to(id);
+        }
+    }
+}
+
+/// One post on its way.
+struct One<'a> {
+    edits: Edits,
+    seen: &'a mut Window,
+    notes: &'a mut Notes,
+}
+
+impl One<'_> {
+    /// Takes it; its id, if it has one.
+    fn take(
+        self,
+        json: &[u8],
+        way: Way,
+        statuses: &mut StatusReader,
+        intake: &mut Intake<u64>,
+    ) -> Result<Option<Id>, Gone> {
+        let status = match statuses.read(json) {
+            Ok(status) => status,
+            Err(error) => {
+                intake.reject(json, error.to_string())?;
+                return Ok(None);
+            }
+        };
+        let id = Some(status.version.id);
+        let novelty = self.seen.see(status.version);
+        if novelty == Novelty::Known {
+            intake.ctx().counter("mastodon_duplicates", 1);
+            intake.filtered(1);
+            return Ok(id);
+        }
+        let is_edit = way == Way::Edit || novelty == Novelty::Edit;
+        if is_edit {
+            intake.ctx().counter("mastodon_edits", 1);
+        }
+        if is_edit && self.edits == Edits::Drop || !status.passes {
+            intake.filtered(1);
+            return Ok(id);
+        }
+        if way == Way::Fetched {
+            intake.ctx().counter("mastodon_caught_up", 1);
+        }
+        let record = intake.record(json.trim_ascii());
+        record.ts_us(status.time_us).header("id", Some(status.uri));
+        if let Some(edited_at) = status.edited_at {
+            record.header("edit", Some(edited_at));
+        }
+        self.notes.record(status.version);
+        Ok(id)
+    }
+}
+
+/// What counts an event that is no post.
+fn counter_of(event: &str) -> &'static str {
+    let known = KINDS.iter().find(|(name, _)| *name == event);
+    known.map_or("mastodon_unknown", |(_, counter)| counter)
+}

@@ -1,0 +1,253 @@
+//! What was missed is fetched, within bounds and limits, whatever the timelines answer; and what
+//! is not fetched is counted.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::http::Answer;
+use common::server::Server;
+use common::{Run, edited, id, post, status};
+use serde_json::{Value, json};
+
+const TAG: &[&str] = &["hashtag:rust"];
+
+fn with(change: Value) -> Value {
+    // Long waits are no silence here.
+    let base = json!({"hashtags": ["rust"], "stall_timeout": "1d"});
+    common::merged(base, &change)
+}
+
+/// A source that has read a post, and has missed so many.
+fn missed(n: u64, change: Value) -> (Server, Run) {
+    let server = Server::start();
+    let mut run = Run::start(&server, &with(change));
+    run.until_caught_up();
+    server.publish(post(1_000, TAG));
+    run.until_received(1);
+    server.cut();
+    for second in 1_001..=1_000 + n {
+        server.write(post(second, TAG));
+    }
+    (server, run)
+}
+
+#[test]
+fn trouble_of_the_timelines_is_waited_for_while_the_stream_goes_on() {
+    let full = Answer::new(429, r#"{"error":"Too many requests"}"#);
+    let reset = full
+        .clone()
+        .with("X-RateLimit-Reset", "2022-08-30T23:10:00.000000Z");
+    for (trouble, wait) in [
+        (full, "asking again in 60s"),
+        (reset, "asking again in 254s"),
+        (Answer::new(503, "Sorry"), "asking again in 5s"),
+        (Answer::new(200, "<html>"), "asking again in 5s"),
+        (Answer::new(200, "{}"), "asking again in 5s"),
+    ] {
+        let (server, mut run) = missed(3, json!({}));
+        run.stage.host().set_now_us(1_661_900_746_000_000);
+        server.trouble(Some(trouble));
+        run.until("the trouble", |run| run.log().concat().contains(wait));
+        // It comes by the stream alone.
+        server.event(TAG, "update", &post(2_000, TAG).json);
+        run.until("a post", |run| run.counts().contains_key(&id(2_000)));
+        run.until_caught_up();
+        assert_eq!(run.counts().len(), 5, "{wait}");
+        assert!(run.counts().values().all(|n| *n == 1));
+        assert_eq!((run.metric("gaps"), run.metric("reconnects")), (0.0, 1.0));
+    }
+}
+
+#[test]
+fn a_used_up_limit_is_respected_before_it_is_exceeded() {
+    let (server, mut run) = missed(100, json!({}));
+    run.stage.host().set_now_us(1_661_900_746_000_000);
+    server.headers(&[
+        ("X-RateLimit-Remaining", "0"),
+        ("X-RateLimit-Reset", "2022-08-30T23:06:46.000000Z"),
+    ]);
+    run.until("all", |run| run.counts().len() == 101);
+    run.until_caught_up();
+    // One question for the newest and three pages: a minute after each but the last.
+    assert!(run.moved_s() >= 180, "{}", run.moved_s());
+}
+
+#[test]
+fn fatal_answers_end_the_run() {
+    for (status, change, pointer) in [
+        (401, json!({}), "/access_token"),
+        (403, json!({}), "/access_token"),
+        (422, json!({}), "/hashtags/0"),
+        (
+            404,
+            json!({"hashtags": [], "timeline": "public"}),
+            "/timeline",
+        ),
+        (404, json!({"hashtags": [], "lists": ["404"]}), "/lists/0"),
+    ] {
+        let server = Server::start();
+        server.trouble(Some(Answer::new(status, r#"{"error":"No"}"#)));
+        let error = Run::start(&server, &with(change)).until_error();
+        assert_eq!(error.pointer, pointer, "{error}");
+        assert!(error.message.contains("(No)"), "{error}");
+    }
+}
+
+#[test]
+fn a_hashtag_that_nobody_used_is_no_trouble() {
+    let server = Server::start();
+    server.trouble(Some(Answer::new(404, r#"{"error":"Record not found"}"#)));
+    let mut run = Run::start(&server, &with(json!({})));
+    run.until_caught_up();
+    server.publish(post(1, TAG));
+    run.until_received(1);
+}
+
+#[test]
+fn more_than_the_pages_allowed_is_a_gap_that_is_counted() {
+    let (_server, mut run) = missed(100, json!({"catch_up_pages": 2, "rewind": "0s"}));
+    run.until_caught_up();
+    // The first page begins at second 1,000, which is there already.
+    assert_eq!(run.counts().len(), 1 + 79);
+    assert_eq!(run.metric("gaps"), 1.0);
+    assert_eq!(run.metric("gap_seconds"), 21.0);
+    let log = run.log().concat();
+    assert!(log.contains("catch_up_pages allows no more"), "{log}");
+}
+
+#[test]
+fn without_catching_up_each_new_connection_is_a_gap() {
+    let change = json!({"catch_up": false});
+    let (server, mut run) = missed(3, change.clone());
+    run.until("another connection", |_| server.subscriptions() == 1);
+    server.publish(post(2_000, TAG));
+    run.until("a post", |run| run.counts().len() == 2);
+    assert_eq!(run.metric("gaps"), 1.0);
+    let state = run.snapshot();
+    drop(run);
+    let mut run = Run::restore(&server, &with(change), Some(&state));
+    run.until("a gap", |run| run.metric("gaps") == 1.0);
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+fn long_posts_are_fetched_in_smaller_pages() {
+    let (server, mut run) = missed(0, json!({"max_message_bytes": "10 kB"}));
+    for second in 1_001..=1_020 {
+        let mut long = post(second, TAG);
+        long.json = status(long.id, &"x".repeat(9_000)).to_string();
+        server.write(long);
+    }
+    run.until("all", |run| run.counts().len() == 21);
+    run.until_caught_up();
+    assert!(
+        server
+            .asked()
+            .iter()
+            .any(|asked| asked.contains("limit=5&"))
+    );
+    assert_eq!((run.metric("gaps"), run.got.rejected_raw.len()), (0.0, 0));
+}
+
+#[test]
+fn a_post_longer_than_any_page_is_a_gap() {
+    let (server, mut run) = missed(2, json!({"max_message_bytes": "10 kB"}));
+    let mut long = post(1_003, TAG);
+    long.json = status(long.id, &"x".repeat(100_000)).to_string();
+    server.write(long);
+    server.write(post(1_004, TAG));
+    run.until_caught_up();
+    assert_eq!(run.counts().len(), 3);
+    assert_eq!(run.metric("gaps"), 1.0);
+}
+
+#[test]
+fn pages_that_lead_nowhere_end() {
+    let (server, mut run) = missed(100, json!({}));
+    server.trouble(None);
+    // A server that ignores `min_id`, and one whose posts have no ids.
+    server.trouble(Some(Answer::new(200, format!("[{}]", post(500, TAG).json))));
+    run.until_caught_up();
+    assert_eq!(run.metric("gaps"), 1.0);
+    server.cut();
+    server.write(post(3_000, TAG));
+    server.trouble(None);
+    server.trouble(Some(Answer::new(200, r#"[{"content":"no id"}]"#)));
+    run.until("another gap", |run| run.metric("gaps") == 2.0);
+    run.until_caught_up();
+    assert_eq!(run.got.rejected_raw.len(), 1);
+}
+
+#[test]
+fn a_post_edited_meanwhile_comes_once_as_it_is_now() {
+    let (server, mut run) = missed(0, json!({}));
+    let mut post = post(1_001, TAG);
+    post.json = edited(post.id, 1_050);
+    server.write(post);
+    run.until("it", |run| run.counts().len() == 2);
+    run.until_caught_up();
+    let (_, batch) = run.got.batches.last().unwrap();
+    let record = batch.record(0);
+    assert_eq!(
+        record.header("edit"),
+        Some(&b"2023-11-14T22:30:50.000Z"[..])
+    );
+    assert!(run.counts().values().all(|n| *n == 1));
+}
+
+#[test]
+fn an_answer_that_never_comes_is_given_up() {
+    for (mut answer, why, least_s) in [
+        (Answer::new(0, ""), "connection closed before", 0),
+        (Answer::new(200, "[]"), "it does not answer", 60),
+    ] {
+        let (server, mut run) = missed(3, json!({}));
+        let before = run.moved_s();
+        answer.missing = 10;
+        server.trouble(Some(answer));
+        run.until("it", |run| {
+            run.log().concat().contains("is not fetched yet")
+        });
+        assert!(run.moved_s() - before >= least_s);
+        run.until_caught_up();
+        assert_eq!(run.counts().len(), 4);
+        let log = run.log().concat();
+        assert!(log.contains(why), "{log}");
+    }
+}
+
+#[test]
+fn a_state_of_another_server_or_none_at_all_begins_anew() {
+    let (server, mut run) = missed(3, json!({}));
+    run.until_caught_up();
+    let mut state: Value = serde_json::from_slice(&run.snapshot()).unwrap();
+    assert_eq!(state["read"]["hashtag:rust"], id(1_003).to_string());
+    drop(run);
+    state["instance"] = json!("https://elsewhere.example/");
+    server.write(post(1_004, TAG));
+    for state in [
+        state.to_string().into_bytes(),
+        b"nonsense".to_vec(),
+        Vec::new(),
+    ] {
+        let mut run = Run::restore(&server, &with(json!({})), Some(&state));
+        run.until_caught_up();
+        assert_eq!(run.got.emitted(), 0);
+        server.cut();
+    }
+}
+
+#[test]
+fn a_stream_that_is_new_in_the_configuration_begins_anew_and_others_go_on() {
+    let (server, mut run) = missed(1, json!({}));
+    run.until_caught_up();
+    let state = run.snapshot();
+    drop(run);
+    server.cut();
+    server.write(post(1_010, TAG));
+    server.write(post(1_011, &["hashtag:kafka"]));
+    let both = with(json!({"hashtags": ["kafka", "rust"]}));
+    let mut run = Run::restore(&server, &both, Some(&state));
+    run.until_caught_up();
+    assert_eq!(run.ids(), [id(1_010)]);
+}
