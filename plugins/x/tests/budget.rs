@@ -185,3 +185,21 @@ fn more_than_was_allowed_for_is_counted_all_the_same() {
             .any(|l| l.contains("more posts were under way than in_flight = 5"))
     );
 }
+
+/// A source that waits for hours with its connection open would be sent, and billed, whatever fits
+/// into the buffers between.
+#[test]
+fn the_connection_is_closed_before_the_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host_at(NIGHT_US);
+    host.hold_sleeps(true);
+    let api = Api::start([paced(1..=1_000, 5, &read_of(host))]);
+    let with = budget(&file(&folder), json!({"day": 30}), json!({}));
+    let mut stage = source_on(host, &api, with, None);
+    read(&mut stage, 25);
+    until("it waits", || sleeps(host).len() == 1);
+    until("the connection ends", || api.state().ended == 1);
+    assert_eq!(sleeps(host).len(), 1, "it waits still");
+    host.hold_sleeps(false);
+    stage.close().unwrap();
+}

@@ -84,6 +84,8 @@ pub struct State {
     pub page: Option<usize>,
     /// Posts that were written to a socket.
     pub sent: u64,
+    /// Connections that have ended.
+    pub ended: u64,
     ids: u64,
 }
 
@@ -168,6 +170,7 @@ impl Api {
             }
         }
         let _ = socket.shutdown(Shutdown::Both);
+        self.state().ended += 1;
     }
 
     fn rules(&self, socket: &TcpStream, request: &Request) -> io::Result<()> {
