@@ -84,6 +84,8 @@ pub struct State {
     pub page: Option<usize>,
     /// Posts that were written to a socket.
     pub sent: u64,
+    /// Connections that have ended.
+    pub ended: u64,
     ids: u64,
 }
 
@@ -168,6 +170,7 @@ impl Api {
             }
         }
         let _ = socket.shutdown(Shutdown::Both);
+        self.state().ended += 1;
     }
 
     fn rules(&self, socket: &TcpStream, request: &Request) -> io::Result<()> {
@@ -281,7 +284,7 @@ impl Api {
         };
         write!(
             out,
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{encoding}\r\n"
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n{encoding}\r\n"
         )?;
         let mut packer = gzip.then(|| GzEncoder::new(Vec::new(), Compression::default()));
         for part in parts {
