@@ -83,6 +83,11 @@ impl<M> Intake<M> {
         self.mark = Some(mark);
     }
 
+    /// The mark that waits, for marks that grow with what they stand behind.
+    pub fn waiting_mark(&mut self) -> &mut Option<M> {
+        &mut self.mark
+    }
+
     /// When what is gathered must go on, at the latest; `None`: nothing is.
     pub fn due_ns(&self) -> Option<u64> {
         if !self.builder.is_empty() {

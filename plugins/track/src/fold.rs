@@ -57,7 +57,7 @@ pub(crate) fn escaped_unit(bytes: &[u8], at: usize) -> Option<u16> {
 /// escape in texts. In place, as the result is never longer.
 pub(crate) fn undo_entities(folded: &mut Vec<u8>, start: usize) {
     const ENTITIES: [(&[u8], u8); 3] = [(b"&amp;", b'&'), (b"&lt;", b'<'), (b"&gt;", b'>')];
-    let Some(first) = folded[start..].iter().position(|b| *b == b'&') else {
+    let Some(first) = memchr::memchr(b'&', &folded[start..]) else {
         return;
     };
     let (mut from, mut to) = (start + first, start + first);

@@ -201,13 +201,20 @@ function figures() {
   }
 }
 
+/** Why there is nothing, by the state of the connection. */
+const AWAY = {
+  offline: "The server cannot be reached",
+  full: "The server has as many readers as it takes",
+  refused: "The server has no room for this topic, or does not let this page read",
+};
+
 function waiting() {
   const note = id("waiting");
   note.hidden = Boolean(shown?.words.length) || connection === "locked";
   if (shown) note.textContent = "No words at the moment: the window is empty.";
   else if (connection === "live") note.textContent = "Connected. Waiting for the first words …";
   else if (connection === "connecting") note.textContent = "Connecting …";
-  else note.textContent = "The server cannot be reached. The page goes on trying.";
+  else note.textContent = `${AWAY[connection]}. The page goes on trying.`;
 }
 
 function state(now, until) {
@@ -226,13 +233,14 @@ function state(now, until) {
 }
 
 function tell() {
-  const away = connection === "offline" || connection === "full";
+  const away = connection in AWAY;
   const was = away || (connection === "connecting" && received);
   const words = {
     live: "live",
     connecting: received ? "reconnecting" : "connecting",
     offline: "reconnecting",
     full: "the server is full",
+    refused: "refused",
     locked: "locked",
   };
   const said = paused ? (connection === "live" ? "paused" : `paused, ${words[connection]}`) : words[connection];

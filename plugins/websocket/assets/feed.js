@@ -11,7 +11,7 @@ const ANSWER_WITHIN = 10_000;
 const MOST_WAITING = 200;
 const TOKEN = "token";
 
-/** States: connecting, live, offline and full (with `until`, when it tries again), locked. */
+/** States: connecting, live, locked; offline, full and refused (with `until`, when it tries again). */
 export class Feed {
   /** `on.state(state, until)`, `on.message(text)`, `on.topics(names, by_key)`; `wanted()` says how to ask. */
   constructor(on, wanted) {
@@ -77,8 +77,10 @@ export class Feed {
     mine.binaryType = "arraybuffer";
     this.socket = mine;
     this.probe();
+    let opened = false;
     mine.onopen = () => {
       if (mine !== this.socket) return;
+      opened = true;
       this.on.state("live");
       this.asked = null;
       this.probe();
@@ -92,7 +94,8 @@ export class Feed {
       if (this.waiting.length > MOST_WAITING) this.waiting.splice(0, MOST_WAITING / 2);
       this.unpack();
     };
-    mine.onclose = () => mine === this.socket && this.lost();
+    // One that the server does not even open is refused: it has just told of its topics.
+    mine.onclose = () => mine === this.socket && this.lost(opened ? "offline" : "refused");
   }
 
   /** Takes what came, one after the other: unpacking takes a while, and nothing may overtake it. */
@@ -132,9 +135,9 @@ export class Feed {
     this.on.topics(topics, by_key);
   }
 
-  lost() {
+  lost(state = "offline") {
     this.drop();
-    this.later("offline");
+    this.later(state);
   }
 
   later(state) {

@@ -80,7 +80,7 @@ pub(super) fn compile(schema: &Schema) -> Result<Compiled, SchemaError> {
         }
         let place = format!("field `{}`", field.name);
         let op = op(schema, i, field, start..sources.len()).map_err(|e| e.within(&place))?;
-        ops.push(op);
+        push(&mut ops, op);
     }
     Ok(Compiled {
         trie,
@@ -88,6 +88,19 @@ pub(super) fn compile(schema: &Schema) -> Result<Compiled, SchemaError> {
         sources,
         chains,
     })
+}
+
+/// Adds an operation; constants that follow each other become one.
+fn push(ops: &mut Vec<Op>, op: Op) {
+    if let (Some(last), Some(datum)) = (ops.last_mut(), &op.absent)
+        && let Some(before) = &mut last.absent
+        && last.sources.is_empty()
+        && op.sources.is_empty()
+    {
+        *before = [&**before, &**datum].concat().into();
+    } else {
+        ops.push(op);
+    }
 }
 
 /// The number of a chain among all; each is kept once.

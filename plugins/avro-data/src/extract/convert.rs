@@ -3,6 +3,8 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
+use jiff::tz::Offset;
+use sha2::{Digest, Sha256};
 
 use super::ExtractError;
 use crate::json::number::integer;
@@ -83,6 +85,7 @@ impl Convert {
                 Some(_) => Fill::Next,
                 None => Fill::Unfit,
             },
+            Convert::IdNumber => number(id_number(given), out),
             Convert::IsoMs => match given.parse::<Timestamp>() {
                 Ok(time) => number(time.as_millisecond(), out),
                 Err(_) => Fill::Unfit,
@@ -94,6 +97,11 @@ impl Convert {
             Convert::MsDate => date(given, out).unwrap_or(Fill::Unfit),
             Convert::CleanText => {
                 text::clean(given, out);
+                Fill::Done
+            }
+            Convert::NonEmpty if given.is_empty() => Fill::Next,
+            Convert::NonEmpty => {
+                out.push_str(given);
                 Fill::Done
             }
             Convert::HtmlText => {
@@ -130,10 +138,44 @@ fn number(value: i64, out: &mut String) -> Fill {
     write!(out, "{value}").map_or(Fill::Unfit, |()| Fill::Done)
 }
 
+/// Ids of other servers than Mastodon's are letters, too.
+fn id_number(id: &str) -> i64 {
+    integer(id.as_bytes()).unwrap_or_else(|| {
+        let digest = Sha256::digest(id.as_bytes());
+        let first = digest
+            .first_chunk()
+            .map_or(0, |first| u64::from_be_bytes(*first));
+        (first >> 1) as i64
+    })
+}
+
+/// Written by hand, as each post has some. Years that four digits do not hold are none.
 fn date(ms: &str, out: &mut String) -> Option<Fill> {
+    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
     let time = Timestamp::from_millisecond(integer(ms.as_bytes())?).ok()?;
-    let written = write!(out, "{}", time.strftime("%a %b %d %H:%M:%S %z %Y"));
-    written.ok().map(|()| Fill::Done)
+    let time = Offset::UTC.to_datetime(time);
+    let day = time.weekday().to_monday_zero_offset();
+    let year = u16::try_from(time.year()).ok()?;
+    out.push_str(DAYS.get(usize::try_from(day).ok()?)?);
+    out.push(' ');
+    out.push_str(MONTHS.get(usize::try_from(time.month()).ok()? - 1)?);
+    let clock = [time.day(), time.hour(), time.minute(), time.second()];
+    for (value, before) in clock.into_iter().zip([' ', ' ', ':', ':']) {
+        out.push(before);
+        two_digits(value.unsigned_abs(), out);
+    }
+    out.push_str(" +0000 ");
+    two_digits((year / 100) as u8, out);
+    two_digits((year % 100) as u8, out);
+    Some(Fill::Done)
+}
+
+fn two_digits(value: u8, out: &mut String) {
+    out.push((b'0' + value / 10) as char);
+    out.push((b'0' + value % 10) as char);
 }
 
 /// The authority and the rest of an `at://` URI.
@@ -206,8 +248,25 @@ mod tests {
                 ("1283311230000", Ok("Wed Sep 01 03:20:30 +0000 2010")),
                 ("1779719008778", Ok("Mon May 25 14:23:28 +0000 2026")),
                 ("-1", Ok("Wed Dec 31 23:59:59 +0000 1969")),
+                ("-62167219200000", Ok("Sat Jan 01 00:00:00 +0000 0000")),
+                ("-62167219200001", Err(Fill::Unfit)),
+                ("253402207200000", Ok("Thu Dec 30 22:00:00 +0000 9999")),
                 ("9223372036854775807", Err(Fill::Unfit)),
                 ("x", Err(Fill::Unfit)),
+            ],
+        );
+    }
+
+    #[test]
+    fn ids() {
+        // The others are what `sha256sum` says, its first 16 digits halved.
+        all(
+            Convert::IdNumber,
+            &[
+                ("116158000000000001", Ok("116158000000000001")),
+                ("-7", Ok("-7")),
+                ("01J5QVB9VQ76NPPRQB556DWGFN", Ok("591314832343813400")),
+                ("9223372036854775808", Ok("7125061264901463313")),
             ],
         );
     }

@@ -24,7 +24,7 @@ use crate::json::{JsonError, Slot};
 use crate::schema::{Convert, Schema, SchemaError};
 
 /// Turns JSON documents into datums of one schema. Keeps its working memory from one document
-/// to the next: in steady state it allocates nothing.
+/// to the next: in steady state it allocates nothing, but for what reading HTML takes.
 ///
 /// ```
 /// let schema = avro_data::Schema::parse(

@@ -182,6 +182,10 @@ fn conversions_follow_each_other() {
         r#"{"u":null}"#
     );
     let field =
+        r#"{"name":"n","type":"string","from":[{"path":"n","as":["clean-text","non-empty"]},"u"]}"#;
+    assert_eq!(run(field, r#"{"n":"N","u":"u"}"#), r#"{"n":"N"}"#);
+    assert_eq!(run(field, r#"{"n":"","u":"u"}"#), r#"{"n":"u"}"#);
+    let field =
         r#"{"name":"d","type":"string","from":{"path":"id","as":["snowflake-ms","ms-date"]}}"#;
     assert_eq!(
         run(field, r#"{"id":"1345059463120621570"}"#),
@@ -211,6 +215,20 @@ fn presence_and_constants() {
     for json in [r#"{"a":null}"#, r#"{"b":"yesterday"}"#, "{}"] {
         assert_eq!(run(field, json), r#"{"n":5}"#, "{json}");
     }
+    // Constants beside each other, and beside what is none.
+    let field = r#"{"name":"a","type":["null","long"],"from":{"value":null}},
+        {"name":"b","type":"string","from":{"value":"x"}},
+        {"name":"c","type":["null","long"]},
+        {"name":"d","type":["long","null"],"from":{"value":7}},
+        {"name":"e","type":"boolean","from":{"value":true}}"#;
+    assert_eq!(
+        run(field, r#"{"c":3}"#),
+        r#"{"a":null,"b":"x","c":3,"d":7,"e":true}"#
+    );
+    assert_eq!(
+        run(field, "{}"),
+        r#"{"a":null,"b":"x","c":null,"d":7,"e":true}"#
+    );
     let wrong = |field: &str| Extractor::new(&schema(field)).unwrap_err().to_string();
     assert_eq!(
         wrong(r#"{"name":"n","type":"long","from":{"value":"x"}}"#),

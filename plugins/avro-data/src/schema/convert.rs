@@ -11,6 +11,9 @@ pub enum Convert {
     /// `"snowflake-ms"`: the time in a Twitter id, in milliseconds since 1970. Ids from before
     /// such ids were issued (November 2010) hold none, and the next alternative is tried.
     SnowflakeMs,
+    /// `"id-number"`: an id as a number: an integer as it is, of any other text 63 bits of its
+    /// SHA-256, so that the same id is the same number.
+    IdNumber,
     /// `"iso-ms"`: a date and time of ISO 8601 with its offset (`2024-05-25T14:23:28.778Z`), in
     /// milliseconds since 1970.
     IsoMs,
@@ -21,6 +24,9 @@ pub enum Convert {
     MsDate,
     /// `"clean-text"`: each run of white space becomes one space.
     CleanText,
+    /// `"non-empty"`: the text itself. An empty one holds nothing, and the next alternative is
+    /// tried.
+    NonEmpty,
     /// `"html-text"`: HTML becomes plain text.
     HtmlText,
     /// `"post-uri"`: an `at://` URI, if it is that of a Bluesky post; else the next alternative is
@@ -45,12 +51,14 @@ pub(crate) enum Form {
     Boolean,
 }
 
-const NAMES: [(&str, Convert); 10] = [
+const NAMES: [(&str, Convert); 12] = [
     ("snowflake-ms", Convert::SnowflakeMs),
+    ("id-number", Convert::IdNumber),
     ("iso-ms", Convert::IsoMs),
     ("us-ms", Convert::UsMs),
     ("ms-date", Convert::MsDate),
     ("clean-text", Convert::CleanText),
+    ("non-empty", Convert::NonEmpty),
     ("html-text", Convert::HtmlText),
     ("post-uri", Convert::PostUri),
     ("tid", Convert::Tid),
@@ -70,7 +78,11 @@ impl Convert {
     /// What it gives.
     pub(crate) fn gives(self) -> Form {
         match self {
-            Convert::SnowflakeMs | Convert::IsoMs | Convert::UsMs | Convert::Tid => Form::Integer,
+            Convert::SnowflakeMs
+            | Convert::IdNumber
+            | Convert::IsoMs
+            | Convert::UsMs
+            | Convert::Tid => Form::Integer,
             Convert::Present => Form::Boolean,
             _ => Form::Text,
         }

@@ -53,7 +53,7 @@ fn says_what_is_wrong() {
     );
     assert_eq!(
         field(r#"{"name":"a","type":"long","from":{"path":"x","as":"snow"}}"#),
-        "field `a`: unknown conversion `snow` in `from`: there are `snowflake-ms`, `iso-ms`, `us-ms`, `ms-date`, `clean-text`, `html-text`, `post-uri`, `tid`, `did`, `present`"
+        "field `a`: unknown conversion `snow` in `from`: there are `snowflake-ms`, `id-number`, `iso-ms`, `us-ms`, `ms-date`, `clean-text`, `non-empty`, `html-text`, `post-uri`, `tid`, `did`, `present`"
     );
     assert_eq!(
         field(r#"{"name":"a","type":"long","from":{"path":"x","as":["html-text","us-ms"]}}"#),

@@ -65,6 +65,33 @@ async function topics(browser) {
   await server.close();
 }
 
+/** A server that has no room for the topic says no: the page says so, and not that it is away. */
+async function refused(browser) {
+  const server = await Server.start({ topics: "key" });
+  await server.send([frame(1, ["ferris"])], "rust");
+  const page = await visit(browser, server.url);
+  await shows(page, 1);
+  // As many as may wait for topics to come, and they stay.
+  await page.evaluate(() => {
+    const open = (_, number) => new WebSocket(`ws://${location.host}/feed?topic=other${number}`);
+    window.others = Array.from({ length: 25 }, open);
+    return Promise.all(window.others.map((other) => new Promise((done, fail) => Object.assign(other, { onopen: done, onerror: fail }))));
+  });
+  await page.evaluate(() => {
+    const select = document.getElementById("topic");
+    select.append(new Option("another", "another"));
+    select.value = "another";
+    select.dispatchEvent(new Event("change"));
+  });
+  await page.waitForFunction(() => document.getElementById("state-text").textContent === "refused");
+  assert.match(await page.locator("#waiting").textContent(), /no room for this topic/);
+  await page.evaluate(() => window.others.forEach((other) => other.close()));
+  await page.evaluate(() => document.querySelector("#retry").click());
+  await state(page, "live");
+  await page.leave();
+  await server.close();
+}
+
 /** Records without a key are shown, too, as long as none has one; the server is not asked at each of them. */
 async function keyless(browser) {
   const server = await Server.start({ topics: "key" });
@@ -168,6 +195,7 @@ async function client(browser) {
 await script(async (browser) => {
   await token(browser);
   await topics(browser);
+  await refused(browser);
   await keyless(browser);
   await silent(browser);
   await groups(browser);
