@@ -7,10 +7,11 @@
 mod documents;
 mod server;
 
-use std::{fs, hint::black_box, path::Path, process::Command};
+use std::{fs, hint::black_box, net::TcpStream, path::Path, process::Command};
 
 use avro_data::{Extractor, Schema};
 use plugin_bluesky::Converter;
+use tokio_tungstenite::tungstenite::client;
 
 use crate::documents::Documents;
 
@@ -42,6 +43,8 @@ fn main() -> Result<(), Error> {
         println!("frame to record {:.4}", ours.0);
         println!("with track {:.4}", tracked.0 + tracked.1);
         println!("tweet's datum {tweet:.4}");
+        let socket = over_a_socket(&documents, root, &server.address())?;
+        println!("ours with the socket {socket:.4}");
         let peer = Command::new(python)
             .arg(root.join("benches/python/jetstream.py"))
             .arg(root.join("schemas/bluesky/tweet_full.avsc"))
@@ -85,6 +88,32 @@ fn posts(documents: &Documents, root: &Path, options: &str) -> Result<(f64, f64)
         return Err(format!("{records} of {POSTS} posts came through").into());
     }
     Ok((reading / POSTS as f64, writing / POSTS as f64))
+}
+
+/// The same as the peer does it: frames are read from a websocket.
+fn over_a_socket(documents: &Documents, root: &Path, address: &str) -> Result<f64, Error> {
+    let mut extractor = extractor(root, "bluesky/tweet_full.avsc")?;
+    let mut converter = Converter::new("{}").map_err(|e| e.message)?;
+    let mut datum = Vec::new();
+    let port = address
+        .trim_start_matches("ws://")
+        .trim_end_matches("/subscribe");
+    let (mut socket, _) = client(address, TcpStream::connect(port)?)?;
+    let start = cpu_us();
+    let mut left = documents.posts.len();
+    while left > 0 {
+        let frames = left.min(BATCH);
+        for _ in 0..frames {
+            converter.take(&socket.read()?.into_data());
+        }
+        for record in &converter.batch() {
+            datum.clear();
+            extractor.extract(record.bytes(), &mut datum)?;
+            black_box(&datum);
+        }
+        left -= frames;
+    }
+    Ok((cpu_us() - start) / POSTS as f64)
 }
 
 /// Tweets → datums: microseconds a tweet.
