@@ -12,8 +12,7 @@ use serde_json::{Value, json};
 const TAG: &[&str] = &["hashtag:rust"];
 
 fn with(change: Value) -> Value {
-    // Long waits are no silence here.
-    let base = json!({"hashtags": ["rust"], "stall_timeout": "1d"});
+    let base = json!({"hashtags": ["rust"]});
     common::merged(base, &change)
 }
 
