@@ -67,6 +67,8 @@ fn kinds_of_trouble_are_counted_apart() {
 #[test]
 fn fatal_answers_say_what_to_do() {
     for (status, pointer, hint) in [
+        (200, "/url", "passes websockets on"),
+        (400, "/url", "passes websockets on"),
         (401, "/access_token", "read:statuses"),
         (403, "/access_token", "read:statuses"),
         (404, "/url", "check `url`"),
