@@ -32,6 +32,11 @@ pub(crate) fn verdict(refusal: &Refusal, host: &str, asked: Asked<'_>) -> Verdic
     };
     let words = refusal.body.to_ascii_lowercase();
     match (refusal.status, asked) {
+        (200 | 400 | 426, Asked::Stream) => fail(
+            "/url",
+            "it makes no websocket of the request; check `url`, and whether a proxy before the \
+             server passes websockets on",
+        ),
         (400, Asked::Subscription) => fail(
             "/timeline",
             "the server does not know one of the streams that were asked for; `remote` and \
@@ -146,6 +151,8 @@ mod tests {
             (404, "", public, "/timeline"),
             (404, "", Asked::Stream, "/url"),
             (410, "", Asked::Stream, "/url"),
+            (400, "", Asked::Stream, "/url"),
+            (400, "", public, "Later"),
             (301, "", Asked::Stream, "/url"),
             (422, "", list, "/lists/0"),
             (422, "", Asked::Stream, "/url"),

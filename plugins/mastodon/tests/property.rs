@@ -77,7 +77,7 @@ impl Play {
         let server = Server::start();
         let with = json!({
             "hashtags": ["rust"], "local_hashtags": ["kafka"], "timeline": "remote",
-            "catch_up_pages": pages, "stall_timeout": "1d"
+            "catch_up_pages": pages
         });
         let mut run = Run::start(&server, &with);
         run.until_caught_up();

@@ -69,7 +69,8 @@ pub fn merged(mut base: Value, change: &Value) -> Value {
 }
 
 pub fn options(server: &Server, change: &Value) -> Value {
-    let base = json!({"url": server.url, "access_token": TOKEN});
+    // The clock of a test goes on in leaps, between which a busy machine may bring no sign of life.
+    let base = json!({"url": server.url, "access_token": TOKEN, "stall_timeout": "1d"});
     merged(base, change)
 }
 
