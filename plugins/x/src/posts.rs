@@ -21,6 +21,8 @@ use crate::window::Window;
 
 /// The longest wait for a new day or month: then the clock is looked at again.
 const MAX_WAIT: Duration = Duration::from_secs(3_600);
+/// How long to stay away when the engine is behind: X allows 50 connections in 15 minutes.
+const BEHIND_WAIT: Duration = Duration::from_secs(20);
 /// What may be lost besides the time since something came: it was on its way.
 const SLACK_S: u64 = 10;
 
@@ -195,6 +197,10 @@ impl Posts {
                 Meaning::Note => {}
                 Meaning::TooManyConnections => brought.trouble = Some(Trouble::CalmDown),
                 Meaning::Refused => brought.trouble = Some(Trouble::Http),
+            }
+            if self.budget.is_some() && !intake.has_room() {
+                let why = "what follows does not keep up, and X charges for what waits";
+                return Err(End::Paused(why.into(), BEHIND_WAIT));
             }
         }
         self.show_left();
