@@ -102,8 +102,9 @@ impl<M> Intake<M> {
     /// Whether the engine keeps up: a full batch could go on now without waiting. While a source
     /// waits, its server sends on into the buffers between; one that pays for what is sent leaves.
     pub fn has_room(&self) -> bool {
-        // A batch may hold twice the memory that it uses.
-        let batch = (2 * self.limits.max_bytes).min(PARCEL_BYTES / 2);
+        // A batch may be full but for a byte when another record comes, and hold twice the memory
+        // that it uses.
+        let batch = (3 * self.limits.max_bytes).min(PARCEL_BYTES / 4 * 3);
         self.feed.has_room(batch)
     }
 

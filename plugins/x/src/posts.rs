@@ -198,10 +198,7 @@ impl Posts {
                 Meaning::TooManyConnections => brought.trouble = Some(Trouble::CalmDown),
                 Meaning::Refused => brought.trouble = Some(Trouble::Http),
             }
-            if self.budget.is_some() && !intake.has_room() {
-                let why = "what follows does not keep up, and X charges for what waits";
-                return Err(End::Paused(why.into(), BEHIND_WAIT));
-            }
+            self.keeps_up(intake)?;
         }
         self.show_left();
         Ok(())
@@ -237,6 +234,15 @@ impl Posts {
         }
     }
 
+    /// With a budget, the source is not connected while it would have to wait for the engine.
+    fn keeps_up(&self, intake: &Intake<Mark>) -> Result<(), End> {
+        if self.budget.is_none() || intake.has_room() {
+            return Ok(());
+        }
+        let why = "what follows does not keep up, and X charges for what waits";
+        Err(End::Paused(why.into(), BEHIND_WAIT))
+    }
+
     /// Another post was read. At a limit the connection is left at once: what came with it is
     /// taken when X can send no more.
     fn count(&mut self) -> Result<(), End> {
@@ -270,7 +276,8 @@ impl Stream for Posts {
         self.options.on_close == OnClose::Finish
     }
 
-    async fn request(&mut self, _intake: &mut Intake<Mark>) -> Result<RequestBuilder, End> {
+    async fn request(&mut self, intake: &mut Intake<Mark>) -> Result<RequestBuilder, End> {
+        self.keeps_up(intake)?;
         self.afford()?;
         if !self.rules_are_set.get() {
             let rules = sync(&self.requests, &self.wanted, &self.tag, &self.ctx).await?;
