@@ -3,6 +3,7 @@
 //! `NAME ratio=X (goal ≥ Y)`; for a limit X is the limit over what was measured. The exit code is
 //! 1 if the goal was missed.
 
+mod bluesky;
 mod checkpoint;
 mod cloud;
 mod cloud_count;
@@ -46,6 +47,12 @@ const BENCHES: &[Bench] = &[
         about: "CPU a tweet from JSON into a deflate container, against the original's path",
         goal: 38.0,
         run: tweets::container,
+    },
+    Bench {
+        name: "bluesky",
+        about: "CPU a post from frame to Avro datum: at most twice a tweet's datum of the same size; 10x less than Python's websockets + json + fastavro",
+        goal: 1.0,
+        run: bluesky::run,
     },
     Bench {
         name: "filter",

@@ -1,7 +1,7 @@
 //! One event of Jetstream: what it is, and what names it. One walk over the bytes; nothing is
 //! copied and no tree is built.
 
-use json_walk::{Value, members, parse};
+use json_walk::{Malformed, Value, Walk};
 
 use crate::config::Emit;
 
@@ -31,22 +31,22 @@ impl<'a> Event<'a> {
         if let Err(error) = std::str::from_utf8(frame) {
             return Err(format!("not UTF-8 from byte {}", error.valid_up_to()));
         }
-        let whole = parse(frame).map_err(|e| e.to_string())?;
-        if !whole.is_object() {
-            return Err("no event of Jetstream: it is no object".into());
-        }
         let missing = |what: &str| format!("no event of Jetstream: `{what}` is missing");
         let (mut did, mut time_us, mut kind, mut body) = (None, None, None, Body::default());
-        for member in members(whole) {
-            let (key, value) = member.map_err(|e| e.to_string())?;
+        let mut walk = Walk::begin(frame).map_err(said)?;
+        while let Some(key) = walk.key().map_err(said)? {
             match key {
-                b"did" if value.is_string() => did = Some(value),
-                b"time_us" => time_us = value.as_i64().filter(|us| *us > 0),
-                b"kind" if value.is_string() => kind = Some(value),
-                b"commit" | b"identity" | b"account" => body.read(value)?,
+                b"did" => did = Some(walk.value().map_err(said)?).filter(|v| v.is_string()),
+                b"time_us" => {
+                    let value = walk.value().map_err(said)?;
+                    time_us = value.as_i64().filter(|us| *us > 0);
+                }
+                b"kind" => kind = Some(walk.value().map_err(said)?).filter(|v| v.is_string()),
+                b"commit" | b"identity" | b"account" if walk.enter() => body.read(&mut walk)?,
                 _ => {}
             }
         }
+        walk.end().map_err(said)?;
         let kind = match kind.ok_or_else(|| missing("kind"))?.raw() {
             br#""commit""# => match body.operation.map(Value::raw) {
                 Some(br#""create""#) => Some(Emit::Create),
@@ -114,25 +114,31 @@ struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    fn read(&mut self, body: Value<'a>) -> Result<(), String> {
-        for member in members(body) {
-            let (key, value) = member.map_err(|e| e.to_string())?;
+    /// Reads to its end.
+    fn read(&mut self, walk: &mut Walk<'a>) -> Result<(), String> {
+        while let Some(key) = walk.key().map_err(said)? {
             let slot = match key {
                 b"operation" => &mut self.operation,
                 b"collection" => &mut self.collection,
                 b"rkey" => &mut self.rkey,
                 b"rev" | b"seq" => &mut self.version,
-                b"record" if value.is_object() => {
-                    self.record = Some(value);
-                    continue;
-                }
+                b"record" => &mut self.record,
                 _ => continue,
             };
-            let is_number = value.as_i64().is_some() && key == b"seq";
-            *slot = (value.is_string() || is_number).then_some(value);
+            let value = walk.value().map_err(said)?;
+            let is_right = match key {
+                b"record" => value.is_object(),
+                b"seq" => value.is_string() || value.as_i64().is_some(),
+                _ => value.is_string(),
+            };
+            *slot = is_right.then_some(value);
         }
         Ok(())
     }
+}
+
+fn said(error: Malformed) -> String {
+    error.to_string()
 }
 
 #[cfg(test)]
@@ -194,7 +200,7 @@ mod tests {
             (&b"{\"did\":\"\xff\"}"[..], "not UTF-8 from byte 8"),
             (b"<html>", "not JSON at byte 0"),
             (b"{\"did\":", "not JSON"),
-            (b"[1]", "it is no object"),
+            (b"[1]", "not JSON at byte 0"),
             (b"{}", "`kind` is missing"),
             (br#"{"kind":"account","did":"a"}"#, "`time_us` is missing"),
             (br#"{"kind":"account","did":"a","time_us":-5}"#, "`time_us`"),

@@ -73,9 +73,9 @@ impl Frames {
         })
     }
 
-    /// The number of the dictionary, if events come compressed.
-    pub fn dictionary(&self) -> Option<u32> {
-        self.inflate.as_ref().map(Inflate::dictionary)
+    /// Whether events may come compressed.
+    pub fn inflates(&self) -> bool {
+        self.inflate.is_some()
     }
 
     /// Takes a frame.

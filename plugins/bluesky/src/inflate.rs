@@ -49,10 +49,6 @@ impl Inflate {
         })
     }
 
-    pub fn dictionary(&self) -> u32 {
-        self.dictionary
-    }
-
     /// The event in a frame; never more than allowed.
     pub fn inflate(&mut self, frame: &[u8]) -> Result<&[u8], Deflated> {
         if let Some(other) = get_dict_id_from_frame(frame).filter(|n| n.get() != self.dictionary) {

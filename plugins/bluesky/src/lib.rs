@@ -21,5 +21,7 @@ pub use config::{Emit, Options};
 #[doc(hidden)]
 pub use frames::Converter;
 pub use source::Bluesky;
+#[doc(hidden)]
+pub use trim::trimmed;
 
 plugin_api::export_plugin! { sources: [Bluesky] }

@@ -20,7 +20,7 @@ use crate::config::{Options, Start};
 use crate::endpoints::{Endpoints, Trouble};
 use crate::frames::{Fate, Frames};
 use crate::ledger::Ledger;
-use crate::past::Marks;
+use crate::past::{Marks, News};
 use crate::subscribe;
 use crate::trim::Trim;
 
@@ -107,7 +107,7 @@ impl Jetstream {
 
     async fn connect(&self, ctx: &Context) -> Result<Socket, End> {
         let endpoint = self.endpoints.current();
-        let compress = self.frames.dictionary().is_some();
+        let compress = self.frames.inflates();
         let address = subscribe::address(&endpoint.url, &self.options, self.cursor_us, compress);
         let (request, accepted) = subscribe::request(&self.clients[endpoint.number], address);
         let unreachable = |e: reqwest::Error| End::Unreachable(reason(&e));
@@ -242,7 +242,9 @@ impl Jetstream {
 
     fn publish(&mut self, ctx: &Context) {
         self.frames.count(ctx);
-        ctx.gauge("bluesky_lag_seconds", self.frames.past.lag_s());
+        if self.frames.past.first_us().is_some() {
+            ctx.gauge("bluesky_lag_seconds", self.frames.past.lag_s());
+        }
     }
 
     /// Chooses the next server.
@@ -289,7 +291,7 @@ impl Jetstream {
     }
 }
 
-fn learn(intake: &mut Intake, news: Option<crate::past::News>) {
+fn learn(intake: &mut Intake, news: Option<News>) {
     if let Some(news) = news {
         intake.waiting_mark().get_or_insert_default().add(news);
     }

@@ -188,6 +188,25 @@ fn silence_of_events_is_a_stall_though_pings_are_answered() {
 }
 
 #[test]
+fn a_server_that_takes_the_request_and_says_nothing_is_left() {
+    let mute = Server::new(posts(N), vec![Step::Mute]);
+    let good = Server::new(posts(N), vec![]);
+    let all = options(&[&mute, &good], json!({}));
+    let mut stage = Harness::<ThisPlugin>::source("bluesky", &all).unwrap();
+    let (got, _) = poll_until(&mut stage, |all, host| {
+        host.advance(10_000_000_000);
+        all.emitted() >= N
+    });
+    assert_eq!(got.texts(), posts(N));
+    let log = log(stage.host());
+    let said = format!(
+        "{} is not reached: it took the request, but did not answer",
+        mute.name()
+    );
+    assert!(log[0].starts_with(&said), "{log:?}");
+}
+
+#[test]
 fn a_failed_server_comes_last_and_the_next_goes_on_where_it_was() {
     let first = Server::new(posts(20), vec![Step::Cut(10), refuse(503)]);
     let second = Server::new(posts(30), vec![Step::Close(20, 1012, "")]);

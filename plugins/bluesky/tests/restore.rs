@@ -140,6 +140,40 @@ fn what_runs_ahead_just_after_a_restart_moves_no_place_either() {
     assert!(server.asked()[2].cursor().unwrap() < time_us(50));
 }
 
+/// Two servers whose clocks differ by a second and a half give the same events other times.
+#[test]
+fn servers_whose_clocks_differ_give_each_event_once() {
+    const N: usize = 400;
+    let seen_by = |late_us: i64| -> Vec<String> {
+        let event = |n: usize| {
+            let late = (time_us(n * 100) + late_us).to_string();
+            post(n * 100).replace(&time_us(n * 100).to_string(), &late)
+        };
+        (0..N).map(event).collect()
+    };
+    let cuts = || (0..10).map(|n| Step::Cut(40 + 13 * n)).collect();
+    let early = Server::new(seen_by(0), cuts());
+    let late = Server::new(seen_by(1_500_000), cuts());
+    let options = options(&[&early, &late], json!({}));
+    let mut stage = Harness::<ThisPlugin>::source("bluesky", &options).unwrap();
+    let mut got = read(&mut stage, N / 2);
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    drop(stage);
+    let mut stage = restored(&options, &state);
+    got.merge(read(&mut stage, N - got.emitted()));
+    let keys: Vec<_> = got
+        .texts()
+        .iter()
+        .map(|text| {
+            let event: Value = serde_json::from_str(text).unwrap();
+            event["commit"]["rkey"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let expected: Vec<_> = (0..N).map(|n| format!("3mkey{:08}", n * 100)).collect();
+    assert_eq!(keys, expected);
+    assert!(early.asked().len() > 1 && late.asked().len() > 1);
+}
+
 #[test]
 fn the_same_event_twice_is_one_and_a_new_revision_another() {
     let edited = commit(7, "update", &written("edited")).replace("3mrev00000007", "3mrev9");

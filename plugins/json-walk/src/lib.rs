@@ -14,8 +14,10 @@ mod scan;
 #[cfg(test)]
 mod tests;
 mod text;
+mod walk;
 
 pub use path::{Path, PathError};
 pub use paths::{Found, Kind, Paths};
 pub use scan::{Malformed, Members, Value, elements, members, parse};
 pub use text::{compact, push_string, unescape};
+pub use walk::Walk;

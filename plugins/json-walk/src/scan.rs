@@ -29,6 +29,10 @@ pub struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
+    pub(crate) fn of(raw: &'a [u8]) -> Self {
+        Self { raw }
+    }
+
     /// The bytes as they stand, quotes included.
     #[must_use]
     pub fn raw(self) -> &'a [u8] {
@@ -222,7 +226,7 @@ pub(crate) fn skip_string(json: &[u8], at: usize) -> Result<usize, Malformed> {
 }
 
 /// The end of the value that begins at `at`.
-fn skip_value(json: &[u8], at: usize) -> Result<usize, Malformed> {
+pub(crate) fn skip_value(json: &[u8], at: usize) -> Result<usize, Malformed> {
     match json.get(at) {
         Some(b'"') => skip_string(json, at),
         Some(b'{' | b'[') => skip_container(json, at),

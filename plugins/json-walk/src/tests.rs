@@ -212,3 +212,73 @@ fn a_path_that_stands_there_twice_is_named() {
     assert_eq!(paths.seek(std::slice::from_ref(&path), Kind::Text), Ok(0));
     assert_eq!(paths.seek(&[path], Kind::Text), Ok(1));
 }
+
+/// All that a walk gives, each object gone into as far as `depth`: keys, `{`, `}` and values.
+fn walked(json: &str, depth: usize) -> Result<String, Malformed> {
+    let mut walk = Walk::begin(json.as_bytes())?;
+    let mut out = String::new();
+    let mut open = 1;
+    while open > 0 {
+        match walk.key()? {
+            None => {
+                out.push('}');
+                open -= 1;
+            }
+            Some(key) => {
+                out.push_str(std::str::from_utf8(key).unwrap());
+                if key == b"skip" {
+                    continue;
+                }
+                if open < depth && walk.enter() {
+                    out.push('{');
+                    open += 1;
+                } else {
+                    out.push('=');
+                    out.push_str(std::str::from_utf8(walk.value()?.raw()).unwrap());
+                    out.push(';');
+                }
+            }
+        }
+    }
+    walk.end()?;
+    Ok(out)
+}
+
+#[test]
+fn a_walk_goes_into_objects_and_over_the_rest() {
+    let json = r#" {"a": 1 , "b":{ "c":{} ,"d":[{"}":2}]},"skip":{"x":["}"]},"e":"\"}" } "#;
+    assert_eq!(
+        walked(json, 1).unwrap(),
+        r#"a=1;b={ "c":{} ,"d":[{"}":2}]};skipe="\"}";}"#
+    );
+    assert_eq!(
+        walked(json, 9).unwrap(),
+        r#"a=1;b{c{}d=[{"}":2}];}skipe="\"}";}"#
+    );
+    assert_eq!(walked("{}", 1).unwrap(), "}");
+}
+
+#[test]
+fn a_walk_finds_what_is_not_json() {
+    for json in [
+        "",
+        "7",
+        "[1]",
+        "{",
+        "{}x",
+        "{,}",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{\"a\":1 \"b\":2}",
+        "{\"a\":{\"b\":1}",
+        "{\"a\":{]}",
+        "{a:1}",
+        "{\"a\":{},,\"b\":1}",
+        "{\"skip\":tru}",
+    ] {
+        assert!(walked(json, 9).is_err(), "{json}");
+    }
+    let mut walk = Walk::begin(b"{\"a\":1}").unwrap();
+    assert!(walk.value().is_err() && !walk.enter());
+}

@@ -32,6 +32,8 @@ pub enum Step {
     Refuse(u16, Vec<(&'static str, String)>, &'static str),
     /// Closed at once, without an answer.
     HangUp,
+    /// Not answered at all.
+    Mute,
     /// Answered with a page, as by a server that is another kind of server.
     Page(&'static str),
     /// After so many frames, the next is cut in the middle.
@@ -183,6 +185,13 @@ fn serve(socket: TcpStream, shared: &Shared, step: Step) {
         return;
     }
     socket.set_nodelay(true).unwrap();
+    if matches!(step, Step::Mute) {
+        while !shared.stop.load(SeqCst) {
+            let log = shared.log.lock().unwrap();
+            let _ = shared.grown.wait_timeout(log, TICK).unwrap();
+        }
+        return;
+    }
     if let Step::Page(page) = step {
         let _ = show(socket, page);
         return;
