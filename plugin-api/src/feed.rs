@@ -118,6 +118,14 @@ impl<T> FeedSender<T> {
         }
     }
 
+    /// Whether an item of so many bytes could be sent now without waiting.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        let state = self.0.lock();
+        state.items.is_empty()
+            || state.items.len() < self.0.max_items && state.bytes + bytes <= self.0.max_bytes
+    }
+
     /// Sends without waiting.
     ///
     /// # Errors
@@ -165,8 +173,10 @@ mod tests {
     #[test]
     fn bounded_ordered_and_finished() {
         let (tx, mut rx) = feed(2, 100);
-        assert!(tx.try_send(1, 10).is_ok() && tx.try_send(2, 10).is_ok());
+        assert!(tx.has_room(1_000) && tx.try_send(1, 10).is_ok());
+        assert!(tx.has_room(90) && !tx.has_room(91) && tx.try_send(2, 10).is_ok());
         assert_eq!(tx.try_send(3, 10), Err(3));
+        assert!(!tx.has_room(0));
         let sender = std::thread::spawn(move || tx.send(3, 1_000).is_ok());
         for i in 1..=3 {
             assert_eq!(rx.next(u64::MAX), Next::Item(i));

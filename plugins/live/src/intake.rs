@@ -5,6 +5,8 @@ use plugin_api::{
     Batch, BatchBuilder, BatchLimits, Context, Reject, batch::monotonic_ns, feed::FeedSender,
 };
 
+use crate::stage::PARCEL_BYTES;
+
 /// Bytes of a message that cannot be used which are kept in its dead letter.
 const SHOWN_BYTES: usize = 64 << 10;
 
@@ -95,6 +97,15 @@ impl<M> Intake<M> {
         }
         let waits = self.filtered > 0 || !self.rejects.is_empty() || self.mark.is_some();
         waits.then_some(0)
+    }
+
+    /// Whether the engine keeps up: a full batch could go on now without waiting. While a source
+    /// waits, its server sends on into the buffers between; one that pays for what is sent leaves.
+    pub fn has_room(&self) -> bool {
+        // A batch may be full but for a byte when another record comes, and hold twice the memory
+        // that it uses.
+        let batch = (3 * self.limits.max_bytes).min(PARCEL_BYTES / 4 * 3);
+        self.feed.has_room(batch)
     }
 
     /// Sends on what is gathered, waiting while the engine is behind: so back-pressure reaches

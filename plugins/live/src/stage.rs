@@ -19,7 +19,7 @@ use plugin_api::{
 use crate::intake::{Intake, Parcel};
 
 /// Parcels that wait for the engine; with the bytes below, what an overtaken stage holds.
-const PARCELS: usize = 64;
+const PARCELS: usize = 1_024;
 /// Bytes of parcels that wait for the engine, at most: a source declares them as memory.
 pub const PARCEL_BYTES: usize = 4 << 20;
 /// How long closing waits for the reading thread. Asleep in a back-off, it is left behind: it

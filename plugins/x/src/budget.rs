@@ -290,6 +290,7 @@ fn date(now_us: i64) -> Date {
 }
 
 fn lock(path: &Path) -> Result<File, TryLockError> {
+    fs::create_dir_all(folder(path)).map_err(TryLockError::Error)?;
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -307,8 +308,12 @@ fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     file.write_all(text)?;
     file.sync_all()?;
     fs::rename(&aside, path)?;
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    File::open(folder(path))?.sync_all()
+}
+
+fn folder(path: &Path) -> &Path {
+    let parent = path.parent().filter(|f| !f.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {

@@ -31,7 +31,7 @@ impl Place {
     }
 
     fn path(&self) -> PathBuf {
-        self.0.path().join("posts.json")
+        self.0.path().join("state/posts.json")
     }
 
     fn open(&self, limits: Limits, now: i64) -> Budget {

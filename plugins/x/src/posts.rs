@@ -21,6 +21,8 @@ use crate::window::Window;
 
 /// The longest wait for a new day or month: then the clock is looked at again.
 const MAX_WAIT: Duration = Duration::from_secs(3_600);
+/// How long to stay away when the engine is behind: X allows 50 connections in 15 minutes.
+const BEHIND_WAIT: Duration = Duration::from_secs(20);
 /// What may be lost besides the time since something came: it was on its way.
 const SLACK_S: u64 = 10;
 
@@ -196,6 +198,7 @@ impl Posts {
                 Meaning::TooManyConnections => brought.trouble = Some(Trouble::CalmDown),
                 Meaning::Refused => brought.trouble = Some(Trouble::Http),
             }
+            self.keeps_up(intake)?;
         }
         self.show_left();
         Ok(())
@@ -231,6 +234,15 @@ impl Posts {
         }
     }
 
+    /// With a budget, the source is not connected while it would have to wait for the engine.
+    fn keeps_up(&self, intake: &Intake<Mark>) -> Result<(), End> {
+        if self.budget.is_none() || intake.has_room() {
+            return Ok(());
+        }
+        let why = "what follows does not keep up, and X charges for what waits";
+        Err(End::Paused(why.into(), BEHIND_WAIT))
+    }
+
     /// Another post was read. At a limit the connection is left at once: what came with it is
     /// taken when X can send no more.
     fn count(&mut self) -> Result<(), End> {
@@ -264,7 +276,8 @@ impl Stream for Posts {
         self.options.on_close == OnClose::Finish
     }
 
-    async fn request(&mut self, _intake: &mut Intake<Mark>) -> Result<RequestBuilder, End> {
+    async fn request(&mut self, intake: &mut Intake<Mark>) -> Result<RequestBuilder, End> {
+        self.keeps_up(intake)?;
         self.afford()?;
         if !self.rules_are_set.get() {
             let rules = sync(&self.requests, &self.wanted, &self.tag, &self.ctx).await?;

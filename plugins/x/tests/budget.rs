@@ -203,3 +203,41 @@ fn the_connection_is_closed_before_the_wait() {
     host.hold_sleeps(false);
     stage.close().unwrap();
 }
+
+/// While the engine is behind, X would send on into the buffers between.
+#[test]
+fn a_source_that_is_not_read_leaves_before_it_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host_at(NIGHT_US);
+    let path = file(&folder);
+    let read = read_of(host);
+    let large = |id: u64| common::post(id, &format!("rust {}", "x".repeat(50_000)));
+    let parts = (1..=1_000).flat_map(|id: u64| {
+        let wait = common::Part::WhenRead(read.clone(), id.saturating_sub(5));
+        [wait, common::Part::Post(large(id))]
+    });
+    let api = Api::start([
+        Answer::Stream(parts.collect()),
+        paced(2_001..=2_010, 5, &read_of(host)),
+    ]);
+    let with = budget(&path, json!({"month": 10_000}), json!({}));
+    let mut stage = source_on(host, &api, with, None);
+    until("it leaves, and stays away", || sleeps(host).len() > 1);
+    let sent = api.state().sent;
+    // Nothing of what was read is lost, and it comes again.
+    let mut all = Vec::new();
+    while all.last() != Some(&2_010) {
+        all.extend(ids(&common::read(&mut stage, 1)));
+    }
+    let got = all.len() as u64 - 10;
+    assert!(
+        all.iter().copied().eq((1..=got).chain(2_001..=2_010)),
+        "{all:?}"
+    );
+    assert!(got >= 10 && sent <= got + 5, "{sent} sent, {got} read");
+    assert!(sleeps(host).iter().all(|wait| *wait == 20.0));
+    let says = "what follows does not keep up";
+    assert!(log(host).iter().any(|line| line.starts_with(says)));
+    stage.close().unwrap();
+    assert_eq!(account(&path)["month_posts"], got + 10 + 2 * 5);
+}
