@@ -51,6 +51,8 @@ pub trait Stream {
         intake: &mut Intake<Self::Mark>,
         brought: &mut Brought,
     ) -> Result<(), End>;
+    /// Bytes that came together with those on which the stream was left.
+    fn spill(&mut self, _bytes: &[u8]) {}
     /// The body has ended: what is left of it.
     ///
     /// # Errors
@@ -141,16 +143,17 @@ impl<S: Stream> Http<'_, S> {
         };
         self.0.begin();
         let end = loop {
-            let chunk = match line.wait(response.chunk()).await? {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => break End::Closed,
-                Err(error) => break End::Dropped(reason(&error)),
+            let chunk = match line.wait(response.chunk()).await {
+                Ok(Ok(Some(chunk))) => chunk,
+                Ok(Ok(None)) => break End::Closed,
+                Ok(Err(error)) => break End::Dropped(reason(&error)),
+                Err(End::Stalled) => break End::Stalled,
+                Err(end) => return Err(end),
             };
             let mut taken = Ok(());
-            let fed = inflate.feed(&chunk, |bytes| {
-                if taken.is_ok() {
-                    taken = self.0.take(bytes, line.intake, &mut line.brought);
-                }
+            let fed = inflate.feed(&chunk, |bytes| match taken {
+                Ok(()) => taken = self.0.take(bytes, line.intake, &mut line.brought),
+                Err(_) => self.0.spill(bytes),
             });
             taken?;
             if let Err(error) = fed {

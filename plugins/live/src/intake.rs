@@ -10,6 +10,9 @@ use crate::stage::PARCEL_BYTES;
 /// Bytes of a message that cannot be used which are kept in its dead letter.
 const SHOWN_BYTES: usize = 64 << 10;
 
+/// What a dead letter takes besides its bytes and its reason.
+const REJECT_BYTES: usize = 128;
+
 /// What goes from the reading thread to the engine's.
 #[derive(Debug)]
 pub(crate) struct Parcel<M> {
@@ -71,8 +74,9 @@ impl<M> Intake<M> {
     /// If the stage is closed.
     pub fn reject(&mut self, bytes: &[u8], why: impl Into<String>) -> Result<(), Gone> {
         let shown = &bytes[..bytes.len().min(SHOWN_BYTES)];
-        self.rejects.push((shown.to_vec(), Reject::new(why.into())));
-        self.rejected_bytes += shown.len();
+        let why = why.into();
+        self.rejected_bytes += shown.len() + why.len() + REJECT_BYTES;
+        self.rejects.push((shown.to_vec(), Reject::new(why)));
         if self.rejected_bytes >= self.limits.max_bytes {
             self.flush()?;
         }

@@ -163,11 +163,17 @@ impl<M> Line<'_, M> {
         loop {
             match timeout(self.patience(), next.as_mut()).await {
                 Ok(next) => return Ok(next),
-                Err(_) => self.intake.flush_if_due()?,
+                Err(_) => {
+                    // While the engine is behind nothing is read: that is no silence of the server.
+                    let before_ns = self.ctx.monotonic_ns();
+                    self.intake.flush_if_due()?;
+                    self.heard_ns += self.ctx.monotonic_ns() - before_ns;
+                }
             }
             let silent_ns = self.ctx.monotonic_ns().saturating_sub(self.heard_ns);
             if self.shared.is_stopped()
                 || self.ctx.cancelled()
+                || self.shared.is_drained()
                 || self.shared.is_draining() && silent_ns >= DRAINED_NS
             {
                 return Err(End::Stop);
@@ -262,12 +268,15 @@ pub fn keep<N: Network>(
         }
         // Only now: a drain that sees no connection takes it that everything was sent on.
         line.set_connected(false);
+        let by_own_rules = matches!(end, End::Paused(..));
         match next_wait(network, &line, &mut backoff, end)? {
             Some(wait) if !is_over(&line.ctx, shared) => {
                 if !wait.is_zero() && !sleep(&line.ctx, wait) {
                     return Ok(());
                 }
-                line.ctx.counter(&metric::<N>("reconnects"), 1);
+                if !by_own_rules {
+                    line.ctx.counter(&metric::<N>("reconnects"), 1);
+                }
             }
             _ => return Ok(()),
         }

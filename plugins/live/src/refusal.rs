@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// How much of the body is read, and how long that may take.
 const BODY_BYTES: usize = 4096;
-const BODY_TIME: Duration = Duration::from_secs(5);
+const BODY_TIME: Duration = Duration::from_secs(1);
 
 /// A server's answer that was not a stream.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ impl Refusal {
         let now_s = ctx.now_us() / 1_000_000;
         let mut refusal = Self {
             status: response.status().as_u16(),
-            retry_after: retry_after(headers, now_s),
+            retry_after: retry_after(response.status().as_u16(), headers, now_s),
             clock_ahead_s: server_time_s(headers).map(|server_s| now_s - server_s),
             body: String::new(),
         };
@@ -91,14 +91,19 @@ impl Refusal {
 }
 
 /// `Retry-After` in seconds or as a date, else the time until `x-rate-limit-reset`, which is in
-/// seconds since 1970.
-fn retry_after(headers: &HeaderMap, now_s: i64) -> Option<Duration> {
+/// seconds since 1970. That stands in answers of other kinds, too, and then says nothing of them: it
+/// counts where the limit is the trouble, and nothing of it remains.
+fn retry_after(status: u16, headers: &HeaderMap, now_s: i64) -> Option<Duration> {
     let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
     let now_s = u64::try_from(now_s).ok()?;
     if let Some(text) = text(RETRY_AFTER.as_str()) {
         let date = || Some(http_date_s(text)?.saturating_sub(now_s));
         let seconds = text.parse().ok().or_else(date)?;
         return Some(Duration::from_secs(seconds));
+    }
+    let remains = text("x-rate-limit-remaining").is_some_and(|remaining| remaining != "0");
+    if remains || !matches!(status, 420 | 429) {
+        return None;
     }
     let reset: u64 = text("x-rate-limit-reset")?.parse().ok()?;
     Some(Duration::from_secs(reset.saturating_sub(now_s)))
@@ -154,17 +159,25 @@ mod tests {
 
     #[test]
     fn a_wait_is_told_in_one_of_three_ways() {
-        let wait = |name: &'static str, value: &'static str| {
-            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
-            retry_after(&headers, 1_283_311_230).map(|wait| wait.as_secs())
+        let wait = |status: u16, headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter();
+            let headers = headers.map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()));
+            let wait = retry_after(status, &HeaderMap::from_iter(headers), 1_283_311_230);
+            wait.map(|wait| wait.as_secs())
         };
-        assert_eq!(wait("retry-after", "7"), Some(7));
+        assert_eq!(wait(503, &[("retry-after", "7")]), Some(7));
+        let date = "Wed, 01 Sep 2010 03:21:30 GMT";
+        assert_eq!(wait(503, &[("retry-after", date)]), Some(60));
+        assert_eq!(wait(503, &[("retry-after", "soon")]), None);
+        let reset = ("x-rate-limit-reset", "1283311240");
+        assert_eq!(wait(429, &[reset]), Some(10));
         assert_eq!(
-            wait("retry-after", "Wed, 01 Sep 2010 03:21:30 GMT"),
-            Some(60)
+            wait(429, &[reset, ("x-rate-limit-remaining", "0")]),
+            Some(10)
         );
-        assert_eq!(wait("x-rate-limit-reset", "1283311240"), Some(10));
-        assert_eq!(wait("x-rate-limit-reset", "5"), Some(0));
-        assert_eq!(wait("retry-after", "soon"), None);
+        assert_eq!(wait(429, &[("x-rate-limit-reset", "5")]), Some(0));
+        // Something else is the trouble.
+        assert_eq!(wait(429, &[reset, ("x-rate-limit-remaining", "48")]), None);
+        assert_eq!(wait(503, &[reset]), None);
     }
 }

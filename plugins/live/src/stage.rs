@@ -34,6 +34,8 @@ pub struct Shared {
     stop: AtomicBool,
     /// When the run began to end: read what is there, then finish. 0: it did not.
     draining_ns: AtomicU64,
+    /// It ends, and the server would send for ever: what was read goes on, nothing more is read.
+    leaving: AtomicBool,
     connected: AtomicBool,
     /// The thread came to its end, rather than to a panic.
     is_done: AtomicBool,
@@ -51,9 +53,10 @@ impl Shared {
         self.draining_ns.load(SeqCst) > 0
     }
 
-    /// The run ends, and has waited long enough for a pause of the server.
+    /// The run ends: nothing more is read, or the server has had long enough to pause.
     pub fn is_drained(&self) -> bool {
-        self.is_draining() && monotonic_ns() - self.draining_ns.load(SeqCst) >= DRAIN_NS
+        self.leaving.load(SeqCst)
+            || self.is_draining() && monotonic_ns() - self.draining_ns.load(SeqCst) >= DRAIN_NS
     }
 
     /// The thread says whether it has a connection. Without one, and with everything sent on, a
@@ -160,7 +163,13 @@ impl<M: Send + 'static> Live<M> {
         let mut deadline = deadline_ns;
         // Something has gone on in this call: an error comes in the next one, on its own.
         let mut handed_on = false;
+        // The connection is gone, but what was sent on before that may have come meanwhile.
+        let mut looked_again = false;
         loop {
+            // A flood must not hold up barriers.
+            if handed_on && monotonic_ns() >= deadline_ns {
+                return Ok(Poll::More);
+            }
             while let Some((batch, mark)) = self.rest.pop_front() {
                 if batch.is_empty() {
                     mark.map(Passed::Mark).into_iter().for_each(&mut passed);
@@ -192,11 +201,16 @@ impl<M: Send + 'static> Live<M> {
                     }
                     self.rest.push_back((parcel.batch, parcel.mark));
                 }
-                Next::Idle if deadline == 0 => return Ok(Poll::More),
-                Next::Idle if self.shared.is_draining() && !self.shared.connected.load(SeqCst) => {
-                    return Ok(Poll::Finished);
+                Next::Idle if handed_on => return Ok(Poll::More),
+                Next::Idle => {
+                    if !self.shared.is_draining() || self.shared.connected.load(SeqCst) {
+                        return Ok(Poll::Idle);
+                    }
+                    if looked_again {
+                        return Ok(Poll::Finished);
+                    }
+                    looked_again = true;
                 }
-                Next::Idle => return Ok(Poll::Idle),
                 Next::Finished if handed_on => return Ok(Poll::More),
                 Next::Finished => {
                     return self.shared.take_error().map_or(Ok(Poll::Finished), Err);
@@ -231,12 +245,10 @@ impl<M: Send + 'static> Live<M> {
         full
     }
 
-    /// `Source::drain`. A server of this machine may be drained before us: what it sent is read.
-    /// Another's stream has no end, so there it stops at once.
+    /// `Source::drain`. A server of this machine may be drained before us: what it sends is read
+    /// to its first pause. Another's stream has no end, and is left at once. What was read goes on.
     pub fn drain(&mut self, is_local: bool) -> Drain {
-        if !is_local {
-            return Drain::Stop;
-        }
+        self.shared.leaving.store(!is_local, SeqCst);
         self.shared.draining_ns.store(monotonic_ns(), SeqCst);
         Drain::ToEnd
     }
