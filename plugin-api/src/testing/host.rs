@@ -6,6 +6,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 pub use crate::abi::services::Level;
@@ -32,6 +33,7 @@ pub struct TestHost {
     skew_ns: AtomicU64,
     now_us: AtomicI64,
     cancelled: AtomicBool,
+    held: AtomicBool,
     checkpoints: AtomicU64,
 }
 
@@ -75,6 +77,11 @@ impl TestHost {
     pub fn set_now_us(&self, us: i64) {
         self.now_us.store(us, Ordering::SeqCst);
     }
+    /// Whether a stage that sleeps stays asleep, until this is taken back or the stage is
+    /// cancelled: what happens meanwhile can be looked at.
+    pub fn hold_sleeps(&self, hold: bool) {
+        self.held.store(hold, Ordering::SeqCst);
+    }
     /// Asks the stage to stop.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::SeqCst);
@@ -117,6 +124,9 @@ impl HostApi for TestHost {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(ns);
+        while self.held.load(Ordering::SeqCst) && !self.cancelled() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         self.advance(ns);
         !self.cancelled()
     }

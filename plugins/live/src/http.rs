@@ -58,6 +58,13 @@ pub trait Stream {
     fn end(&mut self, intake: &mut Intake<Self::Mark>, brought: &mut Brought) -> Result<(), End>;
     /// What an answer that is no stream means.
     fn verdict(&self, refusal: &Refusal) -> Verdict;
+    /// The attempt is over: see [`Network::left`].
+    ///
+    /// # Errors
+    /// How it ended rather.
+    fn left(&mut self, _intake: &mut Intake<Self::Mark>) -> Result<(), End> {
+        Ok(())
+    }
 }
 
 /// Keeps the stream: see [`keep::keep`].
@@ -92,6 +99,10 @@ impl<S: Stream> Network for Http<'_, S> {
 
     fn verdict(&self, refusal: &Refusal) -> Verdict {
         self.0.verdict(refusal)
+    }
+
+    fn left(&mut self, intake: &mut Intake<S::Mark>) -> Result<(), End> {
+        self.0.left(intake)
     }
 
     async fn attempt(&mut self, line: &mut Line<'_, S::Mark>) -> End {

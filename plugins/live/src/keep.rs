@@ -47,6 +47,13 @@ pub trait Network {
     /// One connection, from request to end. All that takes time is awaited by [`Line::connect`]
     /// and [`Line::wait`].
     async fn attempt(&mut self, line: &mut Line<'_, Self::Mark>) -> End;
+    /// The attempt is over, and its connections are closed: the server sends nothing more.
+    ///
+    /// # Errors
+    /// How it ended rather.
+    fn left(&mut self, _intake: &mut Intake<Self::Mark>) -> Result<(), End> {
+        Ok(())
+    }
 }
 
 /// How an attempt ended.
@@ -222,10 +229,6 @@ pub fn keep<N: Network>(
     intake: &mut Intake<N::Mark>,
     shared: &Shared,
 ) -> Result<(), StageError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| StageError::fatal(format!("no runtime for the network: {e}")))?;
     let ctx = intake.ctx().clone();
     let stall_ns = u64::try_from(network.stall_timeout().as_nanos()).unwrap_or(u64::MAX);
     let mut line = Line {
@@ -243,7 +246,17 @@ pub fn keep<N: Network>(
         line.brought = Brought::default();
         line.sent_ns = line.ctx.monotonic_ns();
         line.heard_ns = line.sent_ns;
-        let end = runtime.block_on(network.attempt(&mut line));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| StageError::fatal(format!("no runtime for the network: {e}")))?;
+        let mut end = runtime.block_on(network.attempt(&mut line));
+        // With it ends every connection. One that a task of its own holds would stay open through
+        // the wait, in which nobody runs that task, and the server would send on.
+        runtime.shutdown_background();
+        if let Err(other) = network.left(line.intake) {
+            end = other;
+        }
         if line.intake.flush().is_err() {
             return Ok(());
         }

@@ -158,6 +158,8 @@ impl<M: Send + 'static> Live<M> {
         mut passed: impl FnMut(Passed<'_, M>),
     ) -> Result<Poll, StageError> {
         let mut deadline = deadline_ns;
+        // Something has gone on in this call: an error comes in the next one, on its own.
+        let mut handed_on = false;
         loop {
             while let Some((batch, mark)) = self.rest.pop_front() {
                 if batch.is_empty() {
@@ -170,7 +172,7 @@ impl<M: Send + 'static> Live<M> {
                 }
                 let full = self.emit(batch, mark, &mut budget, out, &mut passed);
                 // What else is there already goes along, but nothing is waited for.
-                deadline = 0;
+                (deadline, handed_on) = (0, true);
                 if full {
                     return Ok(Poll::More);
                 }
@@ -184,6 +186,7 @@ impl<M: Send + 'static> Live<M> {
                     for (bytes, why) in &parcel.rejects {
                         out.reject_raw(bytes, why);
                     }
+                    handed_on = true;
                     if parcel.batch.is_empty() {
                         deadline = 0;
                     }
@@ -194,6 +197,7 @@ impl<M: Send + 'static> Live<M> {
                     return Ok(Poll::Finished);
                 }
                 Next::Idle => return Ok(Poll::Idle),
+                Next::Finished if handed_on => return Ok(Poll::More),
                 Next::Finished => {
                     return self.shared.take_error().map_or(Ok(Poll::Finished), Err);
                 }

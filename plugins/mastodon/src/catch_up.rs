@@ -32,6 +32,7 @@ struct Task {
     from: Option<Id>,
     /// The newest id of the timeline, once it is known.
     to: Option<Id>,
+    /// Pages that may still bring news. How many may bring none is bounded by what is remembered.
     pages_left: u32,
 }
 
@@ -206,18 +207,19 @@ impl CatchUp {
         // The newest stand first.
         let mut ordered: Vec<_> = statuses.iter().map(|json| (id_of(json), *json)).collect();
         ordered.sort_by_key(|(id, _)| *id);
+        let mut has_news = false;
         for (id, json) in &ordered {
             if *id > Some(to) {
                 break;
             }
-            if json.len() > self.max_bytes {
-                let (len, max) = (json.len(), self.max_bytes);
+            let (len, max) = (json.len(), self.max_bytes);
+            if len <= max {
+                has_news |= sorter.fetched(json.as_bytes(), intake)?;
+            } else if sorter.too_long(*id) {
                 let why = format!(
                     "{len} bytes, more than max_message_bytes = {max}; only the beginning is kept"
                 );
                 intake.reject(json.as_bytes(), why)?;
-            } else {
-                sorter.fetched(json.as_bytes(), intake)?;
             }
         }
         let last = ordered.last().and_then(|(id, _)| *id);
@@ -232,7 +234,7 @@ impl CatchUp {
         sorter.read_to(task.timeline, last);
         let next = Task {
             from: Some(last),
-            pages_left: task.pages_left - 1,
+            pages_left: task.pages_left - u32::from(has_news),
             ..task
         };
         if next.pages_left == 0 {

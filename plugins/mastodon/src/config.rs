@@ -64,8 +64,8 @@ options! {
         /// written while there is no connection is lost, and the loss is counted.
         #[serde(default = "yes")]
         pub catch_up: bool,
-        /// After a break, the most pages (of 40 posts) to fetch for each stream, 1 to 10,000; what
-        /// is left is lost, and counted. Default 100.
+        /// After a break, the most pages (of 40 posts) with something new to fetch for each stream,
+        /// 1 to 10,000; what is left is lost, and counted. Default 100.
         #[serde(default = "a_hundred")]
         pub catch_up_pages: u32,
         /// After a break, look back so much further than the newest post, up to 6 h: posts of

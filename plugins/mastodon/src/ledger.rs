@@ -116,6 +116,9 @@ struct Snapshot {
     read: BTreeMap<String, String>,
     /// Ids, with the time of their edit: `12 13@1668528449023000`.
     seen: String,
+    /// Up to this id some may be missing there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forgotten: Option<String>,
 }
 
 impl Ledger {
@@ -214,6 +217,7 @@ impl Ledger {
             instance: self.instance.clone(),
             read,
             seen,
+            forgotten: self.seen.forgotten().map(|id| id.to_string()),
         };
         serde_json::to_vec(&snapshot).unwrap_or_default()
     }
@@ -233,6 +237,8 @@ fn standing(snapshot: Option<&Snapshot>, names: &[String]) -> Standing {
             seen.see(Version { id, edited_us });
         }
     }
+    let forgotten = snapshot.forgotten.as_ref();
+    seen.forget(forgotten.and_then(|id| Id::new(id.as_bytes())));
     let read = names
         .iter()
         .map(|name| Read {
@@ -247,5 +253,108 @@ fn standing(snapshot: Option<&Snapshot>, names: &[String]) -> Standing {
         read,
         seen,
         goes_on: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Public;
+    use crate::timeline::Feed;
+    use plugin_api::testing::batch_of;
+
+    fn id(n: u64) -> Id {
+        Id::new(n.to_string().as_bytes()).unwrap()
+    }
+
+    fn version(n: u64, edited_us: i64) -> Version {
+        Version {
+            id: id(n),
+            edited_us,
+        }
+    }
+
+    fn open(state: Option<&[u8]>) -> (Ledger, Standing, Notes) {
+        let timeline = |feed| Timeline {
+            feed,
+            only_media: false,
+            pointer: String::new(),
+        };
+        let timelines = [
+            timeline(Feed::Public(Public::Local)),
+            timeline(Feed::List("7".into())),
+        ];
+        Ledger::open("https://a.example/", &timelines, Duration::ZERO, state)
+    }
+
+    fn snapshot(ledger: &Ledger) -> String {
+        String::from_utf8(ledger.snapshot()).unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_holds_what_has_gone_on_and_no_more() {
+        let (mut ledger, standing, mut notes) = open(None);
+        assert!(!standing.goes_on);
+        notes.record(version(11, 0));
+        notes.reached(id(11));
+        notes.record(version(12, 5));
+        notes.reached(id(12));
+        // Filtered.
+        notes.reached(id(13));
+        let mark = notes.last();
+        notes.reached(id(14));
+        let nothing = r#"{"instance":"https://a.example/","read":{},"seen":""}"#;
+        assert_eq!(snapshot(&ledger), nothing);
+        ledger.passed(&Passed::Records(&batch_of(["11"])));
+        assert!(snapshot(&ledger).contains(r#""read":{},"seen":"11""#));
+        ledger.passed(&Passed::Records(&batch_of(["12"])));
+        assert!(snapshot(&ledger).contains(r#""read":{"list:7":"11","public:local":"11"}"#));
+        ledger.passed(&Passed::Mark(mark));
+        let state = snapshot(&ledger);
+        assert!(
+            state.contains(r#""read":{"list:7":"13","public:local":"13"}"#),
+            "{state}"
+        );
+    }
+
+    #[test]
+    fn a_timeline_that_is_behind_stays_where_it_is() {
+        let (mut ledger, _, mut notes) = open(None);
+        notes.reached(id(10));
+        notes.behind(1);
+        notes.record(version(20, 0));
+        notes.reached(id(20));
+        notes.record(version(12, 3));
+        notes.read(1, id(12));
+        ledger.passed(&Passed::Records(&batch_of(["20", "12"])));
+        ledger.passed(&Passed::Mark(notes.last()));
+        let state = snapshot(&ledger);
+        assert!(
+            state.contains(r#""read":{"list:7":"12","public:local":"20"},"seen":"20""#),
+            "{state}"
+        );
+        notes.caught_up(1);
+        notes.reached(id(21));
+        ledger.passed(&Passed::Mark(notes.last()));
+        assert!(snapshot(&ledger).contains(r#""list:7":"21""#));
+    }
+
+    #[test]
+    fn a_source_goes_on_from_a_snapshot() {
+        let (mut ledger, _, mut notes) = open(None);
+        notes.read(0, id(10));
+        notes.record(version(12, 3));
+        notes.record(version(9, 0));
+        ledger.passed(&Passed::Records(&batch_of(["12", "9"])));
+        ledger.seen.forget(Some(id(11)));
+        let (mut ledger, mut standing, _notes) = open(Some(&ledger.snapshot()));
+        assert!(standing.goes_on);
+        assert_eq!(standing.read[0].to, Some(id(10)));
+        assert_eq!(standing.read[1].to, None);
+        for seen in [&mut standing.seen, &mut ledger.seen] {
+            assert!(!seen.knows_all_above(id(10)) && seen.knows_all_above(id(11)));
+            assert_eq!(seen.see(version(12, 3)), crate::window::Novelty::Known);
+            assert_eq!(seen.see(version(9, 0)), crate::window::Novelty::New);
+        }
     }
 }

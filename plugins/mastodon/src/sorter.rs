@@ -10,7 +10,7 @@ use crate::ledger::{Notes, Read, Standing};
 use crate::status::StatusReader;
 use crate::timeline::Timeline;
 use crate::verdict;
-use crate::window::{Novelty, Window};
+use crate::window::{Novelty, Version, Window};
 
 /// Kinds of events that are no posts, and what counts them.
 const KINDS: [(&str, &str); 9] = [
@@ -103,8 +103,8 @@ impl Sorter {
                     seen: &mut self.seen,
                     notes: &mut self.notes,
                 };
-                let id = one.take(payload, way, &mut self.statuses, intake)?;
-                if let Some(id) = id.filter(|_| way == Way::Update) {
+                let taken = one.take(payload, way, &mut self.statuses, intake)?;
+                if let (Some((id, _)), Way::Update) = (taken, way) {
                     self.reached(id);
                 }
             }
@@ -126,16 +126,23 @@ impl Sorter {
         Ok(None)
     }
 
-    /// Takes a post of a timeline.
-    pub fn fetched(&mut self, json: &[u8], intake: &mut Intake<u64>) -> Result<(), Gone> {
+    /// Takes a post of a timeline. Whether it is news.
+    pub fn fetched(&mut self, json: &[u8], intake: &mut Intake<u64>) -> Result<bool, Gone> {
         let one = One {
             edits: self.edits,
             seen: &mut self.seen,
             notes: &mut self.notes,
         };
-        one.take(json, Way::Fetched, &mut self.statuses, intake)?;
+        let taken = one.take(json, Way::Fetched, &mut self.statuses, intake)?;
         intake.mark(self.notes.last());
-        intake.flush_if_full()
+        intake.flush_if_full()?;
+        Ok(taken.is_none_or(|(_, novelty)| novelty != Novelty::Known))
+    }
+
+    /// A post of a timeline that is too long to be taken. Whether it came for the first time.
+    pub fn too_long(&mut self, id: Option<Id>) -> bool {
+        let version = id.map(|id| Version { id, edited_us: 0 });
+        version.is_none_or(|version| self.seen.see(version) != Novelty::Known)
     }
 
     /// Whether everything that came above this id is remembered.
@@ -184,14 +191,14 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    /// Takes it; its id, if it has one.
+    /// Takes it; its id, if it has one, and whether that is news.
     fn take(
         self,
         json: &[u8],
         way: Way,
         statuses: &mut StatusReader,
         intake: &mut Intake<u64>,
-    ) -> Result<Option<Id>, Gone> {
+    ) -> Result<Option<(Id, Novelty)>, Gone> {
         let status = match statuses.read(json) {
             Ok(status) => status,
             Err(error) => {
@@ -199,12 +206,12 @@ impl One<'_> {
                 return Ok(None);
             }
         };
-        let id = Some(status.version.id);
         let novelty = self.seen.see(status.version);
+        let taken = Some((status.version.id, novelty));
         if novelty == Novelty::Known {
             intake.ctx().counter("mastodon_duplicates", 1);
             intake.filtered(1);
-            return Ok(id);
+            return Ok(taken);
         }
         let is_edit = way == Way::Edit || novelty == Novelty::Edit;
         if is_edit {
@@ -212,7 +219,7 @@ impl One<'_> {
         }
         if is_edit && self.edits == Edits::Drop || !status.passes {
             intake.filtered(1);
-            return Ok(id);
+            return Ok(taken);
         }
         if way == Way::Fetched {
             intake.ctx().counter("mastodon_caught_up", 1);
@@ -223,7 +230,7 @@ impl One<'_> {
             record.header("edit", Some(edited_at));
         }
         self.notes.record(status.version);
-        Ok(id)
+        Ok(taken)
     }
 }
 

@@ -33,7 +33,6 @@ pub(crate) struct Window {
     edited_us: HashMap<Id, i64>,
     /// In the order in which they first came.
     order: VecDeque<Id>,
-    /// The newest id that was forgotten.
     forgotten: Option<Id>,
 }
 
@@ -52,11 +51,21 @@ impl Window {
             && let Some(oldest) = self.order.pop_front()
         {
             self.edited_us.remove(&oldest);
-            self.forgotten = self.forgotten.max(Some(oldest));
+            self.forget(Some(oldest));
         }
         self.edited_us.insert(id, edited_us);
         self.order.push_back(id);
         Novelty::New
+    }
+
+    /// The newest id that was forgotten.
+    pub fn forgotten(&self) -> Option<Id> {
+        self.forgotten
+    }
+
+    /// What came up to this id may be forgotten.
+    pub fn forget(&mut self, id: Option<Id>) {
+        self.forgotten = self.forgotten.max(id);
     }
 
     /// Whether everything that came with an id above this one is still remembered.

@@ -116,6 +116,27 @@ fn more_than_the_pages_allowed_is_a_gap_that_is_counted() {
 }
 
 #[test]
+fn pages_without_news_are_no_burden() {
+    let (server, mut run) = missed(0, json!({"catch_up_pages": 2}));
+    run.until("another connection", |_| server.subscriptions() == 1);
+    // By the stream, and the next break comes before anything was fetched.
+    for second in 1_001..=1_200 {
+        server.publish(post(second, TAG));
+    }
+    while run.counts().len() < 201 {
+        run.poll(5);
+    }
+    server.cut();
+    for second in 1_201..=1_230 {
+        server.write(post(second, TAG));
+    }
+    run.until("all", |run| run.counts().len() == 231);
+    run.until_caught_up();
+    assert!(run.counts().values().all(|n| *n == 1));
+    assert_eq!(run.metric("gaps"), 0.0);
+}
+
+#[test]
 fn without_catching_up_each_new_connection_is_a_gap() {
     let change = json!({"catch_up": false});
     let (server, mut run) = missed(3, change.clone());

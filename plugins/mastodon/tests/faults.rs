@@ -291,6 +291,11 @@ fn an_oversized_message_is_a_dead_letter_and_the_stream_goes_on() {
     assert_eq!(dead[1].0.len(), 65_536);
     assert!(dead[1].0.starts_with(b"{\"account\""), "{}", dead[1].1);
     assert_eq!(run.ids(), [id(1), id(3)]);
+    // Seen again after another break, it is no news.
+    server.cut();
+    run.until("another connection", |_| server.connections() == 3);
+    run.until_caught_up();
+    assert_eq!(run.got.rejected_raw.len(), 2);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use live::http::Stream;
-use live::{Brought, End, Framing, Intake, Piece, Refusal, Trouble, Verdict};
+use live::{Brought, End, Framing, Gone, Intake, Piece, Refusal, Trouble, Verdict};
 use plugin_api::{Context, StageError};
 use reqwest::{RequestBuilder, Url};
 
@@ -28,7 +28,7 @@ const SLACK_S: u64 = 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
     Closed,
-    /// X was asked.
+    /// X was asked, and has not refused.
     Asked,
     /// It sends.
     Open,
@@ -93,17 +93,19 @@ impl Posts {
         ids.for_each(|id| self.messages.know(id));
     }
 
-    /// Nothing more is read: the account is brought up to date.
-    pub fn finish(&mut self, ctx: &Context) -> Result<(), StageError> {
-        let Some(budget) = &mut self.budget else {
-            return Ok(());
-        };
-        if self.line.get() != Line::Closed {
-            budget.disconnected(ctx.now_us());
+    /// Nothing more is read: says what was.
+    ///
+    /// # Errors
+    /// If the account cannot be brought up to date.
+    pub fn finish(&mut self) -> Result<(), StageError> {
+        if self.line.get() == Line::Asked {
+            // Stopped while it waited for an answer, which may have come since.
+            self.settle(0)?;
         }
-        budget.settle()?;
-        ctx.info(format!("read and paid for: {}", budget.report()));
-        self.show_left();
+        if let Some(budget) = &self.budget {
+            let report = budget.report();
+            self.ctx.info(format!("read and paid for: {report}"));
+        }
         Ok(())
     }
 
@@ -121,23 +123,6 @@ impl Posts {
     fn spent(&mut self, spent: &Spent) -> End {
         // What is missed from here on is not lost but not wanted.
         (self.heard_ns, self.resumed_us) = (None, None);
-        let was_open = self.line.replace(Line::Closed) == Line::Open;
-        if let Some(budget) = &mut self.budget {
-            if was_open {
-                budget.disconnected(self.ctx.now_us());
-            }
-            if budget.is_exceeded() {
-                self.ctx.warn(format!(
-                    "more posts were under way than in_flight = {}, so that more were read than \
-                     max_posts allows: raise in_flight",
-                    budget.in_flight()
-                ));
-            }
-            if let Err(error) = budget.settle() {
-                return End::Failed(error);
-            }
-        }
-        self.show_left();
         let why = format!("the budget of max_posts is spent ({})", spent.limit);
         if self.options.when_spent == WhenSpent::Finish {
             return End::Finished(why);
@@ -149,22 +134,39 @@ impl Posts {
         End::Paused(format!("{why} until {}", spent.until), wait.min(MAX_WAIT))
     }
 
-    /// Before a connection: settles the last one, and whether there may be another.
-    fn settle(&mut self) -> Result<(), End> {
-        let now_us = self.ctx.now_us();
-        let was_open = self.line.replace(Line::Closed) == Line::Open;
+    /// Whether there may be another connection.
+    fn afford(&mut self) -> Result<(), End> {
         let Some(budget) = &mut self.budget else {
             return Ok(());
         };
-        if was_open {
-            budget.disconnected(now_us);
-        }
-        let spent = budget.connect(now_us).map_err(End::Failed)?;
+        let spent = budget.connect(self.ctx.now_us()).map_err(End::Failed)?;
         self.show_left();
         match spent {
             Some(spent) => Err(self.spent(&spent)),
             None => Ok(()),
         }
+    }
+
+    /// Brings the account up to date, behind a connection that may have brought posts.
+    fn settle(&mut self, counted_late: u64) -> Result<(), StageError> {
+        let now_us = self.ctx.now_us();
+        let Some(budget) = &mut self.budget else {
+            return Ok(());
+        };
+        budget.disconnected(now_us);
+        for _ in budget.in_flight()..counted_late {
+            budget.count(now_us)?;
+        }
+        if budget.is_exceeded() {
+            self.ctx.warn(format!(
+                "more posts were under way than in_flight = {}, so that more were read than \
+                 max_posts allows: raise in_flight",
+                budget.in_flight()
+            ));
+        }
+        budget.settle()?;
+        self.show_left();
+        Ok(())
     }
 
     /// How many minutes to ask for again.
@@ -187,17 +189,35 @@ impl Posts {
     }
 
     fn take_all(&mut self, intake: &mut Intake<Mark>, brought: &mut Brought) -> Result<(), End> {
-        let mut limit = None;
-        while let Some(piece) = self.framing.next_piece() {
-            let meaning = match piece {
-                Piece::KeepAlive => {
+        while let Some(meaning) = self.take_one(intake, brought)? {
+            match meaning {
+                Meaning::Post => self.count()?,
+                Meaning::Note => {}
+                Meaning::TooManyConnections => brought.trouble = Some(Trouble::CalmDown),
+                Meaning::Refused => brought.trouble = Some(Trouble::Http),
+            }
+        }
+        self.show_left();
+        Ok(())
+    }
+
+    /// Takes one message, if there is a whole one.
+    fn take_one(
+        &mut self,
+        intake: &mut Intake<Mark>,
+        brought: &mut Brought,
+    ) -> Result<Option<Meaning>, Gone> {
+        loop {
+            let meaning = match self.framing.next_piece() {
+                None => return Ok(None),
+                Some(Piece::KeepAlive) => {
                     brought.keep_alives = true;
                     continue;
                 }
-                Piece::Message(bytes) | Piece::Miscounted(bytes) => {
+                Some(Piece::Message(bytes) | Piece::Miscounted(bytes)) => {
                     self.messages.take(bytes, intake)?
                 }
-                Piece::TooLong { head, total } => {
+                Some(Piece::TooLong { head, total }) => {
                     let max = self.options.max_message_bytes.0;
                     let why = format!(
                         "{total} bytes, more than max_message_bytes = {max}; only the beginning is kept"
@@ -206,28 +226,21 @@ impl Posts {
                     Meaning::Post
                 }
             };
-            match meaning {
-                Meaning::Post => {
-                    brought.messages = true;
-                    limit = self.count()?.or(limit);
-                }
-                Meaning::Note => {}
-                Meaning::TooManyConnections => brought.trouble = Some(Trouble::CalmDown),
-                Meaning::Refused => brought.trouble = Some(Trouble::Http),
-            }
-        }
-        self.show_left();
-        match limit {
-            Some(spent) => Err(self.spent(&spent)),
-            None => Ok(()),
+            brought.messages |= meaning == Meaning::Post;
+            return Ok(Some(meaning));
         }
     }
 
-    fn count(&mut self) -> Result<Option<Spent>, End> {
+    /// Another post was read. At a limit the connection is left at once: what came with it is
+    /// taken when X can send no more.
+    fn count(&mut self) -> Result<(), End> {
         let Some(budget) = &mut self.budget else {
-            return Ok(None);
+            return Ok(());
         };
-        budget.count(self.ctx.now_us()).map_err(End::Failed)
+        match budget.count(self.ctx.now_us()).map_err(End::Failed)? {
+            Some(spent) => Err(self.spent(&spent)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -252,7 +265,7 @@ impl Stream for Posts {
     }
 
     async fn request(&mut self, _intake: &mut Intake<Mark>) -> Result<RequestBuilder, End> {
-        self.settle()?;
+        self.afford()?;
         if !self.rules_are_set.get() {
             let rules = sync(&self.requests, &self.wanted, &self.tag, &self.ctx).await?;
             self.messages.set_rules(rules);
@@ -303,8 +316,19 @@ impl Stream for Posts {
         brought.messages = true;
         let why = format!("the connection ended within this message, after {total} bytes");
         intake.reject(head, why)?;
-        self.count()?;
-        Ok(())
+        self.count()
+    }
+
+    fn left(&mut self, intake: &mut Intake<Mark>) -> Result<(), End> {
+        if self.line.get() != Line::Open {
+            return Ok(());
+        }
+        self.line.set(Line::Closed);
+        let mut late = 0;
+        while let Some(meaning) = self.take_one(intake, &mut Brought::default())? {
+            late += u64::from(meaning == Meaning::Post);
+        }
+        self.settle(late).map_err(End::Failed)
     }
 
     fn verdict(&self, refusal: &Refusal) -> Verdict {

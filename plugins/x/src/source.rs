@@ -56,7 +56,7 @@ impl Source for X {
         }
         self.live = Some(Live::start("x", &self.ctx, move |intake, shared| {
             let kept = http::keep(&mut posts, intake, shared);
-            kept.and(posts.finish(intake.ctx()))
+            kept.and(posts.finish())
         })?);
         Ok(())
     }

@@ -179,7 +179,13 @@ fn a_cut_within_a_message_is_a_dead_letter_and_the_stream_is_taken_up_at_once() 
         ],
         json!({}),
     );
-    assert_eq!(ids(&met.got), [1, 2, 3]);
+    assert_eq!(
+        ids(&met.got),
+        [1, 2, 3],
+        "{:#?} {:?}",
+        log(met.host),
+        met.error
+    );
     assert!(met.waits().is_empty());
     assert_eq!(met.metric("x_reconnects"), 3.0);
     assert_eq!(met.got.rejected_raw.len(), 2);

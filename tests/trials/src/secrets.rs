@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const CANARY: &str = "kAnArY7Q";
 
 /// Options that are secrets, by kind and name of their stage, as the manifests mark them.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 15] = [
     "sink kafka key_password",
     "sink kafka password",
     "sink twitter-server consumer_key",
@@ -47,10 +47,12 @@ const KNOWN: [&str; 13] = [
     "sink websocket token",
     "source kafka key_password",
     "source kafka password",
+    "source mastodon access_token",
     "source twitter consumer_key",
     "source twitter consumer_secret",
     "source twitter token",
     "source twitter token_secret",
+    "source x bearer_token",
 ];
 
 /// What is done, and a text without which it was not done.

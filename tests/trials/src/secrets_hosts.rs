@@ -52,6 +52,28 @@ with = {{ listen = "127.0.0.1:0", token = "{by}" }}
 "#
         ));
     }
+    // One server refuses the tokens, and is none of theirs; the other is not there.
+    for (name, isolate, by, port) in [
+        ("env", false, "env:C_TOKEN", port),
+        ("file", true, "file:secret/C_TOKEN", 1),
+    ] {
+        text.push_str(&format!(
+            r#"
+[hosts.networks-{name}.sources.mastodon]
+plugin = "mastodon"
+isolate = {isolate}
+with = {{ url = "http://127.0.0.1:{port}", timeline = "public", access_token = "{by}" }}
+[hosts.networks-{name}.sources.x]
+plugin = "x"
+isolate = {isolate}
+with = {{ url = "http://127.0.0.1:{port}", track = ["rust"], bearer_token = "{by}" }}
+[hosts.networks-{name}.sinks.out]
+plugin = "lines"
+inputs = ["mastodon", "x"]
+with.path = "out/{name}.jsonl"
+"#
+        ));
+    }
     for (name, isolate, by) in [
         ("a", false, "env:C_PASSWORD"),
         ("b", true, "file:secret/C_PASSWORD"),
