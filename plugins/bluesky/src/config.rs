@@ -74,9 +74,9 @@ options! {
         /// nothing at all for 60 s is given up.
         #[serde(default)]
         pub stall_timeout: Option<Span>,
-        /// The longest event to take, 1 KiB to 64 MiB; of a longer one the beginning becomes a dead
-        /// letter. Default 1 MiB.
-        #[serde(default = "one_mib")]
+        /// The longest event to take, 1 KiB to 32 MiB; of a longer one the beginning becomes a dead
+        /// letter. Default 2 MiB: the network's records have at most 1 MiB before they become JSON.
+        #[serde(default = "two_mib")]
         pub max_message_bytes: ByteSize,
         /// The file of Jetstream's compression dictionary (`zstd_dictionary` in the source of
         /// Jetstream). With it events are sent compressed, to less than half. Default: none, not
@@ -127,8 +127,8 @@ fn five_seconds() -> Span {
     Span::secs(5)
 }
 
-fn one_mib() -> ByteSize {
-    ByteSize(1 << 20)
+fn two_mib() -> ByteSize {
+    ByteSize(2 << 20)
 }
 
 /// Where a first run begins.
@@ -245,10 +245,10 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
             "stall_timeout must be longer than nothing",
         ));
     }
-    if !(1 << 10..=64 << 20).contains(&options.max_message_bytes.0) {
+    if !(1 << 10..=32 << 20).contains(&options.max_message_bytes.0) {
         return Err(StageError::config(
             "/max_message_bytes",
-            "max_message_bytes must be between 1 KiB and 64 MiB",
+            "max_message_bytes must be between 1 KiB and 32 MiB",
         ));
     }
     if let Some(path) = &options.dictionary {
@@ -396,6 +396,7 @@ mod tests {
             (json!({"rewind": "11m"}), "/rewind"),
             (json!({"stall_timeout": "0s"}), "/stall_timeout"),
             (json!({"max_message_bytes": 10}), "/max_message_bytes"),
+            (json!({"max_message_bytes": "33 MiB"}), "/max_message_bytes"),
             (json!({"dictionary": "/nowhere"}), "/dictionary"),
             (json!({"dictionary": "/proc/self/cmdline"}), "/dictionary"),
         ] {
