@@ -214,11 +214,6 @@ impl<M> Line<'_, M> {
         let value = if connected { 1.0 } else { 0.0 };
         self.ctx.gauge(&self.connected, value);
     }
-
-    fn was_running(&self) -> bool {
-        self.brought.messages
-            || self.brought.keep_alives && self.heard_ns - self.sent_ns >= ESTABLISHED_NS
-    }
 }
 
 /// The stage, or the run, is over: there is no use in connecting.
@@ -247,7 +242,7 @@ pub fn keep<N: Network>(
         sent_ns: 0,
         heard_ns: 0,
     };
-    let mut backoff = Backoff::default();
+    let mut pace = Pace::default();
     loop {
         line.brought = Brought::default();
         line.sent_ns = line.ctx.monotonic_ns();
@@ -269,7 +264,7 @@ pub fn keep<N: Network>(
         // Only now: a drain that sees no connection takes it that everything was sent on.
         line.set_connected(false);
         let by_own_rules = matches!(end, End::Paused(..));
-        match next_wait(network, &line, &mut backoff, end)? {
+        match next_wait(network, &line, &mut pace, end)? {
             Some(wait) if !is_over(&line.ctx, shared) => {
                 if !wait.is_zero() && !sleep(&line.ctx, wait) {
                     return Ok(());
@@ -282,6 +277,41 @@ pub fn keep<N: Network>(
         }
         if is_over(&line.ctx, shared) {
             return Ok(());
+        }
+    }
+}
+
+/// What earlier attempts say about the next one.
+#[derive(Default)]
+struct Pace {
+    backoff: Backoff,
+    /// The last stream that ran was a short one.
+    flaps: bool,
+    /// The one that has just ended is taken up at once if it broke.
+    at_once: bool,
+}
+
+impl Pace {
+    /// A running stream that breaks is taken up at once. But one that brought nothing would only
+    /// break again, and a server that ends each one after a moment must not be hurried.
+    fn ended<M>(&mut self, line: &Line<'_, M>) {
+        let lasted = line.heard_ns - line.sent_ns >= ESTABLISHED_NS;
+        let ran = line.brought.messages || line.brought.keep_alives && lasted;
+        self.at_once = ran && (lasted || !self.flaps);
+        if ran && line.brought.trouble.is_none() {
+            self.flaps = !lasted;
+        }
+        if ran && line.brought.trouble != Some(Trouble::CalmDown) {
+            self.backoff.reset();
+        }
+    }
+
+    fn after_a_stream(&mut self, trouble: Option<Trouble>) -> Duration {
+        match trouble {
+            Some(Trouble::CalmDown) => self.backoff.calm_down(None),
+            Some(Trouble::Http) => self.backoff.http(None),
+            None if self.at_once => Duration::ZERO,
+            None => self.backoff.network(),
         }
     }
 }
@@ -299,12 +329,10 @@ fn sleep(ctx: &Context, wait: Duration) -> bool {
 fn next_wait<N: Network>(
     network: &N,
     line: &Line<'_, N::Mark>,
-    backoff: &mut Backoff,
+    pace: &mut Pace,
     end: End,
 ) -> Result<Option<Duration>, StageError> {
-    if line.was_running() && line.brought.trouble != Some(Trouble::CalmDown) {
-        backoff.reset();
-    }
+    pace.ended(line);
     let (ctx, host) = (&line.ctx, network.host());
     let is_expected = matches!(end, End::Closed | End::Paused(..));
     let (why, wait) = match end {
@@ -315,23 +343,26 @@ fn next_wait<N: Network>(
         }
         End::Closed => (
             format!("{host} ended the stream"),
-            after_a_stream(line, backoff),
+            pace.after_a_stream(line.brought.trouble),
         ),
         End::Dropped(why) => (
             format!("the stream of {host} broke: {why}"),
-            after_a_stream(line, backoff),
+            pace.after_a_stream(line.brought.trouble),
         ),
         End::Stalled => {
             ctx.counter(&metric::<N>("stalls"), 1);
             let silent = network.stall_timeout();
             (format!("{host} was silent for {silent:?}"), Duration::ZERO)
         }
-        End::Unreachable(why) => (format!("{host} is not reached: {why}"), backoff.network()),
+        End::Unreachable(why) => (
+            format!("{host} is not reached: {why}"),
+            pace.backoff.network(),
+        ),
         End::Refused(refusal) => {
             let wait = match network.verdict(&refusal) {
                 Verdict::Never(error) => return Err(error),
-                Verdict::Later => backoff.http(refusal.retry_after),
-                Verdict::CalmDown => backoff.calm_down(refusal.retry_after),
+                Verdict::Later => pace.backoff.http(refusal.retry_after),
+                Verdict::CalmDown => pace.backoff.calm_down(refusal.retry_after),
             };
             let why = format!("{host} answered {}{}", refusal.status, refusal.said());
             (why, wait)
@@ -354,15 +385,4 @@ fn next_wait<N: Network>(
         ctx.warn(again);
     }
     Ok(Some(wait))
-}
-
-/// A running stream that breaks is taken up at once; but one that brought nothing, or was ended on
-/// account of this client, would only break again.
-fn after_a_stream<M>(line: &Line<'_, M>, backoff: &mut Backoff) -> Duration {
-    match line.brought.trouble {
-        Some(Trouble::CalmDown) => backoff.calm_down(None),
-        Some(Trouble::Http) => backoff.http(None),
-        None if line.was_running() => Duration::ZERO,
-        None => backoff.network(),
-    }
 }
