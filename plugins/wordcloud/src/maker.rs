@@ -60,6 +60,7 @@ impl Maker {
             name,
             window,
             shown,
+            recent,
             own,
             ..
         } = group;
@@ -74,7 +75,7 @@ impl Maker {
         let (options, fonts) = (&self.options, &self.fonts);
         let written = self.builder.write(|buffer| match options.format {
             Output::Json => {
-                let mut samples = window.samples(&keys, options.samples as usize);
+                let mut samples = recent.samples(window, &keys, options.samples as usize);
                 let kept: HashSet<&str> = keys.iter().copied().collect();
                 let gone = shown.keys().map(|key| &**key);
                 let mut gone: Vec<&str> = gone.filter(|key| !kept.contains(key)).collect();

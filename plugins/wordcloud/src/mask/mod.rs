@@ -147,11 +147,21 @@ impl Grid {
         if wide > self.width || from >= to {
             return;
         }
+        let rows = (from * self.stride, (to + high - 1) * self.stride);
+        self.bits[rows.0..rows.1].copy_from_slice(&source.bits[rows.0..rows.1]);
+        self.pass(wide, high, from, to);
+    }
+
+    /// The same with the ink of its own.
+    fn pass(&mut self, wide: usize, high: usize, from: usize, to: usize) {
+        let to = to.min((self.height + 1).saturating_sub(high));
+        if wide > self.width || from >= to {
+            return;
+        }
         let (from, to) = (from * self.stride, to * self.stride);
         let Self { bits, spare, .. } = self;
         spare.resize(bits.len(), 0);
         let mut end = to + (high - 1) * self.stride;
-        bits[from..end].copy_from_slice(&source.bits[from..end]);
         let mut span = 1;
         while span < high {
             let step = span.min(high - span);
@@ -190,6 +200,17 @@ impl Grid {
     fn nearest_free(
         &self,
         target: (i32, i32),
+        size: (usize, usize),
+        rows: (usize, usize),
+    ) -> Option<(i32, i32, f32)> {
+        let unit = (1.0 / self.width as f32, 1.0 / self.height as f32);
+        self.nearest_free_by(unit, target, size, rows)
+    }
+
+    fn nearest_free_by(
+        &self,
+        (unit_x, unit_y): (f32, f32),
+        target: (i32, i32),
         (wide, high): (usize, usize),
         rows: (usize, usize),
     ) -> Option<(i32, i32, f32)> {
@@ -203,9 +224,9 @@ impl Grid {
         if last_y < first_y {
             return None;
         }
-        let (unit_x, unit_y) = (1.0 / self.width as f32, 1.0 / self.height as f32);
         let near_y = y.clamp(first_y, last_y);
         let mut best: Option<(i32, i32, f32)> = None;
+        // Rows beyond the edge are no nearer than that.
         for away in 0..=last_y - first_y {
             let least = away as f32 * unit_y;
             if best.is_some_and(|(_, _, cost)| least * least >= cost) {
@@ -232,6 +253,77 @@ impl Grid {
             }
         }
         best
+    }
+
+    /// The free place for a box of `wide` by `high` cells on `canvas` that is nearest to `target`,
+    /// and how many cells off it is; none that is `most` off. `self` is working space of any size.
+    pub fn nearest(
+        &mut self,
+        canvas: &Grid,
+        target: (i32, i32),
+        (wide, high): (usize, usize),
+        most: f32,
+    ) -> Option<((i32, i32), f32)> {
+        /// Cells around the target that are looked at first, and how much more each time.
+        const FIRST: f32 = 12.0;
+        const MORE: f32 = 4.0;
+        let most = most.min((canvas.width + canvas.height) as f32);
+        let mut reach = FIRST.min(most);
+        loop {
+            let by = reach.ceil() as i32;
+            let clamp = |at: i32, most: usize| at.clamp(0, most as i32) as usize;
+            let from = clamp(target.0 - by, canvas.width) / 64;
+            let to = clamp(target.0 + by + wide as i32 + 1, canvas.width);
+            let (top, end) = (
+                clamp(target.1 - by, canvas.height),
+                clamp(target.1 + by + high as i32 + 1, canvas.height),
+            );
+            let mut found = None;
+            if to > from * 64 && end > top {
+                self.cut(canvas, from, to, top, end);
+                let (width, height) = (self.width, self.height);
+                if wide <= width && high <= height {
+                    self.pass(wide, high, 0, height);
+                    let aim = (target.0 - from as i32 * 64, target.1 - top as i32);
+                    found = self.nearest_free_by((1.0, 1.0), aim, (wide, high), (0, height));
+                }
+            }
+            let found = found.map(|(x, y, cost)| {
+                let at = (x + from as i32 * 64, y + top as i32);
+                (at, cost.sqrt())
+            });
+            if let Some((at, way)) = found.filter(|(_, way)| *way <= reach) {
+                return (way < most).then_some((at, way));
+            }
+            let whole = (self.width, self.height) == (canvas.width, canvas.height);
+            if reach >= most || whole {
+                return found.filter(|(_, way)| *way < most);
+            }
+            reach = match found {
+                Some((_, way)) => (way + 1.0).min(most),
+                None => (reach * MORE).min(most),
+            };
+        }
+    }
+
+    /// Makes `self` the part of `source` in rows `top` to `end` from the word `from` of each row to
+    /// the column `to`.
+    fn cut(&mut self, source: &Grid, from: usize, to: usize, top: usize, end: usize) {
+        (self.width, self.height) = (to - from * 64, end - top);
+        self.stride = self.width.div_ceil(64);
+        self.bits.clear();
+        let last = match self.width % 64 {
+            0 => u64::MAX,
+            part => u64::MAX >> (64 - part),
+        };
+        for line in top..end {
+            let row = &source.bits[line * source.stride + from..][..self.stride];
+            self.bits.extend_from_slice(row);
+            if let Some(word) = self.bits.last_mut() {
+                *word &= last;
+            }
+        }
+        self.bits.resize(self.stride * (self.height + 1) + 1, 0);
     }
 
     /// The free place for a box of `wide` by `high` cells on `canvas` that is nearest to (x, y),

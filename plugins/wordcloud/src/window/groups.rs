@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 
-use super::{Bounds, Origin, Window};
+use super::{Bounds, Origin, Recent, Window};
 use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// What becomes of a record.
@@ -43,6 +43,8 @@ pub struct Group<T> {
     pub changed: bool,
     /// The words of the last frame, with their case folded, and their counts.
     pub shown: HashMap<Box<str>, u64>,
+    /// Samples of the last frame.
+    pub recent: Recent,
     /// What the owner keeps for it.
     pub own: Option<T>,
 }
@@ -252,6 +254,7 @@ impl<T> Groups<T> {
             let words = group.window.refused();
             group.window = Window::new(bounds);
             group.own = None;
+            group.recent = Recent::default();
             group.changed = true;
             (words, !group.shown.is_empty())
         });
@@ -293,6 +296,7 @@ impl<T> Groups<T> {
             window: Window::new(self.bounds),
             changed: false,
             shown: HashMap::new(),
+            recent: Recent::default(),
             own: None,
         })
     }
@@ -415,6 +419,7 @@ impl<T> Groups<T> {
                 window,
                 changed,
                 shown,
+                recent: Recent::default(),
                 own: own(part),
             });
             groups.seen[slot] = seen;

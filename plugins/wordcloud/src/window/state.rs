@@ -1,6 +1,6 @@
 //! A window as bytes, for checkpoints: little endian, forms by number, each text once.
 
-use super::{Bounds, Entry, LINK, NONE, Record, UNKEPT, Window};
+use super::{Bounds, Entry, LINK, NONE, Recent, Record, UNKEPT, Window};
 use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// Form without a key of its own: it is one.
@@ -11,10 +11,10 @@ impl Window {
     /// words `keys`, `each` for one.
     pub fn save(&self, keys: &[&str], each: usize, out: &mut Vec<u8>) {
         let numbers = self.save_records(out);
-        let (samples, records) = self.choose(keys, each);
-        out.extend((records.len() as u32).to_le_bytes());
+        let samples = Recent::default().chosen(self, keys, each);
+        out.extend((samples.len() as u32).to_le_bytes());
         // Oldest first: the newest are those that stay.
-        for (text, record) in samples.texts.iter().zip(&records).rev() {
+        for (text, record) in samples.iter().rev() {
             out.extend(numbers[*record as usize].to_le_bytes());
             put(text, out);
         }

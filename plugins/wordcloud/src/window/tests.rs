@@ -344,7 +344,7 @@ fn samples_are_the_newest_texts_and_shared() {
     let keys = ["storm", "rain", "sun", "unknown"];
     let samples = |groups: &Groups<()>, each| {
         let group = groups.named("").expect("a group");
-        let samples = group.window.samples(&keys, each);
+        let samples = Recent::default().samples(&group.window, &keys, each);
         let texts: Vec<String> = samples.texts.iter().map(ToString::to_string).collect();
         (texts, samples.of)
     };
@@ -465,7 +465,9 @@ fn a_window_gives_back_what_it_does_not_need_any_more() {
         capacity(&groups)
     );
     let group = groups.named("").expect("a group");
-    let samples = group.window.samples(&["storm"], 2).texts;
+    let samples = Recent::default()
+        .samples(&group.window, &["storm"], 2)
+        .texts;
     assert_eq!(samples.len(), 2);
     assert_eq!(samples[0], "storm rain");
     let count = group.window.count("storm");
