@@ -57,54 +57,84 @@ impl Fonts {
         let from = (low.log2() * STEPS + ON_STEP).floor() as i32;
         let to = (high.log2() * STEPS - ON_STEP).ceil() as i32;
         let mut ink = blank(word, high.max(size_of(to)) / cell);
-        // From one sample to the next no point moves by more than a cell, so that the column that it
-        // touches between them it touches at one of them, and so the line.
-        let extent = word.reach() / cell;
-        let samples = (extent * (size_of(to) - size_of(from))).ceil().max(1.0) as i32;
-        let stride = ((to - from) / samples).max(1);
-        let mut step = from;
-        while step < to {
-            self.set_drawn(word, step, cell, &mut ink);
-            let next = (step + stride).min(to);
-            let (size, far) = (size_of(step), size_of(next));
-            let between = (extent * (far - size)).ceil() as usize;
-            for part in 1..between {
-                let size = size + (far - size) * part as f32 / between as f32;
-                self.set_all(word, size / cell, false, &mut ink);
+        if word.boxed {
+            for step in from..=to {
+                self.set_all(word, size_of(step) / cell, false, &mut ink);
             }
-            step = next;
+            return ink.tight();
         }
-        self.set_drawn(word, to, cell, &mut ink);
+        for glyph in &word.glyphs {
+            match glyph.face.filter(|_| !glyph.solid) {
+                Some(face) => self.sweep(face, glyph, word, (from, to), cell, &mut ink),
+                None => (from..=to)
+                    .for_each(|step| self.add(glyph, word, size_of(step) / cell, false, &mut ink)),
+            }
+        }
         ink.tight()
     }
 
-    /// Adds the ink of a word at a size of [`STEPS`].
-    fn set_drawn(&self, word: &Shaped, step: i32, cell: f32, ink: &mut Ink) {
-        let size = size_of(step) / cell;
-        let mut drawn = self.drawn.borrow_mut();
-        for glyph in &word.glyphs {
-            let Some(face) = glyph.face.filter(|_| !glyph.solid && !word.boxed) else {
-                drop(drawn);
-                return self.set_all(word, size, false, ink);
+    /// Adds all cells that a glyph touches from one step to another.
+    fn sweep(
+        &self,
+        face: u16,
+        glyph: &Glyph,
+        word: &Shaped,
+        (from, to): (i32, i32),
+        cell: f32,
+        ink: &mut Ink,
+    ) {
+        let Some(mut far) = self.drawn(face, glyph.id, to, cell) else {
+            return;
+        };
+        // From one sample to the next no point of the glyph moves by more than a cell from its pen,
+        // so that the column that it touches between them it touches at one of them, and so the
+        // line. In between the pen is put on all cells over which it moves.
+        let right = far.left + far.width as i32;
+        let lower = far.top + far.height as i32;
+        let reach = [-far.left, right, -far.top, lower].into_iter().max();
+        let moves = reach.unwrap_or(0) as f32 * (1.0 - size_of(from) / size_of(to));
+        let stride = ((to - from) / moves.ceil().max(1.0) as i32).max(1);
+        // Where a step moves it by more, some cells around do instead.
+        let more = (moves / (to - from).max(1) as f32).ceil() as i32 - 1;
+        let more = more.max(0);
+        let mut step = to;
+        while step > from {
+            let next = (step - stride).max(from);
+            let Some(near) = self.drawn(face, glyph.id, next, cell) else {
+                return;
             };
-            let key = (face, glyph.id, step, cell.to_bits());
-            if drawn.bytes > GLYPH_BYTES {
-                *drawn = Drawn::default();
+            let pens = [next, step].map(|step| pen(glyph, word, size_of(step) / cell));
+            let [(one, a), (other, b)] = pens;
+            let (left, right) = (one.0.min(other.0), one.0.max(other.0));
+            let (upper, lower) = (one.1.min(other.1), one.1.max(other.1));
+            for line in upper - more..=lower + more {
+                for column in left - more..=right + more {
+                    let between = (a.0 || b.0 || left < right, a.1 || b.1 || upper < lower);
+                    merge(&near, (column, line), between, ink);
+                    merge(&far, (column, line), between, ink);
+                }
             }
-            let known = drawn.glyphs.get(&key).cloned();
-            let known = known.unwrap_or_else(|| {
-                let glyph = self.draw(face, glyph.id, size).map(Arc::new);
-                drawn.bytes += BESIDE_BITS + glyph.as_ref().map_or(0, |ink| ink.bytes());
-                drawn.glyphs.insert(key, glyph.clone());
-                glyph
-            });
-            if let Some(known) = known {
-                put(glyph, word, size, &known, ink);
-            }
+            (step, far) = (next, near);
         }
     }
 
-    /// The ink of a glyph, its pen at the corner of cell (0, 0).
+    /// A glyph at a size of [`STEPS`], its pen at the corner of cell (0, 0).
+    fn drawn(&self, face: u16, id: u16, step: i32, cell: f32) -> Option<Arc<Ink>> {
+        let mut drawn = self.drawn.borrow_mut();
+        let key = (face, id, step, cell.to_bits());
+        if let Some(known) = drawn.glyphs.get(&key) {
+            return known.clone();
+        }
+        if drawn.bytes > GLYPH_BYTES {
+            *drawn = Drawn::default();
+        }
+        let glyph = self.draw(face, id, size_of(step) / cell).map(Arc::new);
+        drawn.bytes += BESIDE_BITS + glyph.as_ref().map_or(0, |ink| ink.bytes());
+        drawn.glyphs.insert(key, glyph.clone());
+        glyph
+    }
+
+    /// The ink of a glyph, its pen at the corner of cell (0, 0), if it has any.
     fn draw(&self, face: u16, id: u16, size: f32) -> Option<Ink> {
         let coverage = self.faces[usize::from(face)].coverage(id, size);
         (coverage.width > 0).then(|| ink_of(&coverage))

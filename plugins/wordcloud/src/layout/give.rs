@@ -22,8 +22,8 @@ const CHEAP: f32 = 120.0;
 const DEPTH: usize = 8;
 const MOST: usize = 16;
 /// Pushes that are tried for one word, and in a frame: then words jump.
-const TRIES: usize = 20;
-const FRAME_TRIES: usize = 30;
+const TRIES: usize = 8;
+const FRAME_TRIES: usize = 8;
 
 /// A push at work.
 struct Push {
@@ -52,7 +52,7 @@ impl Layout {
     /// A place for `ink` near to `home`, for which others have given way if it comes cheaper.
     pub(super) fn make_room(&mut self, ink: &Arc<Claim>, home: (i32, i32)) -> Option<(i32, i32)> {
         let cell = self.field.cell;
-        let hole = self.field.near(None, ink, home, CHEAP / cell);
+        let hole = self.field.near(None, ink, home, AROUND / cell);
         if let Some((at, _)) = hole.filter(|(_, way)| *way < NEAR / cell) {
             return Some(at);
         }
@@ -159,7 +159,7 @@ impl Layout {
             self.stands[index].as_mut()?.put(at);
             return Some(own + others);
         }
-        if hole.is_none() && most > around {
+        if hole.is_none() && most > around && push.tries > 0 {
             hole = self.field.near(None, &ink, home, most);
         }
         let (at, own) = hole?;

@@ -33,6 +33,8 @@ const LARGE: f32 = 2.0;
 /// Largest size and width of a word, in parts of the canvas's height and width.
 const MOST_HEIGHT: f32 = 0.4;
 const MOST_WIDTH: f32 = 0.95;
+/// Layouts beyond which none keeps its working space between frames.
+const MANY: usize = 8;
 /// Words among the largest that are never turned.
 const NEVER_TURNED: usize = 3;
 
@@ -231,7 +233,8 @@ impl Layout {
             Packing::Steady if pixels <= STEADY[0].0 as usize => pixels,
             Packing::Steady => pixels / 4,
         };
-        3 * cells / 8 + words * WORD + settings.ink_bytes()
+        // The canvas, and working space of two passes and of pushes.
+        6 * cells / 8 + words * WORD + settings.ink_bytes()
     }
 
     /// Words for which there is a place for certain, however long they are.
@@ -293,8 +296,10 @@ impl Layout {
             };
             (task, scale)
         });
-        self.field.rest();
-        self.firm = None;
+        if self.settings.layouts > MANY {
+            self.field.rest();
+            self.firm = None;
+        }
         self.unit = Some(f64::from(scale) / task.whole);
         let smallest = task.weight.iter().copied().fold(f32::INFINITY, f32::min) * scale;
         self.said = Said {
@@ -324,8 +329,8 @@ impl Layout {
         };
         let places = self.stands.iter().flatten().enumerate().map(place);
         let places = places.collect();
-        for spot in self.stands.drain(..).flatten() {
-            self.spots.insert(spot.key.clone(), spot);
+        for mut spot in self.stands.drain(..).flatten() {
+            self.spots.insert(std::mem::take(&mut spot.key), spot);
         }
         places
     }
@@ -354,7 +359,10 @@ impl Layout {
         self.stands.clear();
         for (rank, word) in words.iter().enumerate() {
             self.stands.push(match self.settings.packing {
-                Packing::Steady => self.spots.remove(word.key),
+                Packing::Steady => self.spots.remove_entry(word.key).map(|(key, spot)| {
+                    // Its name moves with it, so that nothing is allocated.
+                    Spot { key, ..spot }
+                }),
                 Packing::Tight => None,
             });
             let spot = self.stands[rank].as_ref();
@@ -373,11 +381,12 @@ impl Layout {
             shaped.push(glyphs);
         }
         let mut order: Vec<usize> = (0..words.len()).collect();
-        let area = |index: usize| {
-            let [left, lower, right, upper] = shaped[index].bounds;
-            weight[index].powi(2) * (right - left) * (upper - lower)
+        let area = |(shaped, weight): (&Arc<Shaped>, &f32)| {
+            let [left, lower, right, upper] = shaped.bounds;
+            weight.powi(2) * (right - left) * (upper - lower)
         };
-        order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
+        let areas: Vec<f32> = shaped.iter().zip(&weight).map(area).collect();
+        order.sort_unstable_by(|&a, &b| areas[b].total_cmp(&areas[a]).then(a.cmp(&b)));
         Task {
             words,
             weight,

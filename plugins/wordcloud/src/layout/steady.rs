@@ -32,7 +32,7 @@ const GIVE: f32 = 0.995;
 /// How far a kept word moves in a frame on average, in parts of the diagonal, where the share aimed
 /// at stays as it is: a fuller canvas has less room to give way. Frames over which it is averaged;
 /// by how much the share changes in a frame where nothing moves, and how much faster it falls.
-const RESTLESS: f32 = 0.0004;
+const RESTLESS: f32 = 0.00035;
 const MEMORY: f32 = 200.0;
 const GAIN: f32 = 0.001;
 const LEAST_CALM: f32 = 10.0;
@@ -319,9 +319,14 @@ impl Layout {
             Some(spot) if spot.serves(word, size, turned) => spot.class,
             _ => class_of(size),
         };
+        let (key, text) = match self.stands[index].take() {
+            Some(spot) if *spot.text == *word.text => (spot.key, spot.text),
+            Some(spot) => (spot.key, word.text.into()),
+            None => (word.key.into(), word.text.into()),
+        };
         self.stands[index] = Some(Spot {
-            key: word.key.into(),
-            text: word.text.into(),
+            key,
+            text,
             x: anchor.0,
             y: anchor.1,
             turned,

@@ -173,7 +173,11 @@ impl<T> Groups<T> {
     pub fn shrink(&mut self) {
         for slot in 0..self.slots.len() {
             if self.slots[slot].is_some() {
-                self.with(slot, |group| group.window.shrink());
+                self.with(slot, |group| {
+                    if group.window.shrink() {
+                        group.recent = Recent::default();
+                    }
+                });
             }
         }
     }

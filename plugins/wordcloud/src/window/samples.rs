@@ -69,7 +69,7 @@ impl Texts {
     }
 
     /// A text and its record.
-    fn get(&self, number: u64) -> Option<(&str, u32)> {
+    pub(super) fn get(&self, number: u64) -> Option<(&str, u32)> {
         let at = usize::try_from(number.checked_sub(self.base)?).ok()?;
         let (text, record) = self.kept.get(at)?;
         Some((text, *record))
@@ -106,79 +106,93 @@ pub struct Samples<'a> {
 /// The samples of the last frame, so that the next one looks at what has come since.
 #[derive(Debug, Default)]
 pub struct Recent {
-    /// For each word numbers of its texts, newest first.
-    of: HashMap<Box<str>, Vec<u64>>,
+    /// By the form that is the word's key.
+    of: HashMap<u32, Known>,
     /// Number of the text that came next.
     next: u64,
     each: usize,
+    frame: u32,
+}
+
+/// The texts of a word.
+#[derive(Debug, Default)]
+struct Known {
+    /// By number, newest first.
+    texts: Vec<u64>,
+    /// How many of them are of before.
+    old: usize,
+    /// Whether none is missing.
+    whole: bool,
+    /// The frame that showed the word last.
+    frame: u32,
 }
 
 impl Recent {
     /// Up to `each` different texts for each of the words, which are given with their case folded;
     /// the newest that are kept.
     pub fn samples<'a>(&mut self, window: &'a Window, keys: &[&str], each: usize) -> Samples<'a> {
-        let numbers = self.look(window, keys, each);
-        let mut all: Vec<u64> = numbers.iter().flatten().copied().collect();
-        all.sort_unstable_by(|one, other| other.cmp(one));
-        all.dedup();
-        let mut chosen = Samples::default();
-        let mut known: HashMap<&str, u32> = HashMap::with_capacity(all.len());
-        let mut positions = Vec::with_capacity(all.len());
-        for &number in &all {
-            let text = window.texts.get(number).map_or("", |(text, _)| text);
-            let position = *known.entry(text).or_insert_with(|| {
-                chosen.texts.push(text);
-                chosen.texts.len() as u32 - 1
-            });
-            positions.push(position);
-        }
-        let position = |number: &u64| {
-            let at = all.partition_point(|other| other > number);
-            positions[at]
-        };
-        let of = numbers
+        let (numbers, of) = self.chosen(window, keys, each);
+        let texts = numbers
             .iter()
-            .map(|list| list.iter().map(position).collect());
-        chosen.of = of.collect();
-        chosen
+            .filter_map(|number| window.texts.get(*number));
+        let texts = texts.map(|(text, _)| text).collect();
+        let position = |number: &u64| numbers.partition_point(|other| other > number) as u32;
+        let of = of
+            .into_iter()
+            .map(|texts| texts.iter().map(position).collect());
+        let of = of.collect();
+        Samples { texts, of }
     }
 
-    /// The texts of those words, newest first, and their records.
-    pub(super) fn chosen<'a>(
+    /// The same with the numbers of the texts.
+    pub(super) fn chosen(
         &mut self,
-        window: &'a Window,
+        window: &Window,
         keys: &[&str],
         each: usize,
-    ) -> Vec<(&'a str, u32)> {
-        let numbers = self.look(window, keys, each);
-        let mut all: Vec<u64> = numbers.into_iter().flatten().collect();
-        all.sort_unstable_by(|one, other| other.cmp(one));
-        all.dedup();
-        all.iter()
-            .filter_map(|number| window.texts.get(*number))
-            .collect()
-    }
-
-    /// For each word the numbers of its texts.
-    fn look(&mut self, window: &Window, keys: &[&str], each: usize) -> Vec<Vec<u64>> {
+    ) -> (Vec<u64>, Vec<&[u64]>) {
         if std::mem::replace(&mut self.each, each) != each {
             self.of.clear();
         }
-        let mut before: Vec<Option<(Box<str>, Vec<u64>)>> = Vec::with_capacity(keys.len());
-        for key in keys {
-            // What has lost one may have others that are older.
-            let known = self.of.remove_entry(*key);
-            before.push(known.filter(|(_, list)| list.iter().all(|number| window.keeps(*number))));
+        self.frame = self.frame.wrapping_add(1);
+        let ids: Vec<Option<u32>> = keys.iter().map(|key| window.forms.find(key)).collect();
+        let mut unknown = 0;
+        for id in ids.iter().flatten() {
+            let known = self.of.entry(*id).or_default();
+            known.frame = self.frame;
+            // One that has lost a text may have others that are older.
+            known.whole &= known.texts.iter().all(|number| window.keeps(*number));
+            if !known.whole {
+                known.texts.clear();
+                unknown += 1;
+            }
+            known.old = known.texts.len();
         }
-        self.of.clear();
-        let ids = keys.iter().zip(0_u32..);
-        let ids = ids.filter_map(|(key, position)| Some((window.forms.find(key)?, position)));
-        let wanted: HashMap<u32, u32> = ids.collect();
-        let mut lists: Vec<Vec<u64>> = vec![Vec::new(); keys.len()];
-        let mut unknown = before.iter().filter(|known| known.is_none()).count();
+        if self.of.len() > ids.len() {
+            let frame = self.frame;
+            self.of.retain(|_, known| known.frame == frame);
+        }
+        self.look(window, unknown);
+        for known in self.of.values_mut() {
+            known.settle(window, each);
+        }
+        let of = |id: Option<u32>| id.and_then(|id| self.of.get(&id));
+        let of = ids.into_iter().map(of);
+        let of: Vec<&[u64]> = of
+            .map(|known| known.map_or(&[][..], |known| &known.texts))
+            .collect();
+        let mut numbers: Vec<u64> = of.iter().copied().flatten().copied().collect();
+        numbers.sort_unstable_by(|one, other| other.cmp(one));
+        numbers.dedup();
+        (numbers, of)
+    }
+
+    /// Adds what has come since the last frame, and for words of which nothing is known all that
+    /// is wanted.
+    fn look(&mut self, window: &Window, mut unknown: usize) {
         for (text, number, id) in window.texts.newest().take(LOOKED) {
             let new = number >= self.next;
-            if each == 0 || !new && unknown == 0 {
+            if self.each == 0 || !new && unknown == 0 {
                 break;
             }
             let record = window.records.get(id as usize);
@@ -186,29 +200,40 @@ impl Recent {
                 continue;
             };
             for word in window.words_of(record) {
-                let Some(&position) = wanted.get(&window.forms.key(word)) else {
+                let Some(known) = self.of.get_mut(&window.forms.key(word)) else {
                     continue;
                 };
-                let list = &mut lists[position as usize];
-                let known = before[position as usize].is_some();
-                if list.len() < each && (new || !known) && window.differs(list, text) {
-                    list.push(number);
-                    unknown -= usize::from(!known && list.len() == each);
+                let added = &known.texts[known.old..];
+                if added.len() < self.each && (new || !known.whole) && window.differs(added, text) {
+                    known.texts.push(number);
+                    let full = known.texts.len() - known.old == self.each;
+                    unknown -= usize::from(full && !known.whole);
                 }
             }
-        }
-        for ((list, before), key) in lists.iter_mut().zip(before).zip(keys) {
-            let (key, old) = before.unwrap_or_else(|| (Box::from(*key), Vec::new()));
-            for number in old {
-                let text = window.texts.get(number).map_or("", |(text, _)| text);
-                if list.len() < each && window.differs(list, text) {
-                    list.push(number);
-                }
-            }
-            self.of.insert(key, list.clone());
         }
         self.next = window.texts.next();
-        lists
+    }
+}
+
+impl Known {
+    /// Puts what was added before the others, as far as they differ, and no more than so many.
+    fn settle(&mut self, window: &Window, each: usize) {
+        self.whole = true;
+        let (old, added) = (self.old, self.texts.len() - self.old);
+        if added == 0 {
+            return;
+        }
+        self.texts.rotate_left(old);
+        let mut kept = added;
+        for at in added..self.texts.len() {
+            let number = self.texts[at];
+            let text = window.texts.get(number).map_or("", |(text, _)| text);
+            if kept < each && window.differs(&self.texts[..kept], text) {
+                self.texts[kept] = number;
+                kept += 1;
+            }
+        }
+        self.texts.truncate(kept);
     }
 }
 
