@@ -459,6 +459,38 @@ mod tests {
             let found = blocked.nearest_free(target, (wide, high), whole);
             assert_eq!(found.map(|(_, _, cost)| cost), least);
             assert_eq!(blocked.search(&grid, target, (wide, high), 3), found);
+            // The nearest by cells, whichever the axis.
+            let far = |x: usize, y: usize| {
+                ((x as i32 - target.0) as f32).hypot((y as i32 - target.1) as f32)
+            };
+            let all = (0..=height - high).flat_map(|y| (0..=width - wide).map(move |x| (x, y)));
+            let free = all.filter(|(x, y)| !naive(&grid, wide, high, *x, *y));
+            let least = free.map(|(x, y)| far(x, y)).min_by(f32::total_cmp);
+            let mut space = Grid::new(1, 1);
+            let found = space.nearest(&grid, target, (wide, high), f32::INFINITY);
+            let same = |one: f32, other: f32| (one - other).abs() < 1e-3;
+            assert_eq!(found.is_some(), least.is_some());
+            if let (Some(((x, y), way)), Some(least)) = (found, least) {
+                assert!(same(way, least), "{way} for {least}");
+                assert!(same(far(x as usize, y as usize), way));
+                assert!(!naive(&grid, wide, high, x as usize, y as usize));
+                assert_eq!(space.nearest(&grid, target, (wide, high), way * 0.9), None);
+            }
+        }
+    }
+
+    #[test]
+    fn two_inks_meet_where_they_have_a_cell_in_common() {
+        let one = Ink::from_cells(&[(0, 0), (70, 1), (129, 4)]);
+        let other = Ink::from_cells(&[(-3, 2), (64, 0), (65, 3)]);
+        for x in -140..=140 {
+            for y in -6..=6 {
+                let mut grid = Grid::new(500, 40);
+                grid.stamp(&one, 200 + one.left, 20 + one.top);
+                let apart = grid.fits(&other, 200 + x + other.left, 20 + y + other.top);
+                assert_eq!(one.meets((0, 0), &other, (x, y)), !apart, "{x}, {y}");
+                assert_eq!(other.meets((x, y), &one, (0, 0)), !apart, "{x}, {y}");
+            }
         }
     }
 
