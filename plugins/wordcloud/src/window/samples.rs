@@ -190,9 +190,11 @@ impl Recent {
     /// Adds what has come since the last frame, and for words of which nothing is known all that
     /// is wanted.
     fn look(&mut self, window: &Window, mut unknown: usize) {
+        // Words that lack new ones: mostly the newest texts hold all.
+        let mut open = if self.each > 0 { self.of.len() } else { 0 };
         for (text, number, id) in window.texts.newest().take(LOOKED) {
             let new = number >= self.next;
-            if self.each == 0 || !new && unknown == 0 {
+            if open == 0 || !new && unknown == 0 {
                 break;
             }
             let record = window.records.get(id as usize);
@@ -208,6 +210,7 @@ impl Recent {
                     known.texts.push(number);
                     let full = known.texts.len() - known.old == self.each;
                     unknown -= usize::from(full && !known.whole);
+                    open -= usize::from(full);
                 }
             }
         }
