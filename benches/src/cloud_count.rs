@@ -8,7 +8,10 @@ use plugin_wordcloud::{
     config::Options,
     input::JSON_TEXTS,
     token::Tokenizer,
-    window::groups::{Admitted, Groups},
+    window::{
+        Recent,
+        groups::{Admitted, Groups},
+    },
 };
 use serde_json::{Value, json};
 
@@ -47,6 +50,7 @@ pub fn run(report: &mut Report) -> Result<(), Error> {
     for size in SIZES {
         let bounds = options(size)?.check().map_err(said)?.bounds;
         let mut groups: Groups<()> = Groups::new(bounds, 1);
+        let mut recent = Recent::default();
         let mut round = TWEETS / texts.len() + 1;
         for at in 0..size {
             let text = vary(&texts[at % texts.len()], round + at / texts.len());
@@ -81,7 +85,7 @@ pub fn run(report: &mut Report) -> Result<(), Error> {
             let group = groups.named("").ok_or("there is no group")?;
             let top_words = group.window.top(200, 1);
             let keys: Vec<&str> = top_words.iter().map(|word| word.key).collect();
-            std::hint::black_box(group.window.samples(&keys, 1));
+            std::hint::black_box(recent.samples(&group.window, &keys, 1));
             report.add(&top, cpu_us() - began);
         }
         let group = groups.named("").ok_or("there is no group")?;

@@ -9,6 +9,7 @@ use std::{
 use plugin_api::{BatchBuilder, ContentType, Format, testing::Harness};
 use plugin_wordcloud::{
     ThisPlugin,
+    config::Options,
     layout::{Layout, Packing, Word},
 };
 use serde::Deserialize;
@@ -62,7 +63,6 @@ impl Frames {
     fn conclude(mut self, report: &mut Report) {
         self.ms.sort_by(f64::total_cmp);
         self.fills.sort_by(f64::total_cmp);
-        let at = |sorted: &[f64], share: f64| sorted[((sorted.len() - 1) as f64 * share) as usize];
         let (p50, p99, most) = (at(&self.ms, 0.5), at(&self.ms, 0.99), at(&self.ms, 1.0));
         let mean = self.ms.iter().sum::<f64>() / self.ms.len() as f64;
         let diagonal = f64::from(WIDTH).hypot(f64::from(HEIGHT));
@@ -98,6 +98,11 @@ impl Frames {
     }
 }
 
+/// Of sorted numbers the one at a share of their number.
+fn at(sorted: &[f64], share: f64) -> f64 {
+    sorted[((sorted.len() - 1) as f64 * share) as usize]
+}
+
 /// Frames a second of the minute.
 const FPS: i64 = 2;
 /// A window, how often the minute is played, and seconds at first that are not measured: the cloud
@@ -131,7 +136,7 @@ pub fn minute(report: &mut Report) -> Result<(), Error> {
 }
 
 /// Plays the minute through the whole stage: a frame costs its choice of words, its layout, its
-/// samples and its JSON.
+/// samples and its JSON. A layout of its own, on the same words, says what that part costs.
 fn play(tweets: &[(i64, &str)], window: &str, times: i64, skip: i64) -> Result<Frames, Error> {
     let start = tweets.first().ok_or("no tweets")?.0;
     let options = json!({
@@ -139,6 +144,10 @@ fn play(tweets: &[(i64, &str)], window: &str, times: i64, skip: i64) -> Result<F
         "languages": ["en", "ja", "es", "ar"],
     });
     let json = ContentType::new(Format::Json);
+    let parsed: Options = serde_json::from_value(options.clone())?;
+    let settings = parsed.check().map_err(|error| error.message)?.settings;
+    let mut layout = Layout::new(settings);
+    let mut alone = Vec::new();
     let mut stage = Harness::<ThisPlugin>::processor("wordcloud", &options, &[json])?;
     let mut frames = Frames::default();
     for slice in 0..times * 60 * FPS {
@@ -155,18 +164,30 @@ fn play(tweets: &[(i64, &str)], window: &str, times: i64, skip: i64) -> Result<F
         let before = cpu_us();
         let out = stage.tick()?.1;
         let ms = (cpu_us() - before) / 1000.0;
-        let Some(frame) = out.texts().pop().filter(|_| slice >= skip * FPS) else {
+        let Some(frame) = out.texts().pop() else {
             continue;
         };
         let frame: Told = serde_json::from_str(&frame)?;
+        let words: Vec<Word<'_>> = frame.words.iter().map(Item::word).collect();
+        let before = cpu_us();
+        std::hint::black_box(layout.arrange(&words));
+        let layout_ms = (cpu_us() - before) / 1000.0;
+        if slice < skip * FPS {
+            continue;
+        }
+        alone.push(layout_ms);
         let words = frame.words.iter();
-        frames.add(
-            ms,
-            words.map(|word| (word.key.as_deref().unwrap_or(&word.text), word.x, word.y)),
-        );
+        frames.add(ms, words.map(|word| (word.key(), word.x, word.y)));
         let bounds = frame.words.iter().map(|word| word.bounds);
         frames.fills.push(fill(bounds, WIDTH, HEIGHT));
     }
+    alone.sort_by(f64::total_cmp);
+    println!(
+        "layout alone, CPU ms: mean {:.3}, p50 {:.3}, p99 {:.3}",
+        alone.iter().sum::<f64>() / alone.len() as f64,
+        at(&alone, 0.5),
+        at(&alone, 0.99)
+    );
     Ok(frames)
 }
 
@@ -180,10 +201,25 @@ struct Told {
 struct Item {
     text: String,
     key: Option<String>,
+    count: u64,
     x: f64,
     y: f64,
     #[serde(rename = "box")]
     bounds: [f64; 4],
+}
+
+impl Item {
+    fn key(&self) -> &str {
+        self.key.as_deref().unwrap_or(&self.text)
+    }
+
+    fn word(&self) -> Word<'_> {
+        Word {
+            key: self.key(),
+            text: &self.text,
+            count: self.count,
+        }
+    }
 }
 
 /// Seconds of a day and of the window.

@@ -1,6 +1,5 @@
 //! A frame of the cloud as JSON; `draw` makes pictures.
 
-use hashbrown::HashMap;
 use plugin_api::schemars::JsonSchema;
 use serde::Serialize;
 
@@ -115,22 +114,20 @@ pub struct Item<'a> {
     pub samples: Vec<u32>,
 }
 
-/// Joins words with their places and samples, which stand in the same order, and the last frame's
-/// counts by key.
+/// Joins words with their places, their samples and by how much they have grown, which stand in the
+/// same order.
 pub fn items<'a>(
     words: &[Counted<'a>],
     places: &[Place],
     samples: &mut Samples<'_>,
-    shown: &HashMap<Box<str>, u64>,
+    changes: &[Option<i64>],
     seed: u64,
 ) -> Vec<Item<'a>> {
     let item = |((at, word), place): ((usize, &Counted<'a>), &Place)| Item {
         text: word.text,
         key: Some(word.key).filter(|key| *key != word.text),
         count: word.count,
-        change: shown
-            .get(word.key)
-            .map(|before| word.count as i64 - *before as i64),
+        change: changes[at],
         x: place.x,
         y: place.y,
         size: rounded(place.size, 1000.0),
@@ -219,7 +216,7 @@ mod tests {
                 },
             ],
             &mut Samples::default(),
-            &HashMap::new(),
+            &[None, None],
             0,
         ));
         let mut json = Vec::new();

@@ -1,6 +1,6 @@
 //! Makes a frame of a group of records: its most frequent words, laid out, as JSON or as a picture.
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use plugin_api::prelude::*;
 
 use crate::config::{Options, Output};
@@ -21,6 +21,8 @@ pub(crate) struct Maker {
     /// Whether it was said that the padding gives way.
     crowded: bool,
     builder: BatchBuilder,
+    /// Bytes of the last frame of JSON.
+    bytes: usize,
     /// Frames made so far.
     pub(crate) seq: u64,
 }
@@ -42,6 +44,7 @@ impl Maker {
             lacked: HashSet::new(),
             crowded: false,
             builder: BatchBuilder::new(),
+            bytes: 0,
             seq: 0,
         }
     }
@@ -60,6 +63,7 @@ impl Maker {
             name,
             window,
             shown,
+            recent,
             own,
             ..
         } = group;
@@ -71,14 +75,18 @@ impl Maker {
         let keys: Vec<&str> = cloud.top.iter().map(|word| word.key).collect();
         self.tell(&cloud, ctx);
         let named = self.options.group_by.is_some();
-        let (options, fonts) = (&self.options, &self.fonts);
+        let (options, fonts, bytes) = (&self.options, &self.fonts, &mut self.bytes);
+        let changes = changes(shown, &cloud.top);
+        let mut gone: Vec<Box<str>> = Vec::new();
+        if shown.len() > keys.len() {
+            let kept: HashSet<&str> = keys.iter().copied().collect();
+            let left = shown.extract_if(|key, _| !kept.contains(&**key));
+            gone.extend(left.map(|(key, _)| key));
+            gone.sort_unstable();
+        }
         let written = self.builder.write(|buffer| match options.format {
             Output::Json => {
-                let mut samples = window.samples(&keys, options.samples as usize);
-                let kept: HashSet<&str> = keys.iter().copied().collect();
-                let gone = shown.keys().map(|key| &**key);
-                let mut gone: Vec<&str> = gone.filter(|key| !kept.contains(key)).collect();
-                gone.sort_unstable();
+                let mut samples = recent.samples(window, &keys, options.samples as usize);
                 let known = newest_us != i64::MIN;
                 let frame = Frame {
                     kind: "wordcloud",
@@ -96,13 +104,17 @@ impl Maker {
                         &cloud.top,
                         &cloud.places,
                         &mut samples,
-                        shown,
+                        &changes,
                         options.seed,
                     ),
-                    gone,
+                    gone: gone.iter().map(|key| &**key).collect(),
                     samples: samples.texts,
                 };
-                frame.write_json(buffer).map_err(|error| error.to_string())
+                buffer.reserve(*bytes + *bytes / 8);
+                let before = buffer.len();
+                let written = frame.write_json(buffer);
+                *bytes = buffer.len() - before;
+                written.map_err(|error| error.to_string())
             }
             Output::Svg => {
                 let drawing = drawing(&cloud, window.records(), options);
@@ -120,11 +132,6 @@ impl Maker {
         if named {
             record.key(Some(name.as_bytes()));
         }
-        *shown = cloud
-            .top
-            .iter()
-            .map(|word| (word.key.into(), word.count))
-            .collect();
         Ok(self.builder.finish())
     }
 
@@ -154,6 +161,19 @@ impl Maker {
             ));
         }
     }
+}
+
+/// By how much words have grown since the last frame, which they take the place of; those that it
+/// did not have, by nothing.
+fn changes(shown: &mut HashMap<Box<str>, u64>, words: &[Counted<'_>]) -> Vec<Option<i64>> {
+    let change = |word: &Counted<'_>| match shown.get_mut(word.key) {
+        Some(count) => Some(word.count as i64 - std::mem::replace(count, word.count) as i64),
+        None => {
+            shown.insert(word.key.into(), word.count);
+            None
+        }
+    };
+    words.iter().map(change).collect()
 }
 
 /// Lays out those of the most frequent words that are shown.

@@ -49,7 +49,7 @@ pub struct WordCloud {
 
 impl Processor for WordCloud {
     const NAME: &'static str = "wordcloud";
-    const STATE_VERSION: u32 = 4;
+    const STATE_VERSION: u32 = 5;
     type Options = Options;
 
     fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned, StageError> {

@@ -13,6 +13,7 @@ mod ink;
 mod system;
 
 use std::{
+    cell::RefCell,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -26,6 +27,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 use face::Face;
 pub use face::{Coverage, Picture};
+pub use ink::{GLYPH_BYTES, STEPS};
 pub use system::MOST_BYTES;
 use system::System;
 
@@ -135,6 +137,7 @@ pub struct Fonts {
     read: Vec<u16>,
     lacking: HashSet<Box<str>>,
     words: HashMap<Box<str>, Arc<Shaped>>,
+    drawn: RefCell<ink::Drawn>,
     buffer: Option<Buffer>,
     clusters: icu_segmenter::GraphemeClusterSegmenterBorrowed<'static>,
 }
@@ -162,6 +165,7 @@ impl Fonts {
             read: Vec::new(),
             lacking: HashSet::new(),
             words: HashMap::new(),
+            drawn: RefCell::default(),
             buffer: None,
             clusters: GraphemeClusterSegmenter::new(),
         }

@@ -92,9 +92,11 @@ impl Layout {
     /// Takes a layout over, which is stamped on the canvas already.
     pub(super) fn stand(&mut self, task: &Task<'_>, scale: f32, laid: Laid) {
         self.spots.clear();
+        self.stands.clear();
         for (index, (anchor, ink)) in laid.anchors.into_iter().zip(laid.inks).enumerate() {
             let word = task.words[index];
-            let spot = Spot {
+            self.stands.push(Some(Spot {
+                key: word.key.into(),
                 text: word.text.into(),
                 x: anchor.0,
                 y: anchor.1,
@@ -102,9 +104,8 @@ impl Layout {
                 class: class_of(task.weight[index] * scale),
                 ink: Arc::new(ink.into()),
                 shaped: Arc::clone(&task.shaped[index]),
-                seen: self.frame,
-            };
-            self.spots.insert(word.key.into(), spot);
+                stands: true,
+            }));
         }
     }
 

@@ -10,6 +10,7 @@
 //! Invariant: the same frames in the same order give the same layout; nothing here reads a clock.
 
 mod fit;
+mod give;
 mod place;
 mod state;
 mod steady;
@@ -20,6 +21,7 @@ use hashbrown::HashMap;
 
 pub use crate::config::{Packing, Scale};
 use crate::font::{Book, Fonts, Shaped};
+use crate::mask::Grid;
 use crate::shape::Shape;
 use place::{Claim, Field};
 
@@ -31,6 +33,8 @@ const LARGE: f32 = 2.0;
 /// Largest size and width of a word, in parts of the canvas's height and width.
 const MOST_HEIGHT: f32 = 0.4;
 const MOST_WIDTH: f32 = 0.95;
+/// Layouts beyond which none keeps its working space between frames.
+const MANY: usize = 8;
 /// Words among the largest that are never turned.
 const NEVER_TURNED: usize = 3;
 
@@ -103,6 +107,7 @@ pub struct Place {
 /// A word that stands on the canvas.
 #[derive(Debug, Clone)]
 struct Spot {
+    key: Box<str>,
     /// As the word was written when its ink was reserved.
     text: Box<str>,
     x: i32,
@@ -112,7 +117,8 @@ struct Spot {
     class: i32,
     ink: Arc<Claim>,
     shaped: Arc<Shaped>,
-    seen: u32,
+    /// Whether its ink is on the canvas, which it is but for moments of a frame at work.
+    stands: bool,
 }
 
 /// What ink is reserved for: a way of writing, a band of sizes, and whether it is turned.
@@ -123,18 +129,29 @@ type Reserved = (Box<str>, i32, bool);
 pub struct Layout {
     settings: Settings,
     field: Field,
-    /// By the words' keys.
+    /// By the words' keys, between frames.
     spots: HashMap<Box<str>, Spot>,
+    /// In a frame at work those of its words, by their ranks; the others have gone.
+    stands: Vec<Option<Spot>>,
+    /// A canvas for pushes, in a frame at work.
+    firm: Option<Grid>,
     inks: HashMap<Reserved, (Arc<Claim>, u32)>,
     /// Bytes of those inks.
     ink_bytes: usize,
-    scale: Option<f32>,
+    /// Pixels of a word for each unit of what its count amounts to by the scale: while it stays as
+    /// it is, so do the words whose counts do.
+    unit: Option<f64>,
     /// Share of the room that the words' boxes may take, which a steady layout learns.
     fill: f32,
     frame: u32,
-    /// How far its words have moved in this frame, all together, and how far one does on average.
-    way: f32,
+    /// Where words stood in the last frame.
+    before: Vec<Option<(i32, i32)>>,
+    /// Middles of the places of words that have gone in this frame.
+    left: Vec<(i32, i32)>,
+    /// How far a word moves in a frame on average.
     restless: f32,
+    /// Pushes that were tried in this frame.
+    tries: usize,
     /// The scale of the last frame and what it means.
     said: Said,
 }
@@ -189,13 +206,17 @@ impl Layout {
             field: Field::new(size, settings.shape.as_ref(), cell, settings.padding),
             settings,
             spots: HashMap::new(),
+            stands: Vec::new(),
+            firm: None,
             inks: HashMap::new(),
             ink_bytes: 0,
-            scale: None,
+            unit: None,
             fill: 0.7,
             frame: 0,
-            way: 0.0,
+            before: Vec::new(),
+            left: Vec::new(),
             restless: 0.0,
+            tries: 0,
             said: Said::NOTHING,
         }
     }
@@ -212,7 +233,8 @@ impl Layout {
             Packing::Steady if pixels <= STEADY[0].0 as usize => pixels,
             Packing::Steady => pixels / 4,
         };
-        3 * cells / 8 + words * WORD + settings.ink_bytes()
+        // The canvas, and working space of two passes and of pushes.
+        6 * cells / 8 + words * WORD + settings.ink_bytes()
     }
 
     /// Words for which there is a place for certain, however long they are.
@@ -230,8 +252,10 @@ impl Layout {
     /// except that a word which is shown already gives way only to one that is clearly more
     /// frequent. It keeps words about the last rank from coming and going with each frame.
     pub fn choose(&self, ranked: &[Word<'_>], most: usize) -> Vec<usize> {
-        /// Share of a newcomer's count that is enough for a word that is shown.
+        /// Share of a newcomer's count that is enough for a word that is shown, and by how much less
+        /// is enough where counts are small.
         const NEARLY: f64 = 0.85;
+        const ONE: u64 = 1;
         let steady = self.settings.packing == Packing::Steady;
         if ranked.len() <= most || self.spots.is_empty() || !steady {
             return (0..most.min(ranked.len())).collect();
@@ -241,7 +265,8 @@ impl Layout {
         let newcomers = (0..most).rev().filter(|index| !shown(index));
         let behind = (most..ranked.len()).filter(shown);
         let nearly = |(newcomer, kept): &(usize, usize)| {
-            ranked[*newcomer].count as f64 * NEARLY <= ranked[*kept].count as f64
+            let (new, old) = (ranked[*newcomer].count, ranked[*kept].count);
+            new <= old + ONE || new as f64 * NEARLY <= old as f64
         };
         let (waiting, kept): (Vec<_>, Vec<_>) = newcomers.zip(behind).take_while(nearly).unzip();
         (0..most)
@@ -257,7 +282,7 @@ impl Layout {
     pub fn arrange(&mut self, words: &[Word<'_>]) -> Vec<Place> {
         if words.is_empty() {
             self.spots.clear();
-            self.scale = None;
+            self.unit = None;
             self.field.clear();
             self.said = Said::NOTHING;
             return Vec::new();
@@ -271,16 +296,18 @@ impl Layout {
             };
             (task, scale)
         });
-        self.field.rest();
-        self.scale = Some(scale);
+        if self.settings.layouts > MANY {
+            self.field.rest();
+            self.firm = None;
+        }
+        self.unit = Some(f64::from(scale) / task.whole);
         let smallest = task.weight.iter().copied().fold(f32::INFINITY, f32::min) * scale;
         self.said = Said {
             unit: f64::from(scale) / task.whole,
             shrunk: (smallest / self.settings.legible.max(0.01)).min(1.0),
             crowded: self.field.gap() < self.settings.padding,
         };
-        let place = |(index, word): (usize, &Word<'_>)| {
-            let spot = &self.spots[word.key];
+        let place = |(index, spot): (usize, &Spot)| {
             let size = task.weight[index] * scale;
             let (x, y) = (
                 spot.x as f32 * self.field.cell,
@@ -300,10 +327,15 @@ impl Layout {
                 },
             }
         };
-        words.iter().enumerate().map(place).collect()
+        let places = self.stands.iter().flatten().enumerate().map(place);
+        let places = places.collect();
+        for mut spot in self.stands.drain(..).flatten() {
+            self.spots.insert(std::mem::take(&mut spot.key), spot);
+        }
+        places
     }
 
-    fn task<'a>(&self, words: &'a [Word<'a>], fonts: &mut Fonts) -> Task<'a> {
+    fn task<'a>(&mut self, words: &'a [Word<'a>], fonts: &mut Fonts) -> Task<'a> {
         let raw: Vec<f64> = words
             .iter()
             .map(|word| match self.settings.scale {
@@ -324,11 +356,16 @@ impl Layout {
             .collect();
         let mut shaped = Vec::with_capacity(words.len());
         let mut turned = Vec::with_capacity(words.len());
+        self.stands.clear();
         for (rank, word) in words.iter().enumerate() {
-            let spot = self
-                .spots
-                .get(word.key)
-                .filter(|_| self.settings.packing == Packing::Steady);
+            self.stands.push(match self.settings.packing {
+                Packing::Steady => self.spots.remove_entry(word.key).map(|(key, spot)| {
+                    // Its name moves with it, so that nothing is allocated.
+                    Spot { key, ..spot }
+                }),
+                Packing::Tight => None,
+            });
+            let spot = self.stands[rank].as_ref();
             let glyphs = match spot.filter(|spot| *spot.text == *word.text) {
                 Some(spot) => Arc::clone(&spot.shaped),
                 None => fonts.shape(word.text),
@@ -344,11 +381,12 @@ impl Layout {
             shaped.push(glyphs);
         }
         let mut order: Vec<usize> = (0..words.len()).collect();
-        let area = |index: usize| {
-            let [left, lower, right, upper] = shaped[index].bounds;
-            weight[index].powi(2) * (right - left) * (upper - lower)
+        let area = |(shaped, weight): (&Arc<Shaped>, &f32)| {
+            let [left, lower, right, upper] = shaped.bounds;
+            weight.powi(2) * (right - left) * (upper - lower)
         };
-        order.sort_by(|&a, &b| area(b).total_cmp(&area(a)).then(a.cmp(&b)));
+        let areas: Vec<f32> = shaped.iter().zip(&weight).map(area).collect();
+        order.sort_unstable_by(|&a, &b| areas[b].total_cmp(&areas[a]).then(a.cmp(&b)));
         Task {
             words,
             weight,

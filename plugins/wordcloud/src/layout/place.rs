@@ -20,6 +20,7 @@ pub(super) struct Field {
     pub(super) canvas: Grid,
     /// Working space, which only a layout at work has.
     work: Option<Grid>,
+    near: Option<Grid>,
     /// The middle of where words may stand.
     pub(super) middle: (i32, i32),
 }
@@ -47,6 +48,7 @@ impl Field {
             middle: middle_of_free(&canvas),
             canvas,
             work: None,
+            near: None,
             base,
         }
     }
@@ -103,7 +105,7 @@ impl Field {
 
     /// Lets go of what only a layout at work needs.
     pub(super) fn rest(&mut self) {
-        self.work = None;
+        (self.work, self.near) = (None, None);
     }
 
     /// The free place for `ink` nearest to `near`, which is where the middle of its box would best
@@ -122,6 +124,45 @@ impl Field {
         let (x, y, cost) = work.search(&self.canvas, target, (wide, high), reach)?;
         let gap = self.gap as i32;
         Some(((x + gap - ink.left, y + gap - ink.top), cost))
+    }
+
+    /// The place for `ink` nearest to `home` that is free on `canvas`, which is the field's own
+    /// unless one is given, and how many cells off it is; none that is `most` off.
+    pub(super) fn near(
+        &mut self,
+        canvas: Option<&Grid>,
+        ink: &Ink,
+        home: (i32, i32),
+        most: f32,
+    ) -> Option<((i32, i32), f32)> {
+        let canvas = canvas.unwrap_or(&self.canvas);
+        let (wide, high) = (ink.width + 2 * self.gap, ink.height + 2 * self.gap);
+        let gap = self.gap as i32;
+        let off = (ink.left - gap, ink.top - gap);
+        let near = self.near.get_or_insert_with(|| Grid::new(1, 1));
+        let ((x, y), way) =
+            near.nearest(canvas, (home.0 + off.0, home.1 + off.1), (wide, high), most)?;
+        Some(((x - off.0, y - off.1), way))
+    }
+
+    /// A canvas on which nothing stands.
+    pub(super) fn bare(&self) -> Grid {
+        match &self.base {
+            Some(base) => Grid::clone(base),
+            None => Grid::new(self.canvas.width(), self.canvas.height()),
+        }
+    }
+
+    /// Whether two words come too close.
+    pub(super) fn meet(
+        &self,
+        one: &Claim,
+        at: (i32, i32),
+        other: &Claim,
+        place: (i32, i32),
+    ) -> bool {
+        let apart = one.apart.get_or_init(|| one.ink.grown(self.gap));
+        apart.meets(at, other, place)
     }
 
     pub(super) fn stamp(&mut self, ink: &Ink, anchor: (i32, i32)) {
@@ -174,6 +215,12 @@ pub(super) fn centre(ink: &Ink, anchor: (i32, i32)) -> (i32, i32) {
         anchor.0 + ink.left + ink.width as i32 / 2,
         anchor.1 + ink.top + ink.height as i32 / 2,
     )
+}
+
+/// The anchor of an ink whose box has its middle at `centre`.
+pub(super) fn aligned(ink: &Ink, centre: (i32, i32)) -> (i32, i32) {
+    let middle = self::centre(ink, (0, 0));
+    (centre.0 - middle.0, centre.1 - middle.1)
 }
 
 /// The middle of the cells without ink.

@@ -8,15 +8,16 @@ use crate::bytes::{array, put, text_of, u32_of, u64_of};
 impl Layout {
     /// Appends what is needed to go on from here. A tight layout begins anew with each frame.
     pub fn save(&self, out: &mut Vec<u8>) {
-        let Some(scale) = self
-            .scale
+        let Some(unit) = self
+            .unit
             .filter(|_| self.settings.packing == Packing::Steady)
         else {
             return;
         };
         out.extend(self.settings.print().to_le_bytes());
         out.extend(self.frame.to_le_bytes());
-        for number in [scale, self.fill, self.restless] {
+        out.extend(unit.to_le_bytes());
+        for number in [self.fill, self.restless] {
             out.extend(number.to_le_bytes());
         }
         out.extend((self.spots.len() as u32).to_le_bytes());
@@ -40,7 +41,8 @@ impl Layout {
         }
         let mut layout = Self::new(settings);
         layout.frame = u32_of(from)?;
-        layout.scale = Some(number(from)?).filter(|scale| *scale > 0.0);
+        let unit = array(from).map(|bytes| f64::from_le_bytes(*bytes))?;
+        layout.unit = Some(unit).filter(|unit| unit.is_finite() && *unit > 0.0);
         layout.fill = number(from)?;
         layout.restless = number(from)?;
         let fonts = layout.settings.fonts.clone();
@@ -63,6 +65,7 @@ impl Layout {
                 }
                 layout.field.stamp(&ink, (x, y));
                 let spot = Spot {
+                    key: key.into(),
                     text: text.into(),
                     x,
                     y,
@@ -70,7 +73,7 @@ impl Layout {
                     class,
                     ink,
                     shaped: Arc::clone(&shaped),
-                    seen: layout.frame,
+                    stands: true,
                 };
                 layout.spots.insert(key.into(), spot);
             }

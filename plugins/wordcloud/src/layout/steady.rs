@@ -7,30 +7,32 @@ use hashbrown::HashMap;
 use super::{
     Layout, NEVER_TURNED, Reserved, Settings, Spot, Task, Word,
     fit::Size,
-    place::{Claim, centre},
+    place::{Claim, aligned, centre},
     target,
 };
 use crate::{
-    font::{Fonts, Shaped},
+    font::{Fonts, STEPS, Shaped},
     mask::Ink,
 };
 
-/// From the size of one band to the next, and from a band's size to its ends. Bands overlap, so
-/// that a size which wanders about the border of one does not change bands each frame.
-const BAND: f32 = 1.025;
-const HALF: f32 = 1.03;
+/// From the size of one band to the next (a factor of 1.025), and from a band's size to its ends, in
+/// the steps in which glyphs are drawn. Bands overlap, so that a size which wanders about the border
+/// of one does not change bands each frame.
+const BAND: i32 = 4;
+const HALF: i32 = 5;
 /// Share of the greatest scale that a first layout uses: air for the words to change.
 const EASE: f32 = 0.9;
 /// How far the words' share of the room may be from the one aimed at before the scale follows, and
-/// by how much it changes in a frame at most.
+/// by how much it changes in a frame at most: words that shrink stay where they are.
 const SLACK: f32 = 1.03;
-const STEP: f32 = 1.01;
+const UP: f32 = 1.01;
+const DOWN: f32 = 1.1;
 /// What is taken from the share aimed at when words did not fit.
 const GIVE: f32 = 0.995;
 /// How far a kept word moves in a frame on average, in parts of the diagonal, where the share aimed
 /// at stays as it is: a fuller canvas has less room to give way. Frames over which it is averaged;
 /// by how much the share changes in a frame where nothing moves, and how much faster it falls.
-const RESTLESS: f32 = 0.0006;
+const RESTLESS: f32 = 0.00035;
 const MEMORY: f32 = 200.0;
 const GAIN: f32 = 0.001;
 const LEAST_CALM: f32 = 10.0;
@@ -39,6 +41,8 @@ const LEAST_FILL: f32 = 0.5;
 const MOST_FILL: f32 = 0.84;
 /// By how much closer to the middle, in squared distance, a word has to come for it to be moved.
 const WORTH: f32 = 0.5;
+/// How many cells from the place of a word that has gone a newcomer may take it.
+const INSTEAD: f32 = 12.0;
 /// Frames between two looks for a word that could stand closer to the middle.
 const LOOK: u32 = 3;
 /// Frames for which the reserved ink of a word is kept that is not in use.
@@ -50,16 +54,21 @@ const BESIDE_BITS: usize = 160;
 
 /// The band in whose middle `size` is.
 pub(super) fn class_of(size: f32) -> i32 {
-    (size.max(f32::MIN_POSITIVE).ln() / BAND.ln()).round() as i32
+    (size.max(f32::MIN_POSITIVE).log2() * STEPS / BAND as f32).round() as i32
+}
+
+fn size_at(step: i32) -> f32 {
+    (step as f32 / STEPS).exp2()
 }
 
 pub(super) fn size_of(class: i32) -> f32 {
-    BAND.powi(class)
+    size_at(class.saturating_mul(BAND))
 }
 
 /// Its smallest size and its largest.
 pub(super) fn band(class: i32) -> (f32, f32) {
-    (size_of(class) / HALF, size_of(class) * HALF)
+    let middle = class * BAND;
+    (size_at(middle - HALF), size_at(middle + HALF))
 }
 
 /// From one place to another.
@@ -74,11 +83,16 @@ fn kept_bytes((text, ..): &Reserved, ink: &Ink) -> usize {
 
 /// Whether `size` is within a band.
 fn within(size: f32, class: i32) -> bool {
-    let middle = size_of(class);
-    size <= middle * HALF && size * HALF >= middle
+    let (low, high) = band(class);
+    (low..=high).contains(&size)
 }
 
 impl Spot {
+    /// Puts it there.
+    pub(super) fn put(&mut self, at: (i32, i32)) {
+        (self.x, self.y, self.stands) = (at.0, at.1, true);
+    }
+
     /// Whether the ink that it has reserved will do for its word in this frame.
     fn serves(&self, word: Word<'_>, size: f32, turned: bool) -> bool {
         within(size, self.class) && *self.text == *word.text && self.turned == turned
@@ -94,32 +108,36 @@ impl Layout {
     }
 
     fn hold(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
-        let kept = task
-            .words
-            .iter()
-            .filter(|word| self.spots.contains_key(word.key))
-            .count();
-        let Some(last) = self
-            .scale
-            .filter(|_| kept * 2 >= task.words.len().min(self.spots.len()))
+        let kept = self.stands.iter().flatten().count();
+        let before = kept + self.spots.len();
+        let Some(unit) = self
+            .unit
+            .filter(|_| kept * 2 >= task.words.len().min(before))
         else {
             return self.begin(task, fonts);
         };
         let share = self.share(task);
         let most = self.most_scale(task);
         let wanted = (self.fill / share).sqrt();
+        let last = (unit * task.whole) as f32;
         let ratio = (last / wanted).powi(2);
-        let mut scale = if !(1.0 / SLACK..=SLACK).contains(&ratio) {
-            wanted.clamp(last / STEP, last * STEP)
-        } else {
+        let mut scale = if (1.0 / SLACK..=SLACK).contains(&ratio) {
             last
+        } else {
+            wanted.clamp(last / DOWN, last * UP)
         }
         .min(most);
         let calm = (1.0 - self.restless / RESTLESS).max(-LEAST_CALM);
         self.fill = (self.fill * (1.0 + GAIN * calm)).clamp(LEAST_FILL, MOST_FILL);
-        self.way = 0.0;
+        self.tries = 0;
+        self.before.clear();
+        let stood = self.stands.iter();
+        self.before
+            .extend(stood.map(|spot| spot.as_ref().map(|spot| (spot.x, spot.y))));
         if self.follow(task, scale, fonts) {
-            self.draw_in(task);
+            if calm > 0.0 {
+                self.draw_in(task);
+            }
         } else {
             while !self.again(task, scale, fonts) {
                 self.fill = (share * scale * scale)
@@ -128,9 +146,15 @@ impl Layout {
                 scale = self.less(task, scale * 0.985);
             }
         }
+        let moved = self.before.iter().zip(&self.stands);
+        let moved = moved.map(|(before, now)| match (before, now) {
+            (Some(before), Some(now)) => way(*before, (now.x, now.y)),
+            _ => 0.0,
+        });
+        let total: f32 = moved.sum();
         let size = (self.field.canvas.width(), self.field.canvas.height());
         let diagonal = way((0, 0), (size.0 as i32, size.1 as i32));
-        let movement = self.way / kept.max(1) as f32 / diagonal;
+        let movement = total / kept.max(1) as f32 / diagonal;
         self.restless += (movement - self.restless) / (self.frame as f32).clamp(1.0, MEMORY);
         scale
     }
@@ -162,50 +186,37 @@ impl Layout {
     /// Changes on the canvas what has changed in the frame. If a word finds no place it answers
     /// false, and the canvas is to be made anew.
     fn follow(&mut self, task: &Task<'_>, scale: f32, fonts: &Fonts) -> bool {
-        let frame = self.frame;
-        let mut changed = Vec::new();
+        self.left.clear();
+        for (_, spot) in self.spots.drain() {
+            self.field.erase(&spot.ink, (spot.x, spot.y));
+            self.left.push(centre(&spot.ink, (spot.x, spot.y)));
+        }
+        // Not in the order of the table, which is another one in each process.
+        self.left.sort_unstable();
+        // First those that can stay. The others wait as they are, so that no other takes their place.
+        let mut waiting = Vec::new();
         for &index in &task.order {
+            let (word, turned) = (task.words[index], task.turned[index]);
             let size = task.weight[index] * scale;
-            let word = task.words[index];
-            match self.spots.get_mut(word.key) {
-                Some(spot) => {
-                    spot.seen = frame;
-                    if !spot.serves(word, size, task.turned[index]) {
-                        changed.push(index);
-                    }
-                }
-                None => changed.push(index),
+            let stood = self.stands[index].as_ref();
+            if stood.is_some_and(|spot| spot.serves(word, size, turned)) {
+                continue;
             }
-        }
-        let field = &mut self.field;
-        self.spots.retain(|_, spot| {
-            let stays = spot.seen == frame;
-            if !stays {
-                field.erase(&spot.ink, (spot.x, spot.y));
-            }
-            stays
-        });
-        for &index in &changed {
-            if let Some(spot) = self.spots.get(task.words[index].key) {
-                self.field.erase(&spot.ink, (spot.x, spot.y));
-            }
-        }
-        // First those that can stay, so that no other takes their place.
-        let mut homeless = Vec::new();
-        for index in changed {
+            let stood = stood.map(|spot| (Arc::clone(&spot.ink), (spot.x, spot.y)));
             let ink = self.reserved(task, index, scale, fonts);
-            let home = self
-                .spots
-                .get(task.words[index].key)
-                .map(|spot| (spot.x, spot.y));
-            match home {
-                Some(home) if self.field.fits(&ink, home) => {
-                    self.settle(task, index, scale, task.turned[index], ink, home)
-                }
-                _ => homeless.push((index, ink)),
+            let Some((old, home)) = stood else {
+                waiting.push((index, ink));
+                continue;
+            };
+            self.field.erase(&old, home);
+            if self.field.fits(&ink, home) {
+                self.settle(task, index, scale, turned, ink, home);
+            } else {
+                self.field.stamp(&old, home);
+                waiting.push((index, ink));
             }
         }
-        homeless
+        waiting
             .into_iter()
             .all(|(index, ink)| self.house(task, index, scale, ink, fonts))
     }
@@ -221,48 +232,61 @@ impl Layout {
         fonts: &Fonts,
     ) -> bool {
         let word = task.words[index];
-        let spot = self.spots.get(word.key);
-        let near = match spot {
-            Some(spot) => centre(&spot.ink, (spot.x, spot.y)),
-            None => target(word.key, self.settings.seed, &self.field),
-        };
-        let may_turn = spot.is_none()
-            && self.settings.vertical > 0.0
-            && index >= NEVER_TURNED
-            && task.shaped[index].turns();
-        let reach = self.field.canvas.height() / 16;
         let turned = task.turned[index];
+        if let Some(spot) = &mut self.stands[index] {
+            if std::mem::take(&mut spot.stands) {
+                self.field.erase(&spot.ink, (spot.x, spot.y));
+            }
+            let home = self.before[index].unwrap_or((spot.x, spot.y));
+            let Some(anchor) = self.make_room(&ink, home) else {
+                return false;
+            };
+            self.settle(task, index, scale, turned, ink, anchor);
+            return true;
+        }
+        // It takes the place of one that has gone, if that is large enough.
+        for at in 0..self.left.len() {
+            let near = aligned(&ink, self.left[at]);
+            if let Some((anchor, _)) = self.field.near(None, &ink, near, INSTEAD) {
+                self.left.swap_remove(at);
+                self.settle(task, index, scale, turned, ink, anchor);
+                return true;
+            }
+        }
+        let near = target(word.key, self.settings.seed, &self.field);
+        let may_turn =
+            self.settings.vertical > 0.0 && index >= NEVER_TURNED && task.shaped[index].turns();
+        let reach = self.field.canvas.height() / 16;
         if let Some((anchor, _)) = self.field.free(&ink, near, reach) {
             self.settle(task, index, scale, turned, ink, anchor);
             return true;
         }
-        if !may_turn {
-            return false;
+        if may_turn {
+            let class = class_of(task.weight[index] * scale);
+            let ink = self.swept(word.text, &task.shaped[index], class, !turned, fonts);
+            if let Some((anchor, _)) = self.field.free(&ink, near, reach) {
+                self.settle(task, index, scale, !turned, ink, anchor);
+                return true;
+            }
         }
-        let class = class_of(task.weight[index] * scale);
-        let ink = self.swept(word.text, &task.shaped[index], class, !turned, fonts);
-        let Some((anchor, _)) = self.field.free(&ink, near, reach) else {
+        let Some(anchor) = self.make_room(&ink, near) else {
             return false;
         };
-        self.settle(task, index, scale, !turned, ink, anchor);
+        self.settle(task, index, scale, turned, ink, anchor);
         true
     }
 
     /// All words anew, largest first, each where it was or near it: a large word that has to move
     /// pushes smaller ones aside.
     fn again(&mut self, task: &Task<'_>, scale: f32, fonts: &Fonts) -> bool {
-        let frame = self.frame;
         self.field.clear();
-        for word in task.words {
-            if let Some(spot) = self.spots.get_mut(word.key) {
-                spot.seen = frame;
-            }
+        for spot in self.stands.iter_mut().flatten() {
+            spot.stands = false;
         }
-        self.spots.retain(|_, spot| spot.seen == frame);
         for &index in &task.order {
             let size = task.weight[index] * scale;
             let word = task.words[index];
-            let spot = self.spots.get(word.key);
+            let spot = self.stands[index].as_ref();
             let home = spot.map(|spot| (spot.x, spot.y));
             let known = spot
                 .filter(|spot| spot.serves(word, size, task.turned[index]))
@@ -291,29 +315,26 @@ impl Layout {
         self.field.stamp(&ink, anchor);
         let size = task.weight[index] * scale;
         let word = task.words[index];
-        let class = match self.spots.get(word.key) {
+        let class = match &self.stands[index] {
             Some(spot) if spot.serves(word, size, turned) => spot.class,
             _ => class_of(size),
         };
-        let spot = Spot {
-            text: word.text.into(),
+        let (key, text) = match self.stands[index].take() {
+            Some(spot) if *spot.text == *word.text => (spot.key, spot.text),
+            Some(spot) => (spot.key, word.text.into()),
+            None => (word.key.into(), word.text.into()),
+        };
+        self.stands[index] = Some(Spot {
+            key,
+            text,
             x: anchor.0,
             y: anchor.1,
             turned,
             class,
             ink,
             shaped: Arc::clone(&task.shaped[index]),
-            seen: self.frame,
-        };
-        match self.spots.get_mut(word.key) {
-            Some(old) => {
-                self.way += way((old.x, old.y), anchor);
-                *old = spot;
-            }
-            None => {
-                self.spots.insert(word.key.into(), spot);
-            }
-        }
+            stands: true,
+        });
     }
 
     /// The ink that a word may touch while its size is in the band of today's.
@@ -354,8 +375,7 @@ impl Layout {
             return;
         }
         let index = task.order[(self.frame / LOOK) as usize % task.order.len()];
-        let word = task.words[index].key;
-        let Some(spot) = self.spots.get(word) else {
+        let Some(spot) = &self.stands[index] else {
             return;
         };
         let (ink, at) = (Arc::clone(&spot.ink), (spot.x, spot.y));
@@ -375,8 +395,7 @@ impl Layout {
             .filter(|(_, cost)| *cost < WORTH * distance);
         let to = found.map_or(at, |(to, _)| to);
         self.field.stamp(&ink, to);
-        if let Some(spot) = self.spots.get_mut(word) {
-            self.way += way(at, to);
+        if let Some(spot) = &mut self.stands[index] {
             (spot.x, spot.y) = to;
         }
     }

@@ -84,6 +84,33 @@ impl Ink {
         }
     }
 
+    /// Whether the two have a cell in common, their anchors at `at` and `place`.
+    pub fn meets(&self, at: (i32, i32), other: &Self, place: (i32, i32)) -> bool {
+        let dx = (place.0 + other.left) - (at.0 + self.left);
+        let dy = (place.1 + other.top) - (at.1 + self.top);
+        if dx < 0 {
+            return other.meets(place, self, at);
+        }
+        let dx = dx as usize;
+        if dx >= self.width {
+            return false;
+        }
+        let (first, shift) = (dx / 64, dx % 64);
+        let from = dy.max(0);
+        let to = (dy + other.height as i32).min(self.height as i32);
+        (from..to).any(|y| {
+            let own = &self.row(y as usize)[first..];
+            let row = other.row((y - dy) as usize);
+            own.iter().enumerate().any(|(i, &word)| {
+                let mut there = row.get(i).map_or(0, |word| word << shift);
+                if shift > 0 && i > 0 {
+                    there |= row.get(i - 1).map_or(0, |word| word >> (64 - shift));
+                }
+                word & there != 0
+            })
+        })
+    }
+
     /// Bytes of its bits.
     pub fn bytes(&self) -> usize {
         self.bits.len() * size_of::<u64>()
@@ -169,7 +196,8 @@ impl Ink {
         tight
     }
 
-    pub(super) fn row(&self, y: usize) -> &[u64] {
+    /// A row of it, 64 cells a word.
+    pub fn row(&self, y: usize) -> &[u64] {
         &self.bits[y * self.stride..(y + 1) * self.stride]
     }
 }

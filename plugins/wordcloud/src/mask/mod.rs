@@ -5,6 +5,8 @@
 //! Invariant: bits at or right of `width` are always clear in a [`Grid`].
 
 mod ink;
+#[cfg(test)]
+mod tests;
 
 pub use ink::Ink;
 
@@ -147,11 +149,21 @@ impl Grid {
         if wide > self.width || from >= to {
             return;
         }
+        let rows = (from * self.stride, (to + high - 1) * self.stride);
+        self.bits[rows.0..rows.1].copy_from_slice(&source.bits[rows.0..rows.1]);
+        self.pass(wide, high, from, to);
+    }
+
+    /// The same with the ink of its own.
+    fn pass(&mut self, wide: usize, high: usize, from: usize, to: usize) {
+        let to = to.min((self.height + 1).saturating_sub(high));
+        if wide > self.width || from >= to {
+            return;
+        }
         let (from, to) = (from * self.stride, to * self.stride);
         let Self { bits, spare, .. } = self;
         spare.resize(bits.len(), 0);
         let mut end = to + (high - 1) * self.stride;
-        bits[from..end].copy_from_slice(&source.bits[from..end]);
         let mut span = 1;
         while span < high {
             let step = span.min(high - span);
@@ -190,6 +202,17 @@ impl Grid {
     fn nearest_free(
         &self,
         target: (i32, i32),
+        size: (usize, usize),
+        rows: (usize, usize),
+    ) -> Option<(i32, i32, f32)> {
+        let unit = (1.0 / self.width as f32, 1.0 / self.height as f32);
+        self.nearest_free_by(unit, target, size, rows)
+    }
+
+    fn nearest_free_by(
+        &self,
+        (unit_x, unit_y): (f32, f32),
+        target: (i32, i32),
         (wide, high): (usize, usize),
         rows: (usize, usize),
     ) -> Option<(i32, i32, f32)> {
@@ -203,9 +226,9 @@ impl Grid {
         if last_y < first_y {
             return None;
         }
-        let (unit_x, unit_y) = (1.0 / self.width as f32, 1.0 / self.height as f32);
         let near_y = y.clamp(first_y, last_y);
         let mut best: Option<(i32, i32, f32)> = None;
+        // Rows beyond the edge are no nearer than that.
         for away in 0..=last_y - first_y {
             let least = away as f32 * unit_y;
             if best.is_some_and(|(_, _, cost)| least * least >= cost) {
@@ -232,6 +255,77 @@ impl Grid {
             }
         }
         best
+    }
+
+    /// The free place for a box of `wide` by `high` cells on `canvas` that is nearest to `target`,
+    /// and how many cells off it is; none that is `most` off. `self` is working space of any size.
+    pub fn nearest(
+        &mut self,
+        canvas: &Grid,
+        target: (i32, i32),
+        (wide, high): (usize, usize),
+        most: f32,
+    ) -> Option<((i32, i32), f32)> {
+        /// Cells around the target that are looked at first, and how much more each time.
+        const FIRST: f32 = 12.0;
+        const MORE: f32 = 4.0;
+        let most = most.min((canvas.width + canvas.height) as f32);
+        let mut reach = FIRST.min(most);
+        loop {
+            let by = reach.ceil() as i32;
+            let clamp = |at: i32, most: usize| at.clamp(0, most as i32) as usize;
+            let from = clamp(target.0 - by, canvas.width) / 64;
+            let to = clamp(target.0 + by + wide as i32 + 1, canvas.width);
+            let (top, end) = (
+                clamp(target.1 - by, canvas.height),
+                clamp(target.1 + by + high as i32 + 1, canvas.height),
+            );
+            let mut found = None;
+            if to > from * 64 && end > top {
+                self.cut(canvas, from, to, top, end);
+                let (width, height) = (self.width, self.height);
+                if wide <= width && high <= height {
+                    self.pass(wide, high, 0, height);
+                    let aim = (target.0 - from as i32 * 64, target.1 - top as i32);
+                    found = self.nearest_free_by((1.0, 1.0), aim, (wide, high), (0, height));
+                }
+            }
+            let found = found.map(|(x, y, cost)| {
+                let at = (x + from as i32 * 64, y + top as i32);
+                (at, cost.sqrt())
+            });
+            if let Some((at, way)) = found.filter(|(_, way)| *way <= reach) {
+                return (way < most).then_some((at, way));
+            }
+            let whole = (self.width, self.height) == (canvas.width, canvas.height);
+            if reach >= most || whole {
+                return found.filter(|(_, way)| *way < most);
+            }
+            reach = match found {
+                Some((_, way)) => (way + 1.0).min(most),
+                None => (reach * MORE).min(most),
+            };
+        }
+    }
+
+    /// Makes `self` the part of `source` in rows `top` to `end` from the word `from` of each row to
+    /// the column `to`.
+    fn cut(&mut self, source: &Grid, from: usize, to: usize, top: usize, end: usize) {
+        (self.width, self.height) = (to - from * 64, end - top);
+        self.stride = self.width.div_ceil(64);
+        self.bits.clear();
+        let last = match self.width % 64 {
+            0 => u64::MAX,
+            part => u64::MAX >> (64 - part),
+        };
+        for line in top..end {
+            let row = &source.bits[line * source.stride + from..][..self.stride];
+            self.bits.extend_from_slice(row);
+            if let Some(word) = self.bits.last_mut() {
+                *word &= last;
+            }
+        }
+        self.bits.resize(self.stride * (self.height + 1) + 1, 0);
     }
 
     /// The free place for a box of `wide` by `high` cells on `canvas` that is nearest to (x, y),
@@ -304,107 +398,5 @@ fn nearest_clear(row: &[u64], from: usize, last: usize) -> Option<usize> {
             right
         }),
         (left, right) => left.or(right),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn naive(grid: &Grid, wide: usize, high: usize, x: usize, y: usize) -> bool {
-        (y..(y + high).min(grid.height)).any(|line| {
-            (x..(x + wide).min(grid.width))
-                .any(|cell| grid.bits[line * grid.stride + cell / 64] >> (cell % 64) & 1 == 1)
-        })
-    }
-
-    #[test]
-    fn blocked_places_and_the_nearest_free_one_match_a_search_of_every_cell() {
-        let mut state = 7_u64;
-        let mut next = |below: u64| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % below
-        };
-        for _ in 0..40 {
-            let (width, height) = (20 + next(150) as usize, 10 + next(40) as usize);
-            let mut grid = Grid::new(width, height);
-            for _ in 0..next(60) {
-                let (x, y) = (next(width as u64) as usize, next(height as u64) as usize);
-                grid.stamp(&Ink::from_cells(&[(0, 0)]), x as i32, y as i32);
-            }
-            let (wide, high) = (
-                1 + next(width as u64) as usize,
-                1 + next(height as u64) as usize,
-            );
-            let mut blocked = Grid::new(width, height);
-            let whole = (0, height);
-            blocked.block(&grid, wide, high, 0, height);
-            let target = (
-                next(width as u64) as i32 - 5,
-                next(height as u64) as i32 - 5,
-            );
-            let mut least: Option<f32> = None;
-            for y in 0..=height - high {
-                for x in 0..=width - wide {
-                    let taken = blocked.bits[y * blocked.stride + x / 64] >> (x % 64) & 1 == 1;
-                    assert_eq!(
-                        taken,
-                        naive(&grid, wide, high, x, y),
-                        "{x},{y} of {width}x{height}, box {wide}x{high}"
-                    );
-                    if !taken {
-                        let (dx, dy) = (
-                            (x as i32 - target.0) as f32 * (1.0 / width as f32),
-                            (y as i32 - target.1) as f32 * (1.0 / height as f32),
-                        );
-                        let cost = dx * dx + dy * dy;
-                        least = Some(least.map_or(cost, |least| least.min(cost)));
-                    }
-                }
-            }
-            let found = blocked.nearest_free(target, (wide, high), whole);
-            assert_eq!(found.map(|(_, _, cost)| cost), least);
-            assert_eq!(blocked.search(&grid, target, (wide, high), 3), found);
-        }
-    }
-
-    #[test]
-    fn grown_ink_has_all_cells_that_are_close() {
-        let cells: Vec<_> = (0..140).step_by(9).map(|i| (i - 3, i % 7)).collect();
-        let ink = Ink::from_cells(&cells);
-        for by in [0, 1, 3] {
-            let grown = ink.grown(by);
-            for y in 0..grown.height {
-                for x in 0..grown.width {
-                    let at = (x as i32 + grown.left, y as i32 + grown.top);
-                    let close = |cell: &(i32, i32)| {
-                        let away = (cell.0 - at.0).abs().max((cell.1 - at.1).abs());
-                        away as usize <= by
-                    };
-                    assert_eq!(grown.get(x, y), cells.iter().any(close), "{at:?} by {by}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn ink_is_stamped_tested_and_erased_across_word_borders() {
-        let cells: Vec<_> = (0..70).map(|i| (i, i % 3)).collect();
-        let ink = Ink::from_cells(&cells);
-        let mut grid = Grid::new(200, 10);
-        for x in 0..130 {
-            assert!(grid.fits(&ink, x, 2));
-            grid.stamp(&ink, x, 2);
-            assert_eq!(grid.count(), 70);
-            assert!(!grid.fits(&ink, x, 2));
-            assert!(grid.fits(&ink, x, 5));
-            grid.erase(&ink, x, 2);
-            assert_eq!(grid.count(), 0);
-        }
-        assert!(!grid.fits(&ink, 131, 0));
-        assert!(!grid.fits(&ink, 0, 8));
-        assert!(!grid.fits(&ink, -1, 0));
     }
 }

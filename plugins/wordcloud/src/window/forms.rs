@@ -9,6 +9,9 @@ use std::hash::BuildHasher;
 use compact_str::CompactString;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+/// Counts that are told apart in finding the most frequent words.
+const LEVELS: usize = 1024;
+
 /// No form.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -30,6 +33,9 @@ pub(super) struct Forms {
     forms: Vec<Form>,
     /// Of each key, how often its word occurs; apart, because it is searched from end to end.
     totals: Vec<u32>,
+    /// How many words occur so often, the last for all that occur more often: so one knows at once
+    /// how often the most frequent ones do at least.
+    levels: Box<[u32; LEVELS]>,
     unused: Vec<u32>,
     index: HashTable<u32>,
     /// Seeded anew in each process, so that nobody can send words that collide.
@@ -42,6 +48,7 @@ impl Forms {
         Self {
             forms: Vec::new(),
             totals: Vec::new(),
+            levels: Box::new([0; LEVELS]),
             unused: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
@@ -135,7 +142,9 @@ impl Forms {
         form.written += times;
         let total = &mut self.totals[form.key as usize];
         self.words += usize::from(*total == 0 && times > 0);
-        *total += times;
+        let before = std::mem::replace(total, *total + times);
+        self.levels[level(before)] -= u32::from(before > 0);
+        self.levels[level(before + times)] += u32::from(before + times > 0);
     }
 
     /// Counts a form once less; what is not used any more goes.
@@ -146,6 +155,8 @@ impl Forms {
         let total = &mut self.totals[key as usize];
         *total -= 1;
         let total = *total;
+        self.levels[level(total + 1)] -= 1;
+        self.levels[level(total)] += u32::from(total > 0);
         if written == 0 && key != id {
             self.remove(id);
         }
@@ -237,29 +248,73 @@ impl Forms {
     /// Keys of the `n` most frequent words that occur at least `least` times, those of one count
     /// in the order of the alphabet.
     pub(super) fn top(&self, n: usize, least: u32) -> Vec<u32> {
-        let order = |a: &u32, b: &u32| {
-            let counts = self.total(*b).cmp(&self.total(*a));
-            counts.then_with(|| self.text(*a).cmp(self.text(*b)))
+        let order = |a: &Ranked, b: &Ranked| {
+            let ranks = (b.total, a.start).cmp(&(a.total, b.start));
+            ranks.then_with(|| self.text(a.id).cmp(self.text(b.id)))
         };
-        let mut best: Vec<u32> = Vec::new();
+        let mut best: Vec<Ranked> = Vec::new();
         if n == 0 {
-            return best;
+            return Vec::new();
         }
-        // Most words are rarer than all of the best, so the bound rises fast and little is kept.
-        let mut bound = least.max(1);
-        for (id, &total) in self.totals.iter().enumerate() {
-            if total < bound {
+        let mut bound = least.max(self.bound(n)).max(1);
+        for (part, totals) in self.totals.chunks(CHUNK).enumerate() {
+            // Most words are rarer than all of the best.
+            if totals.iter().fold(0, |most, total| most.max(*total)) < bound {
                 continue;
             }
-            best.push(id as u32);
-            if best.len() >= 4 * n {
-                best.select_nth_unstable_by(n - 1, order);
-                best.truncate(n);
-                bound = bound.max(self.total(best[n - 1]));
+            for (id, &total) in (part * CHUNK..).zip(totals) {
+                if total < bound {
+                    continue;
+                }
+                let (id, text) = (id as u32, self.text(id as u32));
+                let start = start_of(text);
+                best.push(Ranked { total, start, id });
+                if best.len() >= 4 * n {
+                    best.select_nth_unstable_by(n - 1, order);
+                    best.truncate(n);
+                    bound = bound.max(best[n - 1].total);
+                }
             }
         }
         best.sort_unstable_by(order);
         best.truncate(n);
-        best
+        best.into_iter().map(|word| word.id).collect()
     }
+
+    /// A count that no less than `n` words reach, if there are so many: the greatest of those that
+    /// are told apart.
+    fn bound(&self, n: usize) -> u32 {
+        let mut number = 0;
+        let levels = self.levels.iter().enumerate().rev();
+        let reached = levels.map(|(level, words)| {
+            number += *words as usize;
+            (level, number)
+        });
+        let mut enough = reached.take_while(|(level, _)| *level > 0);
+        let enough = enough.find(|(_, number)| *number >= n);
+        enough.map_or(1, |(level, _)| level as u32)
+    }
+}
+
+/// Counts that are looked through at once.
+const CHUNK: usize = 32;
+
+/// A word that may be one of the most frequent.
+#[derive(Clone, Copy)]
+struct Ranked {
+    total: u32,
+    /// The first bytes of its text, by which most words are in order.
+    start: u64,
+    id: u32,
+}
+
+fn level(total: u32) -> usize {
+    (total as usize).min(LEVELS - 1)
+}
+
+fn start_of(text: &str) -> u64 {
+    let mut start = [0; 8];
+    let len = text.len().min(start.len());
+    start[..len].copy_from_slice(&text.as_bytes()[..len]);
+    u64::from_be_bytes(start)
 }

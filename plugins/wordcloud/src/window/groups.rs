@@ -5,7 +5,7 @@
 
 use hashbrown::HashMap;
 
-use super::{Bounds, Origin, Window};
+use super::{Bounds, Origin, Recent, Window};
 use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// What becomes of a record.
@@ -43,6 +43,8 @@ pub struct Group<T> {
     pub changed: bool,
     /// The words of the last frame, with their case folded, and their counts.
     pub shown: HashMap<Box<str>, u64>,
+    /// Samples of the last frame.
+    pub recent: Recent,
     /// What the owner keeps for it.
     pub own: Option<T>,
 }
@@ -171,7 +173,11 @@ impl<T> Groups<T> {
     pub fn shrink(&mut self) {
         for slot in 0..self.slots.len() {
             if self.slots[slot].is_some() {
-                self.with(slot, |group| group.window.shrink());
+                self.with(slot, |group| {
+                    if group.window.shrink() {
+                        group.recent = Recent::default();
+                    }
+                });
             }
         }
     }
@@ -252,6 +258,7 @@ impl<T> Groups<T> {
             let words = group.window.refused();
             group.window = Window::new(bounds);
             group.own = None;
+            group.recent = Recent::default();
             group.changed = true;
             (words, !group.shown.is_empty())
         });
@@ -293,6 +300,7 @@ impl<T> Groups<T> {
             window: Window::new(self.bounds),
             changed: false,
             shown: HashMap::new(),
+            recent: Recent::default(),
             own: None,
         })
     }
@@ -415,6 +423,7 @@ impl<T> Groups<T> {
                 window,
                 changed,
                 shown,
+                recent: Recent::default(),
                 own: own(part),
             });
             groups.seen[slot] = seen;

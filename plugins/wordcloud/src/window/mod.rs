@@ -18,7 +18,7 @@ use entries::{Entries, Entry};
 use forms::{Forms, NONE};
 use hashbrown::HashMap;
 
-pub use samples::Samples;
+pub use samples::{Recent, Samples};
 use samples::{Texts, UNKEPT};
 
 /// Words in a link of the chain that holds a record's words.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
 use super::Window;
 
@@ -68,6 +68,18 @@ impl Texts {
         texts.map(|(text, _)| text.capacity() + HEADER).sum()
     }
 
+    /// A text and its record.
+    pub(super) fn get(&self, number: u64) -> Option<(&str, u32)> {
+        let at = usize::try_from(number.checked_sub(self.base)?).ok()?;
+        let (text, record) = self.kept.get(at)?;
+        Some((text, *record))
+    }
+
+    /// Number of the text that comes next.
+    fn next(&self) -> u64 {
+        self.base + self.kept.len() as u64
+    }
+
     /// Texts with their numbers and records, newest first.
     fn newest(&self) -> impl Iterator<Item = (&str, u64, u32)> {
         let texts = self.kept.iter().enumerate().rev();
@@ -91,56 +103,154 @@ pub struct Samples<'a> {
     pub of: Vec<Vec<u32>>,
 }
 
-impl Window {
+/// The samples of the last frame, so that the next one looks at what has come since.
+#[derive(Debug, Default)]
+pub struct Recent {
+    /// By the form that is the word's key.
+    of: HashMap<u32, Known>,
+    /// Number of the text that came next.
+    next: u64,
+    each: usize,
+    frame: u32,
+}
+
+/// The texts of a word.
+#[derive(Debug, Default)]
+struct Known {
+    /// By number, newest first.
+    texts: Vec<u64>,
+    /// How many of them are of before.
+    old: usize,
+    /// Whether none is missing.
+    whole: bool,
+    /// The frame that showed the word last.
+    frame: u32,
+}
+
+impl Recent {
     /// Up to `each` different texts for each of the words, which are given with their case folded;
     /// the newest that are kept.
-    pub fn samples(&self, keys: &[&str], each: usize) -> Samples<'_> {
-        self.choose(keys, each).0
+    pub fn samples<'a>(&mut self, window: &'a Window, keys: &[&str], each: usize) -> Samples<'a> {
+        let (numbers, of) = self.chosen(window, keys, each);
+        let texts = numbers
+            .iter()
+            .filter_map(|number| window.texts.get(*number));
+        let texts = texts.map(|(text, _)| text).collect();
+        let position = |number: &u64| numbers.partition_point(|other| other > number) as u32;
+        let of = of
+            .into_iter()
+            .map(|texts| texts.iter().map(position).collect());
+        let of = of.collect();
+        Samples { texts, of }
     }
 
-    /// The same, with the records that the texts are of.
-    pub(super) fn choose(&self, keys: &[&str], each: usize) -> (Samples<'_>, Vec<u32>) {
-        let mut chosen = Samples {
-            texts: Vec::new(),
-            of: vec![Vec::new(); keys.len()],
-        };
-        let mut records = Vec::new();
-        // For each form that is a key of interest, its position among the keys.
-        let ids = keys.iter().zip(0..);
-        let ids = ids.filter_map(|(key, position)| Some((self.forms.find(key)?, position)));
-        let wanted: HashMap<u32, u32> = ids.collect();
-        let mut open = if each > 0 { wanted.len() } else { 0 };
-        let mut seen: HashSet<&str> = HashSet::new();
-        let mut of: Vec<u32> = Vec::new();
-        for (text, number, id) in self.texts.newest().take(LOOKED) {
-            if open == 0 {
+    /// The same with the numbers of the texts.
+    pub(super) fn chosen(
+        &mut self,
+        window: &Window,
+        keys: &[&str],
+        each: usize,
+    ) -> (Vec<u64>, Vec<&[u64]>) {
+        if std::mem::replace(&mut self.each, each) != each {
+            self.of.clear();
+        }
+        self.frame = self.frame.wrapping_add(1);
+        let ids: Vec<Option<u32>> = keys.iter().map(|key| window.forms.find(key)).collect();
+        let mut unknown = 0;
+        for id in ids.iter().flatten() {
+            let known = self.of.entry(*id).or_default();
+            known.frame = self.frame;
+            // One that has lost a text may have others that are older.
+            known.whole &= known.texts.iter().all(|number| window.keeps(*number));
+            if !known.whole {
+                known.texts.clear();
+                unknown += 1;
+            }
+            known.old = known.texts.len();
+        }
+        if self.of.len() > ids.len() {
+            let frame = self.frame;
+            self.of.retain(|_, known| known.frame == frame);
+        }
+        self.look(window, unknown);
+        for known in self.of.values_mut() {
+            known.settle(window, each);
+        }
+        let of = |id: Option<u32>| id.and_then(|id| self.of.get(&id));
+        let of = ids.into_iter().map(of);
+        let of: Vec<&[u64]> = of
+            .map(|known| known.map_or(&[][..], |known| &known.texts))
+            .collect();
+        let mut numbers: Vec<u64> = of.iter().copied().flatten().copied().collect();
+        numbers.sort_unstable_by(|one, other| other.cmp(one));
+        numbers.dedup();
+        (numbers, of)
+    }
+
+    /// Adds what has come since the last frame, and for words of which nothing is known all that
+    /// is wanted.
+    fn look(&mut self, window: &Window, mut unknown: usize) {
+        // Words that lack new ones: mostly the newest texts hold all.
+        let mut open = if self.each > 0 { self.of.len() } else { 0 };
+        for (text, number, id) in window.texts.newest().take(LOOKED) {
+            let new = number >= self.next;
+            if open == 0 || !new && unknown == 0 {
                 break;
             }
-            let record = self.records.get(id as usize);
+            let record = window.records.get(id as usize);
             let Some(record) = record.filter(|record| record.text == number) else {
                 continue;
             };
-            of.clear();
-            for word in self.words_of(record) {
-                let Some(&position) = wanted.get(&self.forms.key(word)) else {
+            for word in window.words_of(record) {
+                let Some(known) = self.of.get_mut(&window.forms.key(word)) else {
                     continue;
                 };
-                let lacks = chosen.of[position as usize].len() < each;
-                if lacks && !of.contains(&position) {
-                    of.push(position);
+                let added = &known.texts[known.old..];
+                if added.len() < self.each && (new || !known.whole) && window.differs(added, text) {
+                    known.texts.push(number);
+                    let full = known.texts.len() - known.old == self.each;
+                    unknown -= usize::from(full && !known.whole);
+                    open -= usize::from(full);
                 }
             }
-            if of.is_empty() || !seen.insert(text) {
-                continue;
-            }
-            for &position in &of {
-                let list = &mut chosen.of[position as usize];
-                list.push(chosen.texts.len() as u32);
-                open -= usize::from(list.len() == each);
-            }
-            chosen.texts.push(text);
-            records.push(id);
         }
-        (chosen, records)
+        self.next = window.texts.next();
+    }
+}
+
+impl Known {
+    /// Puts what was added before the others, as far as they differ, and no more than so many.
+    fn settle(&mut self, window: &Window, each: usize) {
+        self.whole = true;
+        let (old, added) = (self.old, self.texts.len() - self.old);
+        if added == 0 {
+            return;
+        }
+        self.texts.rotate_left(old);
+        let mut kept = added;
+        for at in added..self.texts.len() {
+            let number = self.texts[at];
+            let text = window.texts.get(number).map_or("", |(text, _)| text);
+            if kept < each && window.differs(&self.texts[..kept], text) {
+                self.texts[kept] = number;
+                kept += 1;
+            }
+        }
+        self.texts.truncate(kept);
+    }
+}
+
+impl Window {
+    /// Whether a text is still kept and its record in the window.
+    fn keeps(&self, number: u64) -> bool {
+        let record = self.texts.get(number).map(|(_, record)| record);
+        let record = record.and_then(|record| self.records.get(record as usize));
+        record.is_some_and(|record| record.text == number)
+    }
+
+    /// Whether a text is none of those of these numbers.
+    fn differs(&self, numbers: &[u64], text: &str) -> bool {
+        let texts = numbers.iter().filter_map(|number| self.texts.get(*number));
+        texts.map(|(other, _)| other).all(|other| other != text)
     }
 }

@@ -1,6 +1,6 @@
 //! A window as bytes, for checkpoints: little endian, forms by number, each text once.
 
-use super::{Bounds, Entry, LINK, NONE, Record, UNKEPT, Window};
+use super::{Bounds, Entry, LINK, NONE, Recent, Record, UNKEPT, Window};
 use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// Form without a key of its own: it is one.
@@ -11,11 +11,12 @@ impl Window {
     /// words `keys`, `each` for one.
     pub fn save(&self, keys: &[&str], each: usize, out: &mut Vec<u8>) {
         let numbers = self.save_records(out);
-        let (samples, records) = self.choose(keys, each);
-        out.extend((records.len() as u32).to_le_bytes());
+        let mut recent = Recent::default();
+        let (samples, _) = recent.chosen(self, keys, each);
+        out.extend((samples.len() as u32).to_le_bytes());
         // Oldest first: the newest are those that stay.
-        for (text, record) in samples.texts.iter().zip(&records).rev() {
-            out.extend(numbers[*record as usize].to_le_bytes());
+        for (text, record) in samples.iter().rev().filter_map(|at| self.texts.get(*at)) {
+            out.extend(numbers[record as usize].to_le_bytes());
             put(text, out);
         }
     }
@@ -56,16 +57,16 @@ impl Window {
     }
 
     /// Gives back memory that the window needed once and does not any more: it is made anew from
-    /// its state.
-    pub(super) fn shrink(&mut self) {
+    /// its state, and answers that its words have other numbers.
+    pub(super) fn shrink(&mut self) -> bool {
         if self.bounds.everything() || !self.oversized() || !self.pending.is_empty() {
-            return;
+            return false;
         }
         let mut state = Vec::new();
         let numbers = self.save_records(&mut state);
         state.extend(0_u32.to_le_bytes());
         let Some(mut new) = Self::load(self.bounds, &mut &*state) else {
-            return;
+            return false;
         };
         new.texts = std::mem::take(&mut self.texts);
         new.texts.renumber(|old| numbers[old as usize]);
@@ -75,6 +76,7 @@ impl Window {
             }
         }
         *self = new;
+        true
     }
 
     /// Whether it has eight times the memory that it uses, and some to speak of.

@@ -344,7 +344,7 @@ fn samples_are_the_newest_texts_and_shared() {
     let keys = ["storm", "rain", "sun", "unknown"];
     let samples = |groups: &Groups<()>, each| {
         let group = groups.named("").expect("a group");
-        let samples = group.window.samples(&keys, each);
+        let samples = Recent::default().samples(&group.window, &keys, each);
         let texts: Vec<String> = samples.texts.iter().map(ToString::to_string).collect();
         (texts, samples.of)
     };
@@ -465,7 +465,9 @@ fn a_window_gives_back_what_it_does_not_need_any_more() {
         capacity(&groups)
     );
     let group = groups.named("").expect("a group");
-    let samples = group.window.samples(&["storm"], 2).texts;
+    let samples = Recent::default()
+        .samples(&group.window, &["storm"], 2)
+        .texts;
     assert_eq!(samples.len(), 2);
     assert_eq!(samples[0], "storm rain");
     let count = group.window.count("storm");
@@ -505,4 +507,35 @@ fn a_state_for_everything_counts_what_is_in_it() {
     let groups = Groups::<()>::load(FREE, 1, |_| None, &saved).expect("what was saved");
     let window = &groups.named("").expect("a group").window;
     assert_eq!((window.records(), window.tokens()), (2, 4));
+}
+
+#[test]
+fn samples_that_follow_the_frames_are_those_of_a_look_at_all() {
+    let mut state = 3;
+    for each in [1, 3] {
+        let bounds = Bounds {
+            records: Some(60),
+            samples: 3000,
+            ..FREE
+        };
+        let mut groups = Groups::new(bounds, 1);
+        let mut recent = Recent::default();
+        for frame in 0..400 {
+            for time in 0..random(&mut state, 6) {
+                // Words come and go, so that their numbers are used again.
+                let word = |at: u64| format!("w{}", frame / 20 + at * at / 40);
+                let words = (0..1 + random(&mut state, 4)).map(|_| random(&mut state, 30));
+                let words: Vec<String> = words.map(word).collect();
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                with_words(&mut groups, "", frame as i64 + time as i64, &words);
+            }
+            let Some(group) = groups.named("") else {
+                continue;
+            };
+            let top = group.window.top(15 + frame as usize % 5, 1);
+            let keys: Vec<&str> = top.iter().map(|word| word.key).collect();
+            let all = Recent::default().samples(&group.window, &keys, each);
+            assert_eq!(recent.samples(&group.window, &keys, each), all, "{frame}");
+        }
+    }
 }
