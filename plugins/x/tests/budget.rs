@@ -147,7 +147,7 @@ fn a_stop_tells_what_was_read_and_each_connection_costs_what_may_be_under_way() 
 fn an_attempt_that_brings_nothing_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder);
-    let with = budget(&path, json!({"day": 500}), json!({}));
+    let with = budget(&path, json!({"day": 500}), json!({"when_spent": "finish"}));
     let refused = || status("401 Unauthorized");
     let busy = || status("503 Service Unavailable");
     let limited = || status("429 Too Many Requests");
