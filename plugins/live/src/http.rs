@@ -39,6 +39,8 @@ pub trait Stream {
     /// # Errors
     /// How the attempt ended before it began.
     async fn request(&mut self, intake: &mut Intake<Self::Mark>) -> Result<RequestBuilder, End>;
+    /// There was no connection: the request did not reach the server.
+    fn unsent(&mut self) {}
     /// A body begins.
     fn begin(&mut self);
     /// Takes bytes of the body, and notes what they bring.
@@ -64,7 +66,7 @@ pub trait Stream {
     ///
     /// # Errors
     /// How it ended rather.
-    fn left(&mut self, _intake: &mut Intake<Self::Mark>) -> Result<(), End> {
+    fn left(&mut self, _intake: &mut Intake<Self::Mark>, _end: &End) -> Result<(), End> {
         Ok(())
     }
 }
@@ -103,15 +105,19 @@ impl<S: Stream> Network for Http<'_, S> {
         self.0.verdict(refusal)
     }
 
-    fn left(&mut self, intake: &mut Intake<S::Mark>) -> Result<(), End> {
-        self.0.left(intake)
+    fn left(&mut self, intake: &mut Intake<S::Mark>, end: &End) -> Result<(), End> {
+        self.0.left(intake, end)
     }
 
     async fn attempt(&mut self, line: &mut Line<'_, S::Mark>) -> End {
         let asked = line.connect(async |intake| {
             let request = self.0.request(intake).await?;
-            let sent = request.send().await;
-            sent.map_err(|error| End::Unreachable(reason(&error)))
+            request.send().await.map_err(|error| {
+                if error.is_connect() {
+                    self.0.unsent();
+                }
+                End::Unreachable(reason(&error))
+            })
         });
         match asked.await {
             Ok(response) if response.status() == StatusCode::OK => {

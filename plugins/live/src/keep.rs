@@ -47,11 +47,12 @@ pub trait Network {
     /// One connection, from request to end. All that takes time is awaited by [`Line::connect`]
     /// and [`Line::wait`].
     async fn attempt(&mut self, line: &mut Line<'_, Self::Mark>) -> End;
-    /// The attempt is over, and its connections are closed: the server sends nothing more.
+    /// The attempt is over in this way, and its connections are closed: the server sends nothing
+    /// more.
     ///
     /// # Errors
     /// How it ended rather.
-    fn left(&mut self, _intake: &mut Intake<Self::Mark>) -> Result<(), End> {
+    fn left(&mut self, _intake: &mut Intake<Self::Mark>, _end: &End) -> Result<(), End> {
         Ok(())
     }
 }
@@ -255,7 +256,7 @@ pub fn keep<N: Network>(
         // With it ends every connection. One that a task of its own holds would stay open through
         // the wait, in which nobody runs that task, and the server would send on.
         runtime.shutdown_background();
-        if let Err(other) = network.left(line.intake) {
+        if let Err(other) = network.left(line.intake, &end) {
             end = other;
         }
         if line.intake.flush().is_err() {

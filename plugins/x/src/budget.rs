@@ -3,11 +3,11 @@
 //! A post is paid for when X sends it, so it is not enough to count what arrives. The file holds
 //! how much *may* have been read, never less than what was: it is raised, safely on disk, before
 //! more is read, in steps of a hundredth of the limit, and brought down to what was counted when
-//! the source ends in good order. After a crash all of the last step counts as read. What is on
-//! its way when a connection ends was sent but never counted: `in_flight` posts are kept back for
-//! it, and counted for each connection. So the rule that holds is: if no more than `in_flight`
-//! posts are under way when a connection ends, and this machine's clock is right, the limits are
-//! never exceeded.
+//! the connection is closed. After a crash with a connection all of the last step counts as read.
+//! What is on its way when a connection breaks or is left was sent but never counted: `in_flight`
+//! posts are kept back for it, and counted each time. So the rule that holds is: if no more than
+//! `in_flight` posts are under way when a connection ends, and this machine's clock is right, the
+//! limits are never exceeded.
 //!
 //! The snapshots of a run would not do: they are not kept when a run comes to its end.
 
@@ -184,7 +184,7 @@ impl Budget {
         Ok(())
     }
 
-    /// A connection has ended that may have brought posts: some were under way.
+    /// A connection has ended in the middle of what X may have sent: some posts were under way.
     pub fn disconnected(&mut self, now_us: i64) {
         self.counted.roll(date(now_us));
         let charge = |counted: u64, limit: Option<u64>| {
@@ -195,11 +195,18 @@ impl Budget {
         self.counted.month_posts = charge(self.counted.month_posts, self.limits.month);
     }
 
-    /// Nothing more will be read: the file says what was counted.
+    /// There is no connection: the file says what was counted.
     ///
     /// # Errors
     /// If the file cannot be written; it then says more than was read.
     pub fn settle(&mut self) -> Result<(), StageError> {
+        let settled = Record {
+            account: self.counted,
+            reading: false,
+        };
+        if self.written == settled {
+            return Ok(());
+        }
         self.write(self.counted, false).map_err(trouble)
     }
 

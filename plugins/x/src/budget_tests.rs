@@ -161,18 +161,31 @@ enum Step {
     Pass(i64),
     /// The connection ends by itself.
     Break,
+    /// X ends it in good order: all that it sent is read.
+    Close,
+    /// X was asked and refused.
+    Refuse,
     /// `kill -9`, then a start.
     Crash,
     /// A stop in good order, then a start.
     Stop,
 }
 
+/// What leaves nothing in the dark.
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => Just(Step::Send),
         20 => Just(Step::Read),
         2 => Just(Step::KeepAlive),
         2 => (1..4 * HOUR).prop_map(Step::Pass),
+        1 => Just(Step::Close),
+        1 => Just(Step::Refuse),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        47 => step(),
         1 => Just(Step::Break),
         1 => Just(Step::Crash),
         1 => Just(Step::Stop),
@@ -207,57 +220,133 @@ impl Server {
     }
 }
 
+/// A source and its server.
+struct Life {
+    place: Place,
+    limits: Limits,
+    now: i64,
+    server: Server,
+    budget: Option<Budget>,
+    read: BTreeMap<Date, u64>,
+}
+
+impl Life {
+    fn new(limits: Limits) -> Self {
+        let place = Place::new();
+        let budget = Some(place.open(limits, EVENING));
+        Self {
+            place,
+            limits,
+            now: EVENING,
+            server: Server::default(),
+            budget,
+            read: BTreeMap::new(),
+        }
+    }
+
+    fn budget(&mut self) -> &mut Budget {
+        self.budget.as_mut().unwrap()
+    }
+
+    fn start_anew(&mut self) {
+        self.budget = None;
+        self.budget = Some(self.place.open(self.limits, self.now));
+    }
+
+    /// Reads a post; whether that was the last one.
+    fn read(&mut self) -> bool {
+        let now = self.now;
+        self.server.wire -= 1;
+        *self.read.entry(date(now)).or_default() += 1;
+        self.budget().count(now).unwrap().is_some()
+    }
+
+    /// The connection ends, and what is under way nobody reads.
+    fn leave(&mut self) {
+        let now = self.now;
+        self.server.left(now, self.limits.in_flight);
+        self.budget().disconnected(now);
+        self.budget().settle().unwrap();
+    }
+
+    fn step(&mut self, step: &Step) {
+        let (now, in_flight) = (self.now, self.limits.in_flight);
+        if !self.server.connected {
+            let spent = self.budget().connect(now).unwrap();
+            if matches!(step, Step::Refuse) {
+                self.budget().settle().unwrap();
+            } else {
+                self.server.connected = spent.is_none();
+            }
+        }
+        match step {
+            Step::Send => self.server.send(now, in_flight),
+            Step::Read if self.server.wire > 0 => {
+                if self.read() {
+                    self.leave();
+                }
+            }
+            Step::Read | Step::Refuse => {}
+            Step::KeepAlive => self.budget().tick(now).unwrap(),
+            Step::Pass(time) => self.now += time,
+            Step::Break if self.server.connected => self.leave(),
+            Step::Break => {}
+            Step::Close => {
+                while self.server.wire > 0 {
+                    self.read();
+                }
+                self.server.connected = false;
+                self.budget().settle().unwrap();
+            }
+            Step::Crash => {
+                self.server.left(now, in_flight);
+                self.start_anew();
+            }
+            Step::Stop => {
+                if self.server.connected {
+                    self.leave();
+                }
+                self.start_anew();
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     /// Whatever happens, X never bills more than the limits.
     #[test]
     fn never_exceeded(
-        steps in prop::collection::vec(step(), 1..400),
+        steps in prop::collection::vec(any_step(), 1..400),
         day in 12u64..120,
         month in 12u64..300,
         in_flight in 1u64..10,
     ) {
-        let place = Place::new();
-        let limits = limits(day, month, in_flight);
-        let mut now = EVENING;
-        let mut server = Server::default();
-        let mut budget = place.open(limits, now);
+        let mut life = Life::new(limits(day, month, in_flight));
         for step in steps {
-            if !server.connected && budget.connect(now).unwrap().is_none() {
-                server.connected = true;
-            }
-            match step {
-                Step::Send => server.send(now, in_flight),
-                Step::Read if server.wire > 0 => {
-                    server.wire -= 1;
-                    if budget.count(now).unwrap().is_some() {
-                        server.left(now, in_flight);
-                        budget.disconnected(now);
-                    }
-                }
-                Step::Read => {}
-                Step::KeepAlive => budget.tick(now).unwrap(),
-                Step::Pass(time) => now += time,
-                Step::Break => {
-                    server.left(now, in_flight);
-                    budget.disconnected(now);
-                }
-                Step::Crash => {
-                    server.left(now, in_flight);
-                    drop(budget);
-                    budget = place.open(limits, now);
-                }
-                Step::Stop => {
-                    server.left(now, in_flight);
-                    budget.disconnected(now);
-                    budget.settle().unwrap();
-                    drop(budget);
-                    budget = place.open(limits, now);
-                }
-            }
-            prop_assert!(server.days.values().all(|n| *n <= day), "{:?} of {day}", server.days);
-            prop_assert!(server.months.values().all(|n| *n <= month), "{:?} of {month}", server.months);
+            life.step(&step);
+            let Server { days, months, .. } = &life.server;
+            prop_assert!(days.values().all(|n| *n <= day), "{days:?} of {day}");
+            prop_assert!(months.values().all(|n| *n <= month), "{months:?} of {month}");
         }
+    }
+
+    /// Where no connection breaks or is left, and nothing crashes, the account is what was read.
+    #[test]
+    fn exact_in_good_order(
+        steps in prop::collection::vec(step(), 1..400),
+        in_flight in 1u64..10,
+    ) {
+        let mut life = Life::new(limits(1_000, 1_000, in_flight));
+        for step in &steps {
+            life.step(step);
+        }
+        life.step(&Step::Close);
+        life.start_anew();
+        let today = date(life.now);
+        let of_day = life.read.get(&today).copied().unwrap_or(0);
+        let of_month = life.read.range(today.first_of_month()..).map(|(_, n)| n).sum::<u64>();
+        prop_assert_eq!(life.budget().left(), (Some(1_000 - of_day), Some(1_000 - of_month)));
     }
 }

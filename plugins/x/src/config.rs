@@ -6,6 +6,7 @@ use reqwest::Url;
 use track::Track;
 
 use crate::document::GROWTH;
+use crate::posts::SPILL_BYTES;
 use crate::rules::{self, Wanted};
 use crate::window::Window;
 
@@ -126,8 +127,8 @@ options! {
         /// source each.
         pub file: FilePath,
         /// Posts that may be under way, sent and charged but not read, when a connection ends: so
-        /// many are kept back, and counted for each connection. Raise it for a stream of many
-        /// posts a second, or with `backfill_minutes`. Default 20.
+        /// many are kept back, and counted for each connection that breaks or is left. Raise it
+        /// for a stream of many posts a second, or with `backfill_minutes`. Default 20.
         #[serde(default = "twenty")]
         pub in_flight: u64,
     }
@@ -212,7 +213,7 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
         );
     }
     let message = options.max_message_bytes.0;
-    let reading = (2 + GROWTH as u64) * message;
+    let reading = (2 + GROWTH as u64) * message + SPILL_BYTES as u64;
     let window = Window::new(options.backfill_minutes > 0).bytes();
     let mut planned = Planned::new(ContentType::json())
         .live()
@@ -247,25 +248,29 @@ fn check_budget(max: &MaxPosts) -> Result<(), StageError> {
 /// The API's address, checked.
 pub(crate) fn base_url(options: &Options) -> Result<Url, StageError> {
     let wrong = |why: String| StageError::config("/url", why);
-    let given = &options.url;
-    let url = Url::parse(given).map_err(|e| wrong(format!("`{given}` is no address: {e}")))?;
+    // What cannot be read, or has more than an address has, may hold a secret: it is not shown.
+    let url = Url::parse(&options.url).map_err(|e| {
+        wrong(format!(
+            "this is no address: {e}; give scheme, host and port, such as https://api.x.com"
+        ))
+    })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(wrong(
             "credentials do not belong into the url; use the option `bearer_token`".into(),
         ));
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong(format!(
-            "`{given}` must be scheme, host and port only"
-        )));
+        return Err(wrong(
+            "the address must be scheme, host and port only, such as https://api.x.com".into(),
+        ));
     }
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => Ok(url),
         ("http", Some(host)) if is_loopback(host) => Ok(url),
         ("http", Some(_)) => Err(wrong(format!(
-            "`{given}` would show the bearer token to everybody on the way; use https://"
+            "`{url}` would show the bearer token to everybody on the way; use https://"
         ))),
-        _ => Err(wrong(format!("`{given}` must begin with https://"))),
+        _ => Err(wrong(format!("`{url}` must begin with https://"))),
     }
 }
 
@@ -340,6 +345,28 @@ mod tests {
             .warnings;
         assert!(warnings[0].contains("max_posts"), "{warnings:?}");
         assert!(planned(json!({})).unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn what_a_wrong_url_holds_is_never_shown() {
+        for url in [
+            "https://u:CANARY@host:99999",
+            "https://CANARY@",
+            "CANARY",
+            "u:CANARY@host",
+            "https://u:CANARY@api.x.com",
+            "https://CANARY@api.x.com",
+            "https://api.x.com/?token=CANARY",
+            "https://api.x.com:99999/?token=CANARY",
+            "https://api.x.com/#CANARY",
+            "https://api.x.com/CANARY",
+            "ftp://u:CANARY@a/",
+            "x://u:CANARY@a?CANARY",
+        ] {
+            let error = planned(json!({"url": url})).expect_err(url);
+            assert_eq!(error.pointer, "/url");
+            assert!(!error.to_string().contains("CANARY"), "{url}: {error}");
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::source::Mark;
 use crate::sync::InForce;
 use crate::window::Window;
 
+/// What X says may come with each message: each kind is logged this often.
+const LOG_NS: u64 = 60_000_000_000;
+
 /// What a message means for the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -46,6 +49,13 @@ struct Problems {
     alone: Problem,
 }
 
+/// When what X says was last logged, by kind.
+#[derive(Debug, Default)]
+struct Logged {
+    disconnect_ns: Option<u64>,
+    error_ns: Option<u64>,
+}
+
 /// Why a post is not for anyone.
 enum Unwanted {
     /// It was here before.
@@ -64,6 +74,7 @@ pub(crate) struct Messages {
     known: Window,
     document: Vec<u8>,
     text: Vec<u8>,
+    logged: Logged,
 }
 
 impl Messages {
@@ -80,6 +91,7 @@ impl Messages {
             known,
             document: Vec::new(),
             text: Vec::new(),
+            logged: Logged::default(),
         })
     }
 
@@ -103,10 +115,9 @@ impl Messages {
         };
         let Some(post) = message.post() else {
             intake.filtered(1);
-            return Ok(note(bytes, intake.ctx()));
+            return Ok(note(bytes, &mut self.logged, intake.ctx()));
         };
         let unwanted = self.unwanted(&message, post);
-        intake.ctx().counter("x_posts", 1);
         if let Some(unwanted) = unwanted {
             intake.ctx().counter(unwanted.metric(), 1);
             intake.filtered(1);
@@ -230,8 +241,8 @@ fn utf8(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Counts what X says about the stream, and logs it.
-fn note(bytes: &[u8], ctx: &Context) -> Meaning {
+/// Counts what X says about the stream, and logs it now and then.
+fn note(bytes: &[u8], logged: &mut Logged, ctx: &Context) -> Meaning {
     let problems: Problems = serde_json::from_slice(bytes).unwrap_or_default();
     let problem = problems.errors.into_iter().next().unwrap_or(problems.alone);
     let title = problem.title.as_deref().unwrap_or_default();
@@ -247,18 +258,31 @@ fn note(bytes: &[u8], ctx: &Context) -> Meaning {
         return Meaning::Note;
     };
     if title == "operational-disconnect" || is("/operational-disconnect") {
-        let kind = problem
-            .disconnect_type
-            .map(|kind| format!(" ({})", printable(&kind)));
         ctx.counter("x_disconnect", 1);
-        let kind = kind.unwrap_or_default();
-        ctx.warn(format!("the server disconnects{kind}: {said}"));
+        if is_due(&mut logged.disconnect_ns, ctx) {
+            let kind = problem
+                .disconnect_type
+                .map(|kind| format!(" ({})", printable(&kind)));
+            let kind = kind.unwrap_or_default();
+            ctx.warn(format!("the server disconnects{kind}: {said}"));
+        }
         return Meaning::Note;
     }
     ctx.counter("x_error", 1);
-    ctx.warn(format!("the server says: {said}"));
+    if is_due(&mut logged.error_ns, ctx) {
+        ctx.warn(format!("the server says: {said}"));
+    }
     if problem.connection_issue.as_deref() == Some("TooManyConnections") {
         return Meaning::TooManyConnections;
     }
     Meaning::Refused
+}
+
+fn is_due(logged_ns: &mut Option<u64>, ctx: &Context) -> bool {
+    let now = ctx.monotonic_ns();
+    let is_due = logged_ns.is_none_or(|last| now - last >= LOG_NS);
+    if is_due {
+        *logged_ns = Some(now);
+    }
+    is_due
 }

@@ -25,16 +25,8 @@ const MAX_WAIT: Duration = Duration::from_secs(3_600);
 const BEHIND_WAIT: Duration = Duration::from_secs(20);
 /// What may be lost besides the time since something came: it was on its way.
 const SLACK_S: u64 = 10;
-
-/// Whether a connection may have brought posts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    Closed,
-    /// X was asked, and has not refused.
-    Asked,
-    /// It sends.
-    Open,
-}
+/// Of what comes in one piece with the last post that may be read, so much is kept.
+pub(crate) const SPILL_BYTES: usize = 4 << 20;
 
 pub(crate) struct Posts {
     options: Options,
@@ -46,7 +38,12 @@ pub(crate) struct Posts {
     messages: Messages,
     framing: Framing,
     budget: Option<Budget>,
-    line: Cell<Line>,
+    /// X was asked for the stream, and may send since.
+    asked: bool,
+    /// Posts that were read but not counted, as the source was leaving.
+    late: u64,
+    /// Bytes that came with those on which the stream was left.
+    spilled: usize,
     ctx: Context,
     /// When something last came, on the host's monotonic clock.
     heard_ns: Option<u64>,
@@ -78,7 +75,9 @@ impl Posts {
             messages: Messages::new(&options.track, Window::new(options.backfill_minutes > 0))?,
             framing: framing(&options),
             budget: budget.transpose()?,
-            line: Cell::new(Line::Closed),
+            asked: false,
+            late: 0,
+            spilled: 0,
             ctx: ctx.clone(),
             heard_ns: None,
             resumed_us: None,
@@ -96,19 +95,11 @@ impl Posts {
     }
 
     /// Nothing more is read: says what was.
-    ///
-    /// # Errors
-    /// If the account cannot be brought up to date.
-    pub fn finish(&mut self) -> Result<(), StageError> {
-        if self.line.get() == Line::Asked {
-            // Stopped while it waited for an answer, which may have come since.
-            self.settle(0)?;
-        }
+    pub fn finish(&self) {
         if let Some(budget) = &self.budget {
             let report = budget.report();
             self.ctx.info(format!("read and paid for: {report}"));
         }
-        Ok(())
     }
 
     fn show_left(&self) {
@@ -149,17 +140,22 @@ impl Posts {
         }
     }
 
-    /// Brings the account up to date, behind a connection that may have brought posts.
-    fn settle(&mut self, counted_late: u64) -> Result<(), StageError> {
+    /// Brings the account up to date behind an attempt: `late` posts came when the source was
+    /// leaving already, and others may have been under way.
+    fn settle(&mut self, under_way: bool, late: u64) -> Result<(), StageError> {
         let now_us = self.ctx.now_us();
         let Some(budget) = &mut self.budget else {
             return Ok(());
         };
-        budget.disconnected(now_us);
-        for _ in budget.in_flight()..counted_late {
+        let mut charged = 0;
+        if under_way {
+            budget.disconnected(now_us);
+            charged = budget.in_flight();
+        }
+        for _ in charged..late {
             budget.count(now_us)?;
         }
-        if budget.is_exceeded() {
+        if late > charged && budget.is_exceeded() {
             self.ctx.warn(format!(
                 "more posts were under way than in_flight = {}, so that more were read than \
                  max_posts allows: raise in_flight",
@@ -193,7 +189,11 @@ impl Posts {
     fn take_all(&mut self, intake: &mut Intake<Mark>, brought: &mut Brought) -> Result<(), End> {
         while let Some(meaning) = self.take_one(intake, brought)? {
             match meaning {
-                Meaning::Post => self.count()?,
+                Meaning::Post => {
+                    // What X had against this client is over.
+                    brought.trouble = None;
+                    self.count()?;
+                }
                 Meaning::Note => {}
                 Meaning::TooManyConnections => brought.trouble = Some(Trouble::CalmDown),
                 Meaning::Refused => brought.trouble = Some(Trouble::Http),
@@ -210,28 +210,27 @@ impl Posts {
         intake: &mut Intake<Mark>,
         brought: &mut Brought,
     ) -> Result<Option<Meaning>, Gone> {
-        loop {
-            let meaning = match self.framing.next_piece() {
+        let taken = loop {
+            match self.framing.next_piece() {
                 None => return Ok(None),
-                Some(Piece::KeepAlive) => {
-                    brought.keep_alives = true;
-                    continue;
-                }
+                Some(Piece::KeepAlive) => brought.keep_alives = true,
                 Some(Piece::Message(bytes) | Piece::Miscounted(bytes)) => {
-                    self.messages.take(bytes, intake)?
+                    break self.messages.take(bytes, intake);
                 }
                 Some(Piece::TooLong { head, total }) => {
                     let max = self.options.max_message_bytes.0;
                     let why = format!(
                         "{total} bytes, more than max_message_bytes = {max}; only the beginning is kept"
                     );
-                    intake.reject(head, why)?;
-                    Meaning::Post
+                    break intake.reject(head, why).map(|()| Meaning::Post);
                 }
-            };
-            brought.messages |= meaning == Meaning::Post;
-            return Ok(Some(meaning));
-        }
+            }
+        };
+        // What nobody takes any more was read all the same.
+        self.late += u64::from(taken.is_err());
+        let meaning = taken?;
+        brought.messages |= meaning == Meaning::Post;
+        Ok(Some(meaning))
     }
 
     /// With a budget, the source is not connected while it would have to wait for the engine.
@@ -243,9 +242,10 @@ impl Posts {
         Err(End::Paused(why.into(), BEHIND_WAIT))
     }
 
-    /// Another post was read. At a limit the connection is left at once: what came with it is
-    /// taken when X can send no more.
+    /// Another post was read. At a limit the connection is left at once; what came with this post
+    /// is taken when X can send no more.
     fn count(&mut self) -> Result<(), End> {
+        self.ctx.counter("x_posts", 1);
         let Some(budget) = &mut self.budget else {
             return Ok(());
         };
@@ -285,14 +285,16 @@ impl Stream for Posts {
             self.rules_are_set.set(true);
         }
         let minutes = self.backfill();
-        self.line.set(Line::Asked);
+        self.asked = true;
         Ok(self.requests.stream(minutes))
     }
 
+    fn unsent(&mut self) {
+        self.asked = false;
+    }
+
     fn begin(&mut self) {
-        self.line.set(Line::Open);
         self.heard_ns = Some(self.ctx.monotonic_ns());
-        self.framing = framing(&self.options);
         self.resumed_us = None;
         if self.missed_s > 0 {
             self.ctx.counter("x_missed_seconds", self.missed_s);
@@ -319,6 +321,18 @@ impl Stream for Posts {
         Ok(())
     }
 
+    fn spill(&mut self, bytes: &[u8]) {
+        self.spilled += bytes.len();
+        if self.spilled <= SPILL_BYTES {
+            self.framing.push(bytes);
+            return;
+        }
+        // Only a server that means harm sends so much in one piece: it is counted, not kept.
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.ctx.counter("x_unread", lines);
+        self.late += lines;
+    }
+
     /// What has no line end was cut: a dead letter, and maybe a post that X charges for.
     fn end(&mut self, intake: &mut Intake<Mark>, brought: &mut Brought) -> Result<(), End> {
         self.framing.end();
@@ -328,24 +342,31 @@ impl Stream for Posts {
         };
         brought.messages = true;
         let why = format!("the connection ended within this message, after {total} bytes");
-        intake.reject(head, why)?;
-        self.count()
+        let rejected = intake.reject(head, why);
+        self.count()?;
+        Ok(rejected?)
     }
 
-    fn left(&mut self, intake: &mut Intake<Mark>) -> Result<(), End> {
-        if self.line.get() != Line::Open {
-            return Ok(());
+    fn left(&mut self, intake: &mut Intake<Mark>, end: &End) -> Result<(), End> {
+        loop {
+            match self.take_one(intake, &mut Brought::default()) {
+                Ok(None) => break,
+                Ok(Some(meaning)) => self.late += u64::from(meaning == Meaning::Post),
+                // It is counted; there may be others.
+                Err(Gone) => {}
+            }
         }
-        self.line.set(Line::Closed);
-        let mut late = 0;
-        while let Some(meaning) = self.take_one(intake, &mut Brought::default())? {
-            late += u64::from(meaning == Meaning::Post);
-        }
-        self.settle(late).map_err(End::Failed)
+        self.framing = framing(&self.options);
+        self.spilled = 0;
+        let late = std::mem::take(&mut self.late);
+        self.ctx.counter("x_posts", late);
+        // X has refused, and sent nothing; or ended the stream in good order, and all was read.
+        let is_read = matches!(end, End::Refused(_) | End::Closed);
+        let under_way = std::mem::take(&mut self.asked) && !is_read;
+        self.settle(under_way, late).map_err(End::Failed)
     }
 
     fn verdict(&self, refusal: &Refusal) -> Verdict {
-        self.line.set(Line::Closed);
         if refusal.status == 409 {
             // The stream has no rules: somebody removed them.
             self.rules_are_set.set(false);

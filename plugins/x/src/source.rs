@@ -56,7 +56,8 @@ impl Source for X {
         }
         self.live = Some(Live::start("x", &self.ctx, move |intake, shared| {
             let kept = http::keep(&mut posts, intake, shared);
-            kept.and(posts.finish())
+            posts.finish();
+            kept
         })?);
         Ok(())
     }

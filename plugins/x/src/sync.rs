@@ -52,6 +52,13 @@ enum Change {
     Delete(Ids),
 }
 
+/// A change that X only tries.
+#[derive(Clone, Copy)]
+struct DryRun {
+    /// At least as many rules go before it as it brings.
+    makes_room: bool,
+}
+
 #[derive(Serialize)]
 struct Ids {
     ids: Vec<String>,
@@ -75,15 +82,18 @@ pub(crate) async fn sync(
     let kept = in_force.len();
     let (added, deleted) = (add.len(), delete.len());
     if !add.is_empty() {
-        change(requests, addition(&add), true, &add, ctx).await?;
+        let dry_run = DryRun {
+            makes_room: deleted >= added,
+        };
+        change(requests, addition(&add), Some(dry_run), &add, ctx).await?;
     }
     // First, since a rule whose tag changes is both.
     if !delete.is_empty() {
         let change_of = Change::Delete(Ids { ids: delete });
-        change(requests, change_of, false, &[], ctx).await?;
+        change(requests, change_of, None, &[], ctx).await?;
     }
     if !add.is_empty() {
-        for rule in change(requests, addition(&add), false, &add, ctx).await? {
+        for rule in change(requests, addition(&add), None, &add, ctx).await? {
             if let Some(wanted) = add.iter().find(|w| w.value == rule.value) {
                 in_force.insert(rule.id.into_bytes(), wanted.origin);
             }
@@ -124,19 +134,20 @@ async fn existing(requests: &Requests, ctx: &Context) -> Result<Vec<Existing>, E
 async fn change(
     requests: &Requests,
     change: Change,
-    dry_run: bool,
+    dry_run: Option<DryRun>,
     rules: &[Wanted],
     ctx: &Context,
 ) -> Result<Vec<Existing>, End> {
     let body = serde_json::to_vec(&change)
         .map_err(|e| End::Failed(StageError::fatal(format!("rules as JSON: {e}"))))?;
-    let answer = match ask(requests.change_rules(body, dry_run), ctx).await {
+    let answer = match ask(requests.change_rules(body, dry_run.is_some()), ctx).await {
         // X may refuse a request of which no rule is right.
         Err(End::Refused(refusal)) if refusal.status == 400 || refusal.status == 422 => {
             let Ok(answer) = serde_json::from_str::<Answer>(&refusal.body) else {
                 return Err(End::Refused(refusal));
             };
-            if answer.errors.iter().all(|problem| problem.value.is_none()) {
+            let is_of_rule = |problem: &Problem| problem.value.is_some() || problem.is_cap();
+            if !answer.errors.iter().any(is_of_rule) {
                 return Err(End::Refused(refusal));
             }
             answer
@@ -144,8 +155,10 @@ async fn change(
         other => other?,
     };
     for problem in &answer.errors {
-        // In a dry run the rule that is to go is still there.
-        if dry_run && problem.kind.ends_with("/duplicate-rules") {
+        // In a dry run the rules that are to go are still there.
+        if let Some(DryRun { makes_room }) = dry_run
+            && (problem.is_duplicate() || makes_room && problem.is_cap())
+        {
             continue;
         }
         return Err(End::Failed(problem.error(rules)));
@@ -154,10 +167,18 @@ async fn change(
 }
 
 impl Problem {
+    fn is_duplicate(&self) -> bool {
+        self.kind.ends_with("/duplicate-rules")
+    }
+
+    fn is_cap(&self) -> bool {
+        self.kind.ends_with("/rule-cap")
+    }
+
     fn error(&self, rules: &[Wanted]) -> StageError {
         let said = self.details.first().or(self.detail.as_ref());
         let said = printable(said.unwrap_or(&self.title));
-        if self.kind.ends_with("/rule-cap") {
+        if self.is_cap() {
             let why = format!(
                 "the account may not have so many rules ({said}); remove others' rules, or give \
                  fewer"

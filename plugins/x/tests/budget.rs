@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -38,6 +40,11 @@ fn file(folder: &tempfile::TempDir) -> std::path::PathBuf {
 
 fn account(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The account of a source without a connection, which has read so many posts tonight.
+fn settled(posts: u64) -> Value {
+    json!({"day": "2026-01-30", "day_posts": posts, "month_posts": posts, "reading": false})
 }
 
 fn budget(path: &Path, limits: Value, change: Value) -> Value {
@@ -101,10 +108,7 @@ fn a_spent_source_may_finish_and_the_next_run_knows() {
         "{:?}",
         log(host)
     );
-    assert_eq!(
-        account(&path),
-        json!({"day": "2026-01-30", "day_posts": 30, "month_posts": 30, "reading": false})
-    );
+    assert_eq!(account(&path), settled(30));
     // A run that finished leaves no snapshot behind: the file knows.
     let host = host_at(NIGHT_US + 1_000_000);
     let mut stage = source_on(host, &api, with, None);
@@ -134,8 +138,146 @@ fn a_stop_tells_what_was_read_and_each_connection_costs_what_may_be_under_way() 
     let mut stage = source_on(host, &api, with, None);
     assert_eq!(read(&mut stage, 6).emitted(), 6);
     stage.close().unwrap();
-    // Two connections, as the refused one brought nothing.
-    assert_eq!(account(&path)["month_posts"], 6 + 2 * 5);
+    // One connection was left; the refused one brought nothing, and all of the other was read.
+    assert_eq!(account(&path), settled(6 + 5));
+}
+
+/// Each start, and each attempt of a server that flaps, would spend what may be under way.
+#[test]
+fn an_attempt_that_brings_nothing_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let with = budget(&path, json!({"day": 500}), json!({"when_spent": "finish"}));
+    let refused = || status("401 Unauthorized");
+    let busy = || status("503 Service Unavailable");
+    let limited = || status("429 Too Many Requests");
+    let unread = || Answer::Status("200 OK", "", "no rules".into());
+    let empty = || Answer::Stream(vec![]);
+    // What the rules endpoint answers, and the stream's. The last one is 401, or 404.
+    for (rules, streams) in [
+        (vec![], vec![refused()]),
+        (vec![refused()], vec![]),
+        (vec![busy(), unread(), refused()], vec![]),
+        (vec![], vec![busy(), limited(), busy()]),
+        (vec![], (0..100).map(|_| empty()).collect()),
+    ] {
+        let case = format!("{rules:?} {streams:?}");
+        let host = host_at(NIGHT_US);
+        let api = Api::start(streams);
+        api.state().rules_faults = rules.into();
+        let mut stage = source_on(host, &api, with.clone(), None);
+        assert!(read_all(&mut stage).1.is_some(), "{case}");
+        stage.close().unwrap();
+        assert_eq!(account(&path), settled(0), "{case}");
+    }
+}
+
+/// A crash or a stop while it waits for the next attempt costs nothing either.
+#[test]
+fn without_a_connection_the_account_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let with = budget(&path, json!({"day": 500}), json!({}));
+    let host = host_at(NIGHT_US);
+    host.hold_sleeps(true);
+    let api = Api::start([status("503 Service Unavailable")]);
+    let stage = source_on(host, &api, with, None);
+    until("it waits", || sleeps(host) == [5.0]);
+    assert_eq!(account(&path), settled(0));
+    host.cancel();
+    stage.close().unwrap();
+    assert_eq!(account(&path), settled(0));
+}
+
+#[test]
+fn a_server_that_is_not_reached_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    // The rules are in step; behind them nobody is there for the stream.
+    let server = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        drop(listener);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            socket.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let rule = r#"{"id":"1","value":"(rust OR #rust OR @rust OR url:rust)","tag":"x:track"}"#;
+        let body = format!(r#"{{"data":[{rule}],"meta":{{}}}}"#);
+        let length = body.len();
+        write!(
+            socket,
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+    });
+    let host = host_at(NIGHT_US);
+    host.hold_sleeps(true);
+    let with = budget(&path, json!({"day": 500}), json!({"url": address}));
+    let stage = source_on(host, &Api::start([]), with, None);
+    until("it waits", || sleeps(host).len() == 1);
+    server.join().unwrap();
+    assert!(
+        log(host).iter().any(|line| line.starts_with("rules of"))
+            && log(host).iter().any(|line| line.contains("is not reached")),
+        "{:?}",
+        log(host)
+    );
+    host.cancel();
+    stage.close().unwrap();
+    assert_eq!(account(&path), settled(0));
+}
+
+/// X may have sent, and billed, what was on its way.
+#[test]
+fn a_stream_that_breaks_costs_what_may_be_under_way_even_before_it_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let with = budget(&path, json!({"day": 500}), json!({}));
+    let host = host_at(NIGHT_US);
+    let broken = Answer::Stream(vec![common::Part::Cut]);
+    let api = Api::start([Answer::Nothing, broken, status("401 Unauthorized")]);
+    let mut stage = source_on(host, &api, with, None);
+    assert!(read_all(&mut stage).1.is_some());
+    stage.close().unwrap();
+    assert_eq!(account(&path), settled(2 * 5));
+}
+
+/// Three posts in one piece of a compressed stream, of which the first is the last that may be
+/// read: X has sent them all.
+#[test]
+fn what_came_with_the_last_post_is_counted_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let max = json!({"day": 2, "in_flight": 1, "file": path});
+    let with = json!({"max_posts": max, "when_spent": "finish", "gzip": true});
+    let host = host_at(NIGHT_US);
+    // Each needs more than is unpacked at a time, as it cannot be compressed much.
+    let mut noise = 1_u64;
+    let mut line = |id: u64| {
+        let words = (0..300).map(|_| {
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            format!(" {noise:x}")
+        });
+        let text = format!("rust{}", words.collect::<String>());
+        format!("{}\r\n", common::post(id, &text))
+    };
+    let piece = [line(1), line(2), line(3)].concat().into_bytes();
+    let api = Api::start([Answer::Stream(vec![
+        common::Part::Bytes(piece),
+        common::Part::Hold,
+    ])]);
+    let mut stage = source_on(host, &api, with, None);
+    let (got, error) = read_all(&mut stage);
+    assert_eq!((ids(&got), error), (vec![1, 2, 3], None));
+    stage.close().unwrap();
+    assert_eq!(account(&path), settled(3));
+    assert_eq!(host.metric_value("x_posts"), 3.0);
 }
 
 #[test]
@@ -160,7 +302,9 @@ fn everything_that_x_sends_counts_wanted_or_not() {
     let mut stage = source_on(host, &api, with, None);
     assert_eq!(read_all(&mut stage).0.emitted(), 1);
     stage.close().unwrap();
-    assert_eq!(account(&path)["month_posts"], 5 + 5);
+    // The server ended it in good order: nothing else was under way.
+    assert_eq!(account(&path), settled(5));
+    assert_eq!(host.metric_value("x_posts"), 5.0);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 mod common;
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use common::{
     Answer, Api, Part, TOKEN, ids, log, post, posts, read, read_all, sleeps, source, source_on,
@@ -115,6 +117,62 @@ fn too_many_connections_are_waited_for_and_said() {
 }
 
 #[test]
+fn trouble_is_over_when_posts_come() {
+    let problem = |issue: &str| {
+        bytes(&json!({"title": "ConnectionException", "detail": "no", "connection_issue": issue}))
+    };
+    let troubled = |id: u64| {
+        [
+            problem("TooManyConnections"),
+            problem("Other"),
+            Part::Post(post(id, "rust")),
+        ]
+    };
+    let met = meet(
+        [
+            stream(troubled(1)),
+            stream(troubled(2).into_iter().chain([Part::Cut])),
+            stream(troubled(3).into_iter().chain([problem("Other")])),
+        ],
+        json!({}),
+    );
+    assert_eq!(ids(&met.got), [1, 2, 3]);
+    // Short streams in a row are not hurried; more only where the last word was no post.
+    assert_eq!(met.waits(), [0.25, 5.0]);
+}
+
+#[test]
+fn what_the_server_says_with_each_message_is_logged_once_a_minute() {
+    let says = |id: u64| {
+        let error = bytes(&json!({"title": "Oops", "detail": "once more"}));
+        let leaves = bytes(&json!({"title": "operational-disconnect", "detail": "once more"}));
+        (0..50)
+            .flat_map(move |_| [error.clone(), leaves.clone()])
+            .chain([Part::Post(post(id, "rust"))])
+    };
+    let host = TestHost::leaked();
+    let minutes = Arc::new(AtomicU64::new(0));
+    let of_server = minutes.clone();
+    let minute = common::Pace(Arc::new(move || of_server.load(SeqCst)));
+    let later = [Part::WhenRead(minute, 1)].into_iter().chain(says(2));
+    let api = Api::start([stream(says(1).chain(later).chain([Part::Hold]))]);
+    let mut stage = source_on(host, &api, json!({"stall_timeout": "1h"}), None);
+    let lines = || {
+        log(host)
+            .iter()
+            .filter(|line| line.contains("once more"))
+            .count()
+    };
+    read(&mut stage, 1);
+    assert_eq!((lines(), host.metric_value("x_error")), (2, 50.0));
+    host.advance(60_000_000_000);
+    minutes.store(1, SeqCst);
+    read(&mut stage, 1);
+    assert_eq!((lines(), host.metric_value("x_disconnect")), (4, 100.0));
+    stage.close().unwrap();
+}
+
+#[test]
 fn an_operational_disconnect_is_taken_up_at_once_if_the_stream_had_run() {
     let problem = json!({"errors": [{
         "title": "operational-disconnect",
@@ -132,7 +190,8 @@ fn an_operational_disconnect_is_taken_up_at_once_if_the_stream_had_run() {
         json!({}),
     );
     assert_eq!(ids(&met.got), [1, 2]);
-    assert_eq!(met.waits(), [0.25, 0.5]);
+    // The second time in a row that it ends after a moment it is not hurried.
+    assert_eq!(met.waits(), [0.25, 0.5, 0.75]);
     assert_eq!(met.metric("x_disconnect"), 4.0);
     assert!(
         met.says("the server disconnects (UpstreamOperationalDisconnect): This stream has been")
@@ -186,7 +245,8 @@ fn a_cut_within_a_message_is_a_dead_letter_and_the_stream_is_taken_up_at_once() 
         log(met.host),
         met.error
     );
-    assert!(met.waits().is_empty());
+    // The second time in a row that it breaks after a moment it is not hurried.
+    assert_eq!(met.waits(), [0.25, 0.25]);
     assert_eq!(met.metric("x_reconnects"), 3.0);
     assert_eq!(met.got.rejected_raw.len(), 2);
     for (bytes, why) in &met.got.rejected_raw {
@@ -275,11 +335,16 @@ fn oversized_messages_and_garbage_are_bounded_dead_letters() {
 
 #[test]
 fn a_compressed_stream_is_read_as_it_comes() {
-    let met = meet(
-        [stream(posts(1..=50).into_iter().chain([Part::KeepAlive]))],
-        json!({"gzip": true, "on_close": "finish"}),
+    let api = Api::start([stream(posts(1..=50).into_iter().chain([Part::Hold]))]);
+    let mut stage = source(&api, json!({"gzip": true}));
+    assert_eq!(ids(&read(&mut stage, 50)), (1..=50).collect::<Vec<_>>());
+    assert!(
+        api.state()
+            .requests
+            .iter()
+            .any(|r| r.head.contains("accept-encoding: gzip"))
     );
-    assert_eq!((met.got.emitted(), met.error), (50, None));
+    stage.close().unwrap();
 }
 
 #[test]

@@ -171,6 +171,32 @@ fn too_many_rules_are_said() {
     );
 }
 
+/// The dry run comes while the rules that go are still there.
+#[test]
+fn rules_of_a_full_account_change() {
+    let others = json!({"id": "2", "value": "theirs", "tag": "y:track"});
+    let old = json!({"id": "1", "value": "old", "tag": "x:track"});
+    let full = |change: Value| {
+        let api = Api::start([Answer::Stream(posts([1]))]);
+        api.state().rules = vec![old.clone(), others.clone()];
+        api.state().max_rules = Some(2);
+        let change = common::merged(json!({"on_close": "finish"}), change);
+        let (got, error) = read_all(&mut source(&api, change));
+        (api, got.emitted(), error)
+    };
+    let (api, posts, error) = full(json!({}));
+    assert_eq!((posts, error), (1, None));
+    assert_eq!(
+        values(&api),
+        [rule("theirs", "y:track"), rule(TRACK, "x:track")]
+    );
+    // Two for one do not fit: nothing is changed.
+    let (api, _, error) = full(json!({"rules": [{"value": "a"}]}));
+    assert_eq!(error.unwrap().pointer, "/rules");
+    assert_eq!(api.state().rules, [old.clone(), others.clone()]);
+    assert_eq!(api.asked(), ["GET rules", "POST rules?dry_run=true"]);
+}
+
 #[test]
 fn rules_on_several_pages_are_all_seen() {
     let api = Api::start([Answer::Stream(vec![])]);

@@ -19,6 +19,8 @@ pub enum Answer {
     Stream(Vec<Part>),
     /// Another answer: its status line, headers and body.
     Status(&'static str, &'static str, String),
+    /// The connection ends without an answer.
+    Nothing,
 }
 
 #[derive(Debug, Clone)]
@@ -266,6 +268,7 @@ impl Api {
                 respond(socket, status, headers, &body);
                 return Ok(());
             }
+            Some(Answer::Nothing) => return Err(io::ErrorKind::ConnectionAborted.into()),
             None => {
                 respond(socket, "404 Not Found", "", "the script is over");
                 return Ok(());
