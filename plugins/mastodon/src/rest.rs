@@ -1,13 +1,15 @@
 //! Requests to the server: where it streams, and pages of its timelines.
 
+use std::fmt;
 use std::time::Duration;
 
 use live::{End, Refusal, Setup, reason};
 use plugin_api::{Context, StageError};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
-use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::config::{self, Options};
@@ -232,13 +234,31 @@ impl Default for Page {
     }
 }
 
-/// The statuses of a page.
+/// The statuses of a page. A list of more than a page is none: of as little as `0,` each, a body
+/// would take many times its own size.
 pub(crate) fn statuses(body: &[u8]) -> Result<Vec<&str>, serde_json::Error> {
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Raw<'a>(#[serde(borrow)] &'a serde_json::value::RawValue);
-    let list: Vec<Raw<'_>> = serde_json::from_slice(body)?;
-    Ok(list.into_iter().map(|raw| raw.0.get()).collect())
+    struct Statuses<'a>(Vec<&'a str>);
+    impl<'de> Visitor<'de> for Statuses<'de> {
+        type Value = Vec<&'de str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {PAGE} posts")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self::Value, A::Error> {
+            while let Some(raw) = list.next_element::<&RawValue>()? {
+                if self.0.len() == PAGE as usize {
+                    return Err(A::Error::invalid_length(self.0.len() + 1, &self));
+                }
+                self.0.push(raw.get());
+            }
+            Ok(self.0)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let list = json.deserialize_seq(Statuses(Vec::new()))?;
+    json.end()?;
+    Ok(list)
 }
 
 #[cfg(test)]
@@ -279,6 +299,26 @@ mod tests {
         assert_eq!(
             place(&http, "ws://127.0.0.1:2"),
             "http://127.0.0.1:2/api/v1/streaming"
+        );
+    }
+
+    #[test]
+    fn a_list_longer_than_a_page_is_none_and_not_read_on() {
+        let list = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
+        assert_eq!(statuses(list(40).as_bytes()).unwrap(), ["{}"; 40]);
+        let error = statuses(list(41).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("at most 40 posts"), "{error}");
+        // What stands behind the 41st is not even looked at.
+        let mut broken = "[".to_owned() + &"0,".repeat(41);
+        broken.push_str("nonsense");
+        let error = statuses(broken.as_bytes()).unwrap_err();
+        assert!(error.is_data(), "{error}");
+        for json in ["{}", "[1] 2", "[1", "", "null"] {
+            assert!(statuses(json.as_bytes()).is_err(), "{json}");
+        }
+        assert_eq!(
+            statuses(b" [ 1 , {\"id\": 2} ] ").unwrap(),
+            ["1", "{\"id\": 2}"]
         );
     }
 
