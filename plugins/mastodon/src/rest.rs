@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use live::{End, Refusal, Setup, reason};
 use plugin_api::{Context, StageError};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
@@ -56,6 +56,8 @@ pub(crate) struct Rest {
     client: Client,
     base: Url,
     authorization: Option<HeaderValue>,
+    /// The token, where it can be the name of a websocket's protocol.
+    protocol: Option<HeaderValue>,
     page_bytes: usize,
 }
 
@@ -67,16 +69,21 @@ impl Rest {
             ca_file: options.ca_file.as_deref(),
             user_agent: concat!("plugin-mastodon/", env!("CARGO_PKG_VERSION")),
         })?;
-        let authorization = options.access_token.as_ref().map(|token| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        let token = options.access_token.as_ref();
+        let secret = |text: &str| {
+            let mut value = HeaderValue::from_str(text)
                 .map_err(|_| StageError::config("/access_token", "it cannot be sent"))?;
             value.set_sensitive(true);
             Ok::<_, StageError>(value)
-        });
+        };
+        let authorization = token.map(|token| secret(&format!("Bearer {}", token.expose())));
+        let protocol = token.filter(|token| is_name(token.expose()));
+        let protocol = protocol.map(|token| secret(token.expose()));
         Ok(Self {
             client,
             base,
             authorization: authorization.transpose()?,
+            protocol: protocol.transpose()?,
             page_bytes: usize::try_from(config::PAGE_MESSAGES * options.max_message_bytes.0)
                 .unwrap_or(usize::MAX),
         })
@@ -91,6 +98,15 @@ impl Rest {
         let request = self.client.get(url);
         match &self.authorization {
             Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
+    }
+
+    /// The same for a websocket. Some servers look for the token only where a browser can put it.
+    pub fn websocket(&self, url: Url) -> RequestBuilder {
+        let request = self.get(url);
+        match &self.protocol {
+            Some(protocol) => request.header(SEC_WEBSOCKET_PROTOCOL, protocol),
             None => request,
         }
     }
@@ -153,6 +169,13 @@ impl Rest {
         url.set_path(STREAMING);
         Ok(url)
     }
+}
+
+/// Whether it can be the name of a websocket's protocol (a token of HTTP). Of another, servers make
+/// a request that is wrong.
+fn is_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    text.bytes().all(is_plain)
 }
 
 /// The address of the websocket, as one of HTTP: a websocket begins as a request.
@@ -300,6 +323,20 @@ mod tests {
             place(&http, "ws://127.0.0.1:2"),
             "http://127.0.0.1:2/api/v1/streaming"
         );
+    }
+
+    #[test]
+    fn a_token_is_a_protocol_where_it_can_be() {
+        for (token, is_sent) in [("Ab-9_x.~", true), ("a/b=", false), ("a,b", false)] {
+            let options = serde_json::json!({"url": "https://a.example", "access_token": token});
+            let rest = Rest::new(&serde_json::from_value(options).unwrap()).unwrap();
+            let url = Url::parse("https://a.example").unwrap();
+            let headers = rest.websocket(url).build().unwrap().headers().clone();
+            let protocol = headers.get(SEC_WEBSOCKET_PROTOCOL);
+            assert_eq!(protocol.is_some_and(|p| p == token), is_sent, "{token}");
+            assert!(headers.contains_key(AUTHORIZATION));
+            assert!(!format!("{headers:?}").contains(token), "{headers:?}");
+        }
     }
 
     #[test]

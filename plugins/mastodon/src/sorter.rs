@@ -13,7 +13,7 @@ use crate::verdict;
 use crate::window::{Novelty, Version, Window};
 
 /// Kinds of events that are no posts, and what counts them.
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 10] = [
     ("delete", "mastodon_delete"),
     ("notification", "mastodon_notification"),
     ("filters_changed", "mastodon_filters_changed"),
@@ -23,6 +23,7 @@ const KINDS: [(&str, &str); 9] = [
     ("announcement.delete", "mastodon_announcement_delete"),
     ("encrypted_message", "mastodon_encrypted_message"),
     ("notifications_merged", "mastodon_notifications_merged"),
+    ("pleroma:respond", "mastodon_responses"),
 ];
 
 /// How a post came.

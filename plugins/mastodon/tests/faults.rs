@@ -181,6 +181,19 @@ fn a_cut_in_mid_frame_and_a_goodbye_lose_nothing() {
 }
 
 #[test]
+fn what_a_server_says_when_it_ends_the_stream_is_told() {
+    let server = Server::start();
+    let mut run = Run::start(&server, &with(json!({})));
+    run.until_caught_up();
+    server.publish(post(1, TAG));
+    run.until_received(1);
+    server.close_with(1012, "back in a minute");
+    run.until_caught_up();
+    let log = run.log().concat();
+    assert!(log.contains("with 1012 (back in a minute)"), "{log}");
+}
+
+#[test]
 fn a_connection_that_brings_nothing_is_not_taken_up_at_once() {
     let server = Server::start();
     let mut run = Run::start(&server, &with(json!({})));
@@ -312,6 +325,13 @@ fn a_refused_subscription_ends_the_run_or_is_tried_again() {
         (
             json!({"error": "Unknown stream type", "status": 400}),
             "/timeline",
+        ),
+        (
+            json!({
+                "event": "pleroma:respond",
+                "payload": r#"{"type":"subscribe","result":"error","error":"unauthorized"}"#
+            }),
+            "/access_token",
         ),
     ] {
         let server = Server::start();
