@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(standing.read[0].to, Some(id(10)));
         assert_eq!(standing.read[1].to, None);
         for seen in [&mut standing.seen, &mut ledger.seen] {
-            assert!(!seen.knows_all_above(id(10)) && seen.knows_all_above(id(11)));
+            assert_eq!(seen.forgotten(), Some(id(11)));
             assert_eq!(seen.see(version(12, 3)), crate::window::Novelty::Known);
             assert_eq!(seen.see(version(9, 0)), crate::window::Novelty::New);
         }

@@ -127,7 +127,8 @@ impl Listener {
             Next::Heard(heard) => self.take(heard, line)?,
             Next::Page(page) => {
                 if let Some(catch_up) = &mut self.catch_up {
-                    catch_up.take(page, &self.rest, &mut self.sorter, line.intake)?;
+                    let (rest, sorter) = (&self.rest, &mut self.sorter);
+                    line.aside(|intake| catch_up.take(page, rest, sorter, intake))?;
                 }
             }
             Next::Tick => {}

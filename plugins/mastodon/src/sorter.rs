@@ -146,9 +146,9 @@ impl Sorter {
         version.is_none_or(|version| self.seen.see(version) != Novelty::Known)
     }
 
-    /// Whether everything that came above this id is remembered.
-    pub fn knows_all_above(&self, id: Id) -> bool {
-        self.seen.knows_all_above(id)
+    /// Everything that came above this id is remembered.
+    pub fn forgotten(&self) -> Option<Id> {
+        self.seen.forgotten()
     }
 
     /// What was missed of a timeline is about to be fetched.

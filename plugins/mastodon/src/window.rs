@@ -58,7 +58,7 @@ impl Window {
         Novelty::New
     }
 
-    /// The newest id that was forgotten.
+    /// The newest id that was forgotten: everything that came above it is still remembered.
     pub fn forgotten(&self) -> Option<Id> {
         self.forgotten
     }
@@ -66,11 +66,6 @@ impl Window {
     /// What came up to this id may be forgotten.
     pub fn forget(&mut self, id: Option<Id>) {
         self.forgotten = self.forgotten.max(id);
-    }
-
-    /// Whether everything that came with an id above this one is still remembered.
-    pub fn knows_all_above(&self, id: Id) -> bool {
-        self.forgotten.is_none_or(|forgotten| forgotten <= id)
     }
 
     /// What is remembered with an id above this one, in the order in which it came.
@@ -110,10 +105,9 @@ mod tests {
         for id in 100..100 + REMEMBERED as u64 {
             window.see(version(id, 0));
         }
-        assert!(window.knows_all_above(version(1, 0).id));
+        assert_eq!(window.forgotten(), None);
         window.see(version(1, 0));
-        assert!(!window.knows_all_above(version(1, 0).id));
-        assert!(window.knows_all_above(version(100, 0).id));
+        assert_eq!(window.forgotten(), Some(version(100, 0).id));
         assert_eq!(window.order.len(), REMEMBERED);
         assert_eq!(window.see(version(100, 0)), Novelty::New);
     }
