@@ -164,6 +164,9 @@ impl CatchUp {
         self.answered(answer, rest, sorter, intake)?;
         intake.mark(sorter.notes.last());
         if self.tasks.is_empty() {
+            if let Some(why) = sorter.oversized.take() {
+                intake.reject(b"", why)?;
+            }
             // Whoever sees that nothing is missing shall find it handed on.
             intake.flush()?;
         }
@@ -236,14 +239,10 @@ impl CatchUp {
             if *id > Some(to) {
                 break;
             }
-            let (len, max) = (json.len(), self.max_bytes);
-            if len <= max {
+            if json.len() <= self.max_bytes {
                 has_news |= sorter.fetched(json.as_bytes(), intake)?;
-            } else if sorter.too_long(*id) {
-                let why = format!(
-                    "{len} bytes, more than max_message_bytes = {max}; only the beginning is kept"
-                );
-                intake.reject(json.as_bytes(), why)?;
+            } else {
+                sorter.too_long(*id, json.as_bytes(), self.max_bytes, intake)?;
             }
         }
         let last = ordered.last().and_then(|(id, _)| *id);

@@ -21,7 +21,8 @@ options! {
     /// becomes a dead letter.
     ///
     /// What was missed while there was no connection, or no process, is fetched from the server's
-    /// timelines. Works with compatible servers such as GoToSocial, Pleroma and Akkoma, too.
+    /// timelines. Reads other servers, too, if they speak the API as Mastodon does; a subscription
+    /// that such a server does not answer cannot be told from a quiet stream.
     pub struct Options {
         /// The server: scheme, host and port, such as `https://mastodon.social`.
         pub url: String,
@@ -39,7 +40,8 @@ options! {
         #[serde(default)]
         pub local_hashtags: Vec<String>,
         /// Lists to read, by the number in their address. They carry boosts, and what is written
-        /// for followers only. Default: none. With `timeline` and the hashtags at most 100, and at
+        /// for followers only; servers keep their last few hundred posts, and what is missed beyond
+        /// them is not seen to be missing. Default: none. With `timeline` and the hashtags at most 100, and at
         /// least one of them all.
         #[serde(default)]
         pub lists: Vec<String>,
@@ -68,8 +70,8 @@ options! {
         /// 1 to 10,000; what is left is lost, and counted. Default 100.
         #[serde(default = "a_hundred")]
         pub catch_up_pages: u32,
-        /// After a break, look back so much further than the newest post, up to 6 h: posts of
-        /// other servers may arrive late. Default 2 min.
+        /// After a break, look back so much further than the newest post, up to 6 h and the last
+        /// 32,768 posts: posts of other servers may arrive late. Default 2 min.
         #[serde(default = "two_minutes")]
         pub rewind: Span,
         /// A PEM file of the certificates to trust, in place of the system's. Default: the

@@ -2,6 +2,7 @@
 //! streams, again after a break, by a stream and by a timeline.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::id::Id;
 
@@ -9,6 +10,31 @@ use crate::id::Id;
 pub(crate) const REMEMBERED: usize = 32_768;
 /// What one of them takes, roughly: in the queue, and in a map that is half full.
 pub(crate) const REMEMBERED_BYTES: u64 = 32 + 2 * 48;
+
+/// Documents without an id that are remembered.
+const UNUSABLE: usize = 1_024;
+
+/// A document that became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dead {
+    /// A status.
+    Status(Version),
+    /// One without an id, by its bytes.
+    Unusable(u64),
+}
+
+impl Dead {
+    pub fn new(id: Option<Id>, bytes: &[u8]) -> Self {
+        match id {
+            Some(id) => Self::Status(Version { id, edited_us: 0 }),
+            None => {
+                let mut hasher = DefaultHasher::new();
+                bytes.hash(&mut hasher);
+                Self::Unusable(hasher.finish())
+            }
+        }
+    }
+}
 
 /// A status as it stood: when it was edited, in microseconds since 1970; 0: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +60,7 @@ pub(crate) struct Window {
     /// In the order in which they first came.
     order: VecDeque<Id>,
     forgotten: Option<Id>,
+    unusable: VecDeque<u64>,
 }
 
 impl Window {
@@ -56,6 +83,27 @@ impl Window {
         self.edited_us.insert(id, edited_us);
         self.order.push_back(id);
         Novelty::New
+    }
+
+    /// Remembers a document that becomes a dead letter.
+    pub fn see_dead(&mut self, dead: Dead) -> Novelty {
+        let print = match dead {
+            Dead::Status(version) => return self.see(version),
+            Dead::Unusable(print) => print,
+        };
+        if self.unusable.contains(&print) {
+            return Novelty::Known;
+        }
+        if self.unusable.len() >= UNUSABLE {
+            self.unusable.pop_front();
+        }
+        self.unusable.push_back(print);
+        Novelty::New
+    }
+
+    /// The documents without an id.
+    pub fn unusable(&self) -> impl Iterator<Item = u64> + '_ {
+        self.unusable.iter().copied()
     }
 
     /// The newest id that was forgotten: everything that came above it is still remembered.

@@ -278,6 +278,31 @@ fn waiting_for_the_engine_while_it_fetches_is_no_silence_of_the_server() {
 }
 
 #[test]
+fn a_post_without_an_id_is_one_dead_letter_however_often_it_is_fetched() {
+    let (server, mut run) = missed(0, json!({}));
+    let page = format!(r#"[{},{{"content":"no id"}}]"#, post(1_001, TAG).json);
+    server.write(post(1_001, TAG));
+    for _ in 0..2 {
+        run.until_caught_up();
+        server.cut();
+        server.trouble(None);
+        server.trouble(Some(Answer::new(200, page.clone())));
+        run.until("it", |run| run.metric("pages") >= 1.0);
+    }
+    run.until_caught_up();
+    assert_eq!(run.got.rejected_raw.len(), 1);
+    let state = run.snapshot();
+    drop(run);
+    server.trouble(None);
+    server.trouble(Some(Answer::new(200, page)));
+    let before = server.asked().len();
+    let mut run = Run::restore(&server, &with(json!({})), Some(&state));
+    run.until_caught_up();
+    assert_eq!(server.asked().len(), before + 2);
+    assert_eq!(run.got.rejected_raw.len(), 0);
+}
+
+#[test]
 fn pages_that_lead_nowhere_end() {
     let (server, mut run) = missed(100, json!({}));
     server.trouble(None);
