@@ -170,7 +170,7 @@ impl Jetstream {
                 Ok(self.stall.is_none())
             }
             Some(Ok(Message::Close(farewell))) => {
-                let farewell = farewell.map(|f| subscribe::farewell(f.code.into(), &f.reason));
+                let farewell = farewell.map(|f| live::farewell(f.code.into(), &f.reason));
                 let how = farewell.unwrap_or_else(|| "without a reason".into());
                 Err(End::Dropped(format!("the server ended it {how}")))
             }

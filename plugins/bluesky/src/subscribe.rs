@@ -115,24 +115,6 @@ pub(crate) fn verdict(refusal: &Refusal, name: &str, number: usize) -> Verdict {
     }
 }
 
-/// How a server says that it ends the stream: `1001 (it restarts)`.
-pub(crate) fn farewell(code: u16, reason: &str) -> String {
-    let words = match live::printable(reason) {
-        reason if !reason.is_empty() => reason,
-        _ => match code {
-            1000 => "in good order".into(),
-            1001 => "it goes away".into(),
-            1008 => "it does not like what was asked".into(),
-            1009 => "a message was too long for it".into(),
-            1011 => "something went wrong in it".into(),
-            1012 => "it restarts".into(),
-            1013 => "it has too much to do".into(),
-            _ => "without a reason".into(),
-        },
-    };
-    format!("with {code} ({words})")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,12 +147,5 @@ mod tests {
         let options: Options = serde_json::from_value(json!({"wanted_collections": []})).unwrap();
         let endpoint = Url::parse("https://a.example/subscribe").unwrap();
         assert_eq!(address(&endpoint, &options, None, false), endpoint);
-    }
-
-    #[test]
-    fn a_farewell_is_put_into_words() {
-        assert_eq!(farewell(1001, "bye\u{1b}"), "with 1001 (bye)");
-        assert_eq!(farewell(1012, ""), "with 1012 (it restarts)");
-        assert_eq!(farewell(4000, ""), "with 4000 (without a reason)");
     }
 }

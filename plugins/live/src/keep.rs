@@ -164,12 +164,7 @@ impl<M> Line<'_, M> {
         loop {
             match timeout(self.patience(), next.as_mut()).await {
                 Ok(next) => return Ok(next),
-                Err(_) => {
-                    // While the engine is behind nothing is read: that is no silence of the server.
-                    let before_ns = self.ctx.monotonic_ns();
-                    self.intake.flush_if_due()?;
-                    self.heard_ns += self.ctx.monotonic_ns() - before_ns;
-                }
+                Err(_) => self.aside(Intake::flush_if_due)?,
             }
             let silent_ns = self.ctx.monotonic_ns().saturating_sub(self.heard_ns);
             if self.shared.is_stopped()
@@ -183,6 +178,15 @@ impl<M> Line<'_, M> {
                 return Err(End::Stalled);
             }
         }
+    }
+
+    /// Does what may have to wait until the engine has caught up. While it waits nothing is read:
+    /// that is no silence of the server.
+    pub fn aside<T>(&mut self, work: impl FnOnce(&mut Intake<M>) -> T) -> T {
+        let before_ns = self.ctx.monotonic_ns();
+        let done = work(self.intake);
+        self.heard_ns += self.ctx.monotonic_ns() - before_ns;
+        done
     }
 
     /// Something came, and was taken.

@@ -14,6 +14,7 @@
 
 mod backoff;
 mod client;
+mod farewell;
 mod framing;
 pub mod http;
 mod inflate;
@@ -24,6 +25,7 @@ mod stage;
 
 pub use backoff::Backoff;
 pub use client::{Setup, client, is_loopback, reason};
+pub use farewell::farewell;
 pub use framing::{Framing, Piece};
 pub use inflate::Inflate;
 pub use intake::{Gone, Intake};

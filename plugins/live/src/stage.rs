@@ -171,10 +171,6 @@ impl<M: Send + 'static> Live<M> {
                 return Ok(Poll::More);
             }
             while let Some((batch, mark)) = self.rest.pop_front() {
-                if batch.is_empty() {
-                    mark.map(Passed::Mark).into_iter().for_each(&mut passed);
-                    continue;
-                }
                 if budget == 0 {
                     self.rest.push_front((batch, mark));
                     return Ok(Poll::More);
@@ -198,8 +194,12 @@ impl<M: Send + 'static> Live<M> {
                     handed_on = true;
                     if parcel.batch.is_empty() {
                         deadline = 0;
+                        // At once: no snapshot falls between a dead letter and its mark.
+                        let mark = parcel.mark.map(Passed::Mark);
+                        mark.into_iter().for_each(&mut passed);
+                    } else {
+                        self.rest.push_back((parcel.batch, parcel.mark));
                     }
-                    self.rest.push_back((parcel.batch, parcel.mark));
                 }
                 Next::Idle if handed_on => return Ok(Poll::More),
                 Next::Idle => {

@@ -2,7 +2,9 @@
 //! other, first its newest id, then pages upwards from the last id that was read, up to that one.
 //! What is above it came after the subscription, and so by the stream.
 //!
-//! A server does not say when a subscription begins; it is given a moment.
+//! A server does not say when a subscription begins; it is given a moment. Where streams end before
+//! all is fetched, time after time, what was missed is fetched at once, and what may have come in
+//! that moment after it.
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
@@ -19,6 +21,8 @@ use crate::sorter::Sorter;
 use crate::timeline::Feed;
 use crate::verdict::{Asked, verdict};
 
+/// So many streams in a row that end too early, and the next waits no more.
+const IMPATIENT: u32 = 2;
 /// From subscribing to the first question.
 const SETTLE: Duration = Duration::from_secs(2);
 /// A request that takes longer has failed.
@@ -28,6 +32,8 @@ const REQUEST_TIME: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy)]
 struct Task {
     timeline: usize,
+    /// On the host's clock; 0: at once, and so another task for the same comes behind it.
+    not_before_ns: u64,
     /// The id above which to ask; none: nothing was ever read of it, and nothing is missing.
     from: Option<Id>,
     /// The newest id of the timeline, once it is known.
@@ -49,6 +55,8 @@ pub(crate) struct CatchUp {
     limit: u32,
     not_before_ns: u64,
     backoff: Backoff,
+    /// Streams in a row that ended before all was fetched.
+    cut_short: u32,
 }
 
 impl CatchUp {
@@ -63,30 +71,40 @@ impl CatchUp {
             limit: PAGE,
             not_before_ns: 0,
             backoff: Backoff::default(),
+            cut_short: 0,
         }
     }
 
     /// The stream was subscribed to: whatever came before that is to be fetched.
     pub fn begin(&mut self, sorter: &mut Sorter) {
-        self.stop();
-        for timeline in 0..sorter.timelines.len() {
-            let from = sorter.read[timeline].to;
-            if from.is_some() {
-                sorter.behind(timeline);
+        let settled_ns = self.ctx.monotonic_ns().saturating_add(nanos(SETTLE));
+        let at_once = (self.cut_short >= IMPATIENT).then_some(0);
+        for not_before_ns in at_once.into_iter().chain([settled_ns]) {
+            for timeline in 0..sorter.timelines.len() {
+                let from = sorter.read[timeline].to;
+                if from.is_some() {
+                    sorter.behind(timeline);
+                } else if not_before_ns == 0 {
+                    continue;
+                }
+                self.tasks.push_back(Task {
+                    timeline,
+                    not_before_ns,
+                    from,
+                    to: None,
+                    pages_left: self.max_pages,
+                });
             }
-            self.tasks.push_back(Task {
-                timeline,
-                from,
-                to: None,
-                pages_left: self.max_pages,
-            });
         }
-        self.wait(SETTLE);
         self.say();
     }
 
     /// The stream has ended, and will be subscribed to anew.
     pub fn stop(&mut self) {
+        self.cut_short = match self.tasks.is_empty() {
+            true => 0,
+            false => self.cut_short.saturating_add(1),
+        };
         self.tasks.clear();
         self.asking = None;
         self.limit = PAGE;
@@ -100,16 +118,20 @@ impl CatchUp {
             let wait = self.backoff.network();
             self.later("it does not answer", wait, rest);
         }
-        if self.asking.is_some() || now < self.not_before_ns {
-            return;
-        }
-        let Some(task) = self.tasks.front().copied() else {
+        let Some(task) = self.tasks.front_mut() else {
             return;
         };
-        if let Some(from) = task.from
-            && !sorter.knows_all_above(from)
-        {
-            // More came meanwhile than can be remembered: what is fetched now might be doubled.
+        if self.asking.is_some() || now < self.not_before_ns.max(task.not_before_ns) {
+            return;
+        }
+        // Of what is above, all that came is remembered: what is fetched there is not doubled.
+        let known_above = task.from.and(sorter.forgotten());
+        let read_to = sorter.read[task.timeline].to.max(task.from);
+        if known_above > task.from && known_above <= read_to {
+            task.from = known_above;
+        }
+        let task = *task;
+        if known_above > read_to {
             self.give_up(task, sorter, "so much came meanwhile");
             self.say();
             return;
@@ -142,6 +164,9 @@ impl CatchUp {
         self.answered(answer, rest, sorter, intake)?;
         intake.mark(sorter.notes.last());
         if self.tasks.is_empty() {
+            if let Some(why) = sorter.oversized.take() {
+                intake.reject(b"", why)?;
+            }
             // Whoever sees that nothing is missing shall find it handed on.
             intake.flush()?;
         }
@@ -184,7 +209,9 @@ impl CatchUp {
 
     /// The newest id of a timeline is known.
     fn begin_task(&mut self, task: Task, newest: Option<Id>, sorter: &mut Sorter) {
-        let from = task.from.map(|from| from.earlier(self.rewind));
+        // An earlier task may have gone on from there.
+        let from = task.from.and(sorter.read[task.timeline].to);
+        let from = from.map(|from| from.earlier(self.rewind));
         match (from, newest) {
             (Some(from), Some(newest)) if from < newest => {
                 if let Some(task) = self.tasks.front_mut() {
@@ -212,14 +239,10 @@ impl CatchUp {
             if *id > Some(to) {
                 break;
             }
-            let (len, max) = (json.len(), self.max_bytes);
-            if len <= max {
+            if json.len() <= self.max_bytes {
                 has_news |= sorter.fetched(json.as_bytes(), intake)?;
-            } else if sorter.too_long(*id) {
-                let why = format!(
-                    "{len} bytes, more than max_message_bytes = {max}; only the beginning is kept"
-                );
-                intake.reject(json.as_bytes(), why)?;
+            } else {
+                sorter.too_long(*id, json.as_bytes(), self.max_bytes, intake)?;
             }
         }
         let last = ordered.last().and_then(|(id, _)| *id);
@@ -254,7 +277,8 @@ impl CatchUp {
     ) -> Result<(), End> {
         let (why, wait) = match failure {
             Failure::Unreachable(why) => (why, self.backoff.network()),
-            Failure::TooLong if self.limit == 1 => {
+            // For the newest id one post is asked for.
+            Failure::TooLong if self.limit == 1 || task.to.is_none() => {
                 self.give_up(task, sorter, "a post is longer than any page may be");
                 return Ok(());
             }
@@ -284,7 +308,9 @@ impl CatchUp {
         if let Some(id) = read_to {
             sorter.read_to(timeline, id);
         }
-        sorter.caught_up(timeline);
+        if self.tasks.iter().all(|task| task.timeline != timeline) {
+            sorter.caught_up(timeline);
+        }
     }
 
     /// What is left of it will not be fetched.
@@ -311,7 +337,8 @@ impl CatchUp {
     }
 
     fn wait(&mut self, wait: Duration) {
-        self.not_before_ns = self.ctx.monotonic_ns().saturating_add(nanos(wait));
+        let until_ns = self.ctx.monotonic_ns().saturating_add(nanos(wait));
+        self.not_before_ns = self.not_before_ns.max(until_ns);
     }
 
     fn say(&self) {

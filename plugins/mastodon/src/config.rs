@@ -21,7 +21,8 @@ options! {
     /// becomes a dead letter.
     ///
     /// What was missed while there was no connection, or no process, is fetched from the server's
-    /// timelines. Works with compatible servers such as GoToSocial, Pleroma and Akkoma, too.
+    /// timelines. Reads other servers, too, if they speak the API as Mastodon does; a subscription
+    /// that such a server does not answer cannot be told from a quiet stream.
     pub struct Options {
         /// The server: scheme, host and port, such as `https://mastodon.social`.
         pub url: String,
@@ -39,7 +40,8 @@ options! {
         #[serde(default)]
         pub local_hashtags: Vec<String>,
         /// Lists to read, by the number in their address. They carry boosts, and what is written
-        /// for followers only. Default: none. With `timeline` and the hashtags at most 100, and at
+        /// for followers only; servers keep their last few hundred posts, and what is missed beyond
+        /// them is not seen to be missing. Default: none. With `timeline` and the hashtags at most 100, and at
         /// least one of them all.
         #[serde(default)]
         pub lists: Vec<String>,
@@ -68,8 +70,8 @@ options! {
         /// 1 to 10,000; what is left is lost, and counted. Default 100.
         #[serde(default = "a_hundred")]
         pub catch_up_pages: u32,
-        /// After a break, look back so much further than the newest post, up to 6 h: posts of
-        /// other servers may arrive late. Default 2 min.
+        /// After a break, look back so much further than the newest post, up to 6 h and the last
+        /// 32,768 posts: posts of other servers may arrive late. Default 2 min.
         #[serde(default = "two_minutes")]
         pub rewind: Span,
         /// A PEM file of the certificates to trust, in place of the system's. Default: the
@@ -191,12 +193,19 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
 /// The server's address, checked.
 pub(crate) fn base_url(options: &Options) -> Result<Url, StageError> {
     let wrong = |why: String| StageError::config("/url", why);
-    let url = Url::parse(&options.url)
-        .map_err(|e| wrong(format!("`{}` is no address: {e}", options.url)))?;
+    let url = Url::parse(&options.url).map_err(|e| {
+        wrong(format!(
+            "it is no address: {e}; give scheme, host and port, such as https://mastodon.social"
+        ))
+    })?;
+    // No more of it is shown: a whole address may hold a token.
+    let shown = match url.host_str() {
+        Some(host) => format!("`{}://{host}`", url.scheme()),
+        None => "it".into(),
+    };
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
         return Err(wrong(format!(
-            "`{}` must begin with https:// (or http://)",
-            options.url
+            "{shown} must begin with https:// (or http://)"
         )));
     }
     if !url.username().is_empty() || url.password().is_some() {
@@ -206,8 +215,8 @@ pub(crate) fn base_url(options: &Options) -> Result<Url, StageError> {
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(wrong(format!(
-            "`{}` must be scheme, host and port only, such as https://mastodon.social",
-            options.url
+            "{shown} must have nothing behind host and port; a token goes into the option \
+             `access_token`"
         )));
     }
     Ok(url)
@@ -320,4 +329,39 @@ fn check_languages(options: &Options) -> Result<(), StageError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_of_an_address_that_may_be_secret_is_shown() {
+        for (url, shown) in [
+            (
+                "wss://a.example/api/v1/streaming?access_token=CANARY",
+                "`wss://a.example` must begin with https://",
+            ),
+            (
+                "https://a.example/?access_token=CANARY",
+                "`https://a.example` must have nothing behind",
+            ),
+            ("https://a.example/CANARY", "nothing behind host and port"),
+            ("https://a.example#CANARY", "nothing behind host and port"),
+            ("https://ann:CANARY@a.example", "does not belong into"),
+            ("https://CANARY@a.example", "does not belong into"),
+            ("wss://CANARY@a.example", "`wss://a.example` must begin"),
+            ("ann:CANARY@a.example", "it must begin with https://"),
+            ("https://a.example:CANARY/", "no address: invalid port"),
+            ("https://ann:CANARY@a.example:x", "no address: invalid port"),
+            ("a.example?access_token=CANARY", "it is no address"),
+        ] {
+            let options = serde_json::json!({"url": url, "timeline": "public"});
+            let options: Options = serde_json::from_value(options).unwrap();
+            let error = plan(&options).unwrap_err();
+            assert_eq!(error.pointer, "/url");
+            assert!(error.message.contains(shown), "{error}");
+            assert!(!error.to_string().contains("CANARY"), "{error}");
+        }
+    }
 }

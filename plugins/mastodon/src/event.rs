@@ -1,5 +1,6 @@
 //! A message of the websocket: `{"stream": ["hashtag", "rust"], "event": "update", "payload": "…"}`,
-//! whose payload is a document of its own, or `{"error": "…", "status": 401}`.
+//! whose payload is a document of its own, or `{"error": "…", "status": 401}`. Pleroma refuses by an
+//! event: `{"event": "pleroma:respond", "payload": "{\"result\": \"error\", \"error\": \"…\"}"}`.
 
 use json_walk::{Malformed, Value, members, parse};
 
@@ -23,6 +24,9 @@ pub(crate) enum Message<'a> {
     /// Something else.
     Other,
 }
+
+/// The event by which Pleroma answers a subscription.
+const RESPONSE: &[u8] = b"pleroma:respond";
 
 /// Reads messages; its memory is kept from one to the next.
 #[derive(Debug, Default)]
@@ -50,6 +54,22 @@ impl MessageReader {
                 }
                 b"status" => status = value.as_i64().and_then(|n| u16::try_from(n).ok()),
                 _ => {}
+            }
+        }
+        if has_name && has_payload && self.name == RESPONSE {
+            let mut error = None;
+            for member in members(parse(&self.payload)?) {
+                match member? {
+                    (b"result", value) => has_error = value.raw() == b"\"error\"",
+                    (b"error", value) if value.is_string() => error = Some(value),
+                    _ => {}
+                }
+            }
+            if has_error {
+                self.name.clear();
+                if let Some(error) = error {
+                    error.push_text(&mut self.name);
+                }
             }
         }
         let name = std::str::from_utf8(&self.name).unwrap_or_default();
@@ -118,6 +138,22 @@ mod tests {
             read(r#"{"error":"No"}"#),
             r#"Ok(Refused { said: "No", status: None })"#
         );
+        let response = |payload: &str| {
+            read(&serde_json::json!({"event": "pleroma:respond", "payload": payload}).to_string())
+        };
+        assert_eq!(
+            response(r#"{"type":"subscribe","result":"error","error":"bad_topic"}"#),
+            r#"Ok(Refused { said: "bad_topic", status: None })"#
+        );
+        assert_eq!(
+            response(r#"{"type":"subscribe","result":"error"}"#),
+            r#"Ok(Refused { said: "", status: None })"#
+        );
+        for result in ["success", "ignored"] {
+            let payload = format!(r#"{{"type":"subscribe","result":"{result}"}}"#);
+            assert!(response(&payload).starts_with("pleroma:respond Some"));
+        }
+        assert!(response("{").starts_with("Err"));
         for json in ["{}", "[]", "1", r#"{"event":1}"#] {
             assert_eq!(read(json), "Ok(Other)", "{json}");
         }

@@ -10,13 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 use crate::timeline::Timeline;
-use crate::window::{Version, Window};
+use crate::window::{Dead, Version, Window};
 
 /// What the thread has done.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     /// It made a record of this version.
     Record(Version),
+    /// It made a dead letter of this.
+    Dead(Dead),
     /// Something of this timeline was missed, and is being fetched.
     Behind(usize),
     /// Of this timeline everything up to this id is read.
@@ -38,6 +40,11 @@ impl Notes {
     /// A record was made.
     pub fn record(&mut self, version: Version) {
         self.note(Step::Record(version));
+    }
+
+    /// A dead letter was made.
+    pub fn dead(&mut self, dead: Dead) {
+        self.note(Step::Dead(dead));
     }
 
     /// Something of a timeline was missed, and is being fetched.
@@ -116,6 +123,9 @@ struct Snapshot {
     read: BTreeMap<String, String>,
     /// Ids, with the time of their edit: `12 13@1668528449023000`.
     seen: String,
+    /// What made a dead letter, and has no id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unusable: Vec<u64>,
     /// Up to this id some may be missing there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     forgotten: Option<String>,
@@ -182,6 +192,9 @@ impl Ledger {
             Step::Record(version) => {
                 self.seen.see(version);
             }
+            Step::Dead(dead) => {
+                self.seen.see_dead(dead);
+            }
             Step::Behind(timeline) => self.read[timeline].is_behind = true,
             Step::Read(timeline, id) => self.read[timeline].on_to(id),
             Step::CaughtUp(timeline) => self.read[timeline].is_behind = false,
@@ -217,6 +230,7 @@ impl Ledger {
             instance: self.instance.clone(),
             read,
             seen,
+            unusable: self.seen.unusable().collect(),
             forgotten: self.seen.forgotten().map(|id| id.to_string()),
         };
         serde_json::to_vec(&snapshot).unwrap_or_default()
@@ -236,6 +250,9 @@ fn standing(snapshot: Option<&Snapshot>, names: &[String]) -> Standing {
         if let (Some(id), Ok(edited_us)) = (Id::new(id.as_bytes()), edited.parse()) {
             seen.see(Version { id, edited_us });
         }
+    }
+    for print in &snapshot.unusable {
+        seen.see_dead(Dead::Unusable(*print));
     }
     let forgotten = snapshot.forgotten.as_ref();
     seen.forget(forgotten.and_then(|id| Id::new(id.as_bytes())));
@@ -352,7 +369,7 @@ mod tests {
         assert_eq!(standing.read[0].to, Some(id(10)));
         assert_eq!(standing.read[1].to, None);
         for seen in [&mut standing.seen, &mut ledger.seen] {
-            assert!(!seen.knows_all_above(id(10)) && seen.knows_all_above(id(11)));
+            assert_eq!(seen.forgotten(), Some(id(11)));
             assert_eq!(seen.see(version(12, 3)), crate::window::Novelty::Known);
             assert_eq!(seen.see(version(9, 0)), crate::window::Novelty::New);
         }

@@ -1,8 +1,8 @@
 //! Mastodon's streaming API: a source that reads public timelines, hashtags and lists of a server.
 //!
 //! One websocket carries all streams, rather than a connection of server-sent events for each: it
-//! is kinder to the server, and compatible servers (GoToSocial, Pleroma) speak nothing else. What
-//! is missed while there is none is fetched from the server's timelines, whose ids are ordered.
+//! is kinder to the server. What is missed while there is none is fetched from the server's
+//! timelines, whose ids are ordered.
 
 mod catch_up;
 mod config;

@@ -127,7 +127,8 @@ impl Listener {
             Next::Heard(heard) => self.take(heard, line)?,
             Next::Page(page) => {
                 if let Some(catch_up) = &mut self.catch_up {
-                    catch_up.take(page, &self.rest, &mut self.sorter, line.intake)?;
+                    let (rest, sorter) = (&self.rest, &mut self.sorter);
+                    line.aside(|intake| catch_up.take(page, rest, sorter, intake))?;
                 }
             }
             Next::Tick => {}
@@ -149,7 +150,14 @@ impl Listener {
             Heard::TooLong(size) => {
                 let max = self.max_message_bytes;
                 let why = format!("{size} bytes, more than max_message_bytes = {max}");
-                line.intake.reject(b"", why.clone())?;
+                // What it was, its timeline may show.
+                let unread = match self.catch_up {
+                    Some(_) => self.sorter.oversized.replace(why.clone()),
+                    None => Some(why.clone()),
+                };
+                if let Some(why) = unread {
+                    line.intake.reject(b"", why)?;
+                }
                 return Err(End::Dropped(format!("it sent a message of {why}")));
             }
             Heard::End(end) => return Err(end),
@@ -193,6 +201,12 @@ impl Network for Listener {
         let end = self.read(&mut socket, line).await;
         if let Some(catch_up) = &mut self.catch_up {
             catch_up.stop();
+        }
+        if matches!(end, End::Stop | End::Failed(_))
+            && let Some(why) = self.sorter.oversized.take()
+            && line.intake.reject(b"", why).is_err()
+        {
+            return End::Stop;
         }
         if matches!(end, End::Stop) {
             // Whether it is heard does not matter.

@@ -1,13 +1,15 @@
 //! Requests to the server: where it streams, and pages of its timelines.
 
+use std::fmt;
 use std::time::Duration;
 
 use live::{End, Refusal, Setup, reason};
 use plugin_api::{Context, StageError};
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, SEC_WEBSOCKET_PROTOCOL};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
-use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::config::{self, Options};
@@ -54,6 +56,8 @@ pub(crate) struct Rest {
     client: Client,
     base: Url,
     authorization: Option<HeaderValue>,
+    /// The token, where it can be the name of a websocket's protocol.
+    protocol: Option<HeaderValue>,
     page_bytes: usize,
 }
 
@@ -65,16 +69,21 @@ impl Rest {
             ca_file: options.ca_file.as_deref(),
             user_agent: concat!("plugin-mastodon/", env!("CARGO_PKG_VERSION")),
         })?;
-        let authorization = options.access_token.as_ref().map(|token| {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        let token = options.access_token.as_ref();
+        let secret = |text: &str| {
+            let mut value = HeaderValue::from_str(text)
                 .map_err(|_| StageError::config("/access_token", "it cannot be sent"))?;
             value.set_sensitive(true);
             Ok::<_, StageError>(value)
-        });
+        };
+        let authorization = token.map(|token| secret(&format!("Bearer {}", token.expose())));
+        let protocol = token.filter(|token| is_name(token.expose()));
+        let protocol = protocol.map(|token| secret(token.expose()));
         Ok(Self {
             client,
             base,
             authorization: authorization.transpose()?,
+            protocol: protocol.transpose()?,
             page_bytes: usize::try_from(config::PAGE_MESSAGES * options.max_message_bytes.0)
                 .unwrap_or(usize::MAX),
         })
@@ -89,6 +98,15 @@ impl Rest {
         let request = self.client.get(url);
         match &self.authorization {
             Some(authorization) => request.header(AUTHORIZATION, authorization),
+            None => request,
+        }
+    }
+
+    /// The same for a websocket. Some servers look for the token only where a browser can put it.
+    pub fn websocket(&self, url: Url) -> RequestBuilder {
+        let request = self.get(url);
+        match &self.protocol {
+            Some(protocol) => request.header(SEC_WEBSOCKET_PROTOCOL, protocol),
             None => request,
         }
     }
@@ -151,6 +169,13 @@ impl Rest {
         url.set_path(STREAMING);
         Ok(url)
     }
+}
+
+/// Whether it can be the name of a websocket's protocol (a token of HTTP). Of another, servers make
+/// a request that is wrong.
+fn is_name(text: &str) -> bool {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    text.bytes().all(is_plain)
 }
 
 /// The address of the websocket, as one of HTTP: a websocket begins as a request.
@@ -232,13 +257,31 @@ impl Default for Page {
     }
 }
 
-/// The statuses of a page.
+/// The statuses of a page. A list of more than a page is none: of as little as `0,` each, a body
+/// would take many times its own size.
 pub(crate) fn statuses(body: &[u8]) -> Result<Vec<&str>, serde_json::Error> {
-    #[derive(Deserialize)]
-    #[serde(transparent)]
-    struct Raw<'a>(#[serde(borrow)] &'a serde_json::value::RawValue);
-    let list: Vec<Raw<'_>> = serde_json::from_slice(body)?;
-    Ok(list.into_iter().map(|raw| raw.0.get()).collect())
+    struct Statuses<'a>(Vec<&'a str>);
+    impl<'de> Visitor<'de> for Statuses<'de> {
+        type Value = Vec<&'de str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {PAGE} posts")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(mut self, mut list: A) -> Result<Self::Value, A::Error> {
+            while let Some(raw) = list.next_element::<&RawValue>()? {
+                if self.0.len() == PAGE as usize {
+                    return Err(A::Error::invalid_length(self.0.len() + 1, &self));
+                }
+                self.0.push(raw.get());
+            }
+            Ok(self.0)
+        }
+    }
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let list = json.deserialize_seq(Statuses(Vec::new()))?;
+    json.end()?;
+    Ok(list)
 }
 
 #[cfg(test)]
@@ -279,6 +322,40 @@ mod tests {
         assert_eq!(
             place(&http, "ws://127.0.0.1:2"),
             "http://127.0.0.1:2/api/v1/streaming"
+        );
+    }
+
+    #[test]
+    fn a_token_is_a_protocol_where_it_can_be() {
+        for (token, is_sent) in [("Ab-9_x.~", true), ("a/b=", false), ("a,b", false)] {
+            let options = serde_json::json!({"url": "https://a.example", "access_token": token});
+            let rest = Rest::new(&serde_json::from_value(options).unwrap()).unwrap();
+            let url = Url::parse("https://a.example").unwrap();
+            let headers = rest.websocket(url).build().unwrap().headers().clone();
+            let protocol = headers.get(SEC_WEBSOCKET_PROTOCOL);
+            assert_eq!(protocol.is_some_and(|p| p == token), is_sent, "{token}");
+            assert!(headers.contains_key(AUTHORIZATION));
+            assert!(!format!("{headers:?}").contains(token), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_longer_than_a_page_is_none_and_not_read_on() {
+        let list = |n: usize| format!("[{}]", vec!["{}"; n].join(","));
+        assert_eq!(statuses(list(40).as_bytes()).unwrap(), ["{}"; 40]);
+        let error = statuses(list(41).as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("at most 40 posts"), "{error}");
+        // What stands behind the 41st is not even looked at.
+        let mut broken = "[".to_owned() + &"0,".repeat(41);
+        broken.push_str("nonsense");
+        let error = statuses(broken.as_bytes()).unwrap_err();
+        assert!(error.is_data(), "{error}");
+        for json in ["{}", "[1] 2", "[1", "", "null"] {
+            assert!(statuses(json.as_bytes()).is_err(), "{json}");
+        }
+        assert_eq!(
+            statuses(b" [ 1 , {\"id\": 2} ] ").unwrap(),
+            ["1", "{\"id\": 2}"]
         );
     }
 

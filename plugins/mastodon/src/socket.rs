@@ -42,8 +42,10 @@ impl Socket {
     ) -> Result<Self, End> {
         let key = generate_key();
         let unreachable = |error: reqwest::Error| End::Unreachable(reason(&error));
+        // The answer may name the token as the protocol that was chosen. There is but this one, and
+        // it means nothing: not to name it is as well.
         let request = rest
-            .get(url)
+            .websocket(url)
             .header(CONNECTION, "Upgrade")
             .header(UPGRADE, "websocket")
             .header("Sec-WebSocket-Version", "13")
@@ -85,7 +87,11 @@ impl Socket {
             Some(Ok(Message::Text(text))) => Heard::Message(text.into()),
             Some(Ok(Message::Binary(bytes))) => Heard::Message(bytes),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Heard::KeepAlive,
-            Some(Ok(Message::Close(_)) | Err(Error::ConnectionClosed)) | None => {
+            Some(Ok(Message::Close(Some(close)))) => {
+                let how = live::farewell(close.code.into(), &close.reason);
+                Heard::End(End::Dropped(format!("the server ended it {how}")))
+            }
+            Some(Ok(Message::Close(None)) | Err(Error::ConnectionClosed)) | None => {
                 Heard::End(End::Closed)
             }
             Some(Err(Error::Capacity(CapacityError::MessageTooLong { size, .. }))) => {

@@ -10,10 +10,10 @@ use crate::ledger::{Notes, Read, Standing};
 use crate::status::StatusReader;
 use crate::timeline::Timeline;
 use crate::verdict;
-use crate::window::{Novelty, Version, Window};
+use crate::window::{Dead, Novelty, Window};
 
 /// Kinds of events that are no posts, and what counts them.
-const KINDS: [(&str, &str); 9] = [
+const KINDS: [(&str, &str); 10] = [
     ("delete", "mastodon_delete"),
     ("notification", "mastodon_notification"),
     ("filters_changed", "mastodon_filters_changed"),
@@ -23,6 +23,7 @@ const KINDS: [(&str, &str); 9] = [
     ("announcement.delete", "mastodon_announcement_delete"),
     ("encrypted_message", "mastodon_encrypted_message"),
     ("notifications_merged", "mastodon_notifications_merged"),
+    ("pleroma:respond", "mastodon_responses"),
 ];
 
 /// How a post came.
@@ -47,6 +48,8 @@ pub(crate) struct Sorter {
     /// The newest id that a stream brought.
     newest: Option<Id>,
     pub notes: Notes,
+    /// Why a message was not read, until a timeline shows what it was, or does not.
+    pub oversized: Option<String>,
 }
 
 impl Sorter {
@@ -65,6 +68,7 @@ impl Sorter {
             seen: standing.seen,
             read: standing.read,
             notes,
+            oversized: None,
         })
     }
 
@@ -104,7 +108,7 @@ impl Sorter {
                     notes: &mut self.notes,
                 };
                 let taken = one.take(payload, way, &mut self.statuses, intake)?;
-                if let (Some((id, _)), Way::Update) = (taken, way) {
+                if let (Some(id), Way::Update) = (taken.id, way) {
                     self.reached(id);
                 }
             }
@@ -136,18 +140,32 @@ impl Sorter {
         let taken = one.take(json, Way::Fetched, &mut self.statuses, intake)?;
         intake.mark(self.notes.last());
         intake.flush_if_full()?;
-        Ok(taken.is_none_or(|(_, novelty)| novelty != Novelty::Known))
+        Ok(taken.novelty != Novelty::Known)
     }
 
-    /// A post of a timeline that is too long to be taken. Whether it came for the first time.
-    pub fn too_long(&mut self, id: Option<Id>) -> bool {
-        let version = id.map(|id| Version { id, edited_us: 0 });
-        version.is_none_or(|version| self.seen.see(version) != Novelty::Known)
+    /// A post of a timeline that is too long to be taken becomes a dead letter, once.
+    pub fn too_long(
+        &mut self,
+        id: Option<Id>,
+        json: &[u8],
+        max: usize,
+        intake: &mut Intake<u64>,
+    ) -> Result<(), Gone> {
+        let dead = Dead::new(id, json);
+        if self.seen.see_dead(dead) != Novelty::Known {
+            self.oversized = None;
+            let len = json.len();
+            let why = format!(
+                "{len} bytes, more than max_message_bytes = {max}; only the beginning is kept"
+            );
+            bury(dead, json, why, &mut self.notes, intake)?;
+        }
+        Ok(())
     }
 
-    /// Whether everything that came above this id is remembered.
-    pub fn knows_all_above(&self, id: Id) -> bool {
-        self.seen.knows_all_above(id)
+    /// Everything that came above this id is remembered.
+    pub fn forgotten(&self) -> Option<Id> {
+        self.seen.forgotten()
     }
 
     /// What was missed of a timeline is about to be fetched.
@@ -183,6 +201,28 @@ impl Sorter {
     }
 }
 
+/// Makes a dead letter. It goes apart from records, with its mark: a snapshot holds both or neither.
+fn bury(
+    dead: Dead,
+    bytes: &[u8],
+    why: String,
+    notes: &mut Notes,
+    intake: &mut Intake<u64>,
+) -> Result<(), Gone> {
+    intake.flush()?;
+    intake.reject(bytes, why)?;
+    notes.dead(dead);
+    intake.mark(notes.last());
+    intake.flush()
+}
+
+/// What became of a post.
+struct Taken {
+    /// If it has one.
+    id: Option<Id>,
+    novelty: Novelty,
+}
+
 /// One post on its way.
 struct One<'a> {
     edits: Edits,
@@ -191,23 +231,33 @@ struct One<'a> {
 }
 
 impl One<'_> {
-    /// Takes it; its id, if it has one, and whether that is news.
+    /// Takes it.
     fn take(
         self,
         json: &[u8],
         way: Way,
         statuses: &mut StatusReader,
         intake: &mut Intake<u64>,
-    ) -> Result<Option<(Id, Novelty)>, Gone> {
+    ) -> Result<Taken, Gone> {
         let status = match statuses.read(json) {
             Ok(status) => status,
             Err(error) => {
-                intake.reject(json, error.to_string())?;
-                return Ok(None);
+                let dead = Dead::new(None, json);
+                let novelty = self.seen.see_dead(dead);
+                if novelty == Novelty::Known {
+                    intake.ctx().counter("mastodon_duplicates", 1);
+                    intake.filtered(1);
+                } else {
+                    bury(dead, json, error.to_string(), self.notes, intake)?;
+                }
+                return Ok(Taken { id: None, novelty });
             }
         };
         let novelty = self.seen.see(status.version);
-        let taken = Some((status.version.id, novelty));
+        let taken = Taken {
+            id: Some(status.version.id),
+            novelty,
+        };
         if novelty == Novelty::Known {
             intake.ctx().counter("mastodon_duplicates", 1);
             intake.filtered(1);

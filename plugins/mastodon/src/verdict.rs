@@ -97,7 +97,10 @@ pub(crate) fn refused_subscription(said: &str, status: Option<u16>) -> Refusal {
     let by_words = || {
         if words.contains("scope") || words.contains("authorized") {
             401
-        } else if words.contains("stream") || words.contains("tag") {
+        } else if ["stream", "tag", "topic"]
+            .iter()
+            .any(|word| words.contains(word))
+        {
             400
         } else {
             500
@@ -182,6 +185,8 @@ mod tests {
             ),
             ("Unknown stream type", Some(400), "/timeline"),
             ("No tag for stream provided", None, "/timeline"),
+            ("unauthorized", None, "/access_token"),
+            ("bad_topic", None, "/timeline"),
             ("An unexpected error occurred", Some(500), "Later"),
             ("An unexpected error occurred", None, "Later"),
         ] {

@@ -2,6 +2,7 @@
 //! streams, again after a break, by a stream and by a timeline.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::id::Id;
 
@@ -9,6 +10,31 @@ use crate::id::Id;
 pub(crate) const REMEMBERED: usize = 32_768;
 /// What one of them takes, roughly: in the queue, and in a map that is half full.
 pub(crate) const REMEMBERED_BYTES: u64 = 32 + 2 * 48;
+
+/// Documents without an id that are remembered.
+const UNUSABLE: usize = 1_024;
+
+/// A document that became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dead {
+    /// A status.
+    Status(Version),
+    /// One without an id, by its bytes.
+    Unusable(u64),
+}
+
+impl Dead {
+    pub fn new(id: Option<Id>, bytes: &[u8]) -> Self {
+        match id {
+            Some(id) => Self::Status(Version { id, edited_us: 0 }),
+            None => {
+                let mut hasher = DefaultHasher::new();
+                bytes.hash(&mut hasher);
+                Self::Unusable(hasher.finish())
+            }
+        }
+    }
+}
 
 /// A status as it stood: when it was edited, in microseconds since 1970; 0: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +60,7 @@ pub(crate) struct Window {
     /// In the order in which they first came.
     order: VecDeque<Id>,
     forgotten: Option<Id>,
+    unusable: VecDeque<u64>,
 }
 
 impl Window {
@@ -58,7 +85,28 @@ impl Window {
         Novelty::New
     }
 
-    /// The newest id that was forgotten.
+    /// Remembers a document that becomes a dead letter.
+    pub fn see_dead(&mut self, dead: Dead) -> Novelty {
+        let print = match dead {
+            Dead::Status(version) => return self.see(version),
+            Dead::Unusable(print) => print,
+        };
+        if self.unusable.contains(&print) {
+            return Novelty::Known;
+        }
+        if self.unusable.len() >= UNUSABLE {
+            self.unusable.pop_front();
+        }
+        self.unusable.push_back(print);
+        Novelty::New
+    }
+
+    /// The documents without an id.
+    pub fn unusable(&self) -> impl Iterator<Item = u64> + '_ {
+        self.unusable.iter().copied()
+    }
+
+    /// The newest id that was forgotten: everything that came above it is still remembered.
     pub fn forgotten(&self) -> Option<Id> {
         self.forgotten
     }
@@ -66,11 +114,6 @@ impl Window {
     /// What came up to this id may be forgotten.
     pub fn forget(&mut self, id: Option<Id>) {
         self.forgotten = self.forgotten.max(id);
-    }
-
-    /// Whether everything that came with an id above this one is still remembered.
-    pub fn knows_all_above(&self, id: Id) -> bool {
-        self.forgotten.is_none_or(|forgotten| forgotten <= id)
     }
 
     /// What is remembered with an id above this one, in the order in which it came.
@@ -110,10 +153,9 @@ mod tests {
         for id in 100..100 + REMEMBERED as u64 {
             window.see(version(id, 0));
         }
-        assert!(window.knows_all_above(version(1, 0).id));
+        assert_eq!(window.forgotten(), None);
         window.see(version(1, 0));
-        assert!(!window.knows_all_above(version(1, 0).id));
-        assert!(window.knows_all_above(version(100, 0).id));
+        assert_eq!(window.forgotten(), Some(version(100, 0).id));
         assert_eq!(window.order.len(), REMEMBERED);
         assert_eq!(window.see(version(100, 0)), Novelty::New);
     }

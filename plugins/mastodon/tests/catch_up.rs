@@ -8,6 +8,7 @@ use common::http::Answer;
 use common::server::Server;
 use common::{Run, edited, id, post, status};
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 
 const TAG: &[&str] = &["hashtag:rust"];
 
@@ -183,6 +184,122 @@ fn a_post_longer_than_any_page_is_a_gap() {
     run.until_caught_up();
     assert_eq!(run.counts().len(), 3);
     assert_eq!(run.metric("gaps"), 1.0);
+}
+
+#[test]
+fn the_newest_post_is_asked_for_once_though_it_is_too_long() {
+    let (server, mut run) = missed(0, json!({"max_message_bytes": "10 kB"}));
+    let before = server.asked().len();
+    let mut long = post(1_001, TAG);
+    long.json = status(long.id, &"x".repeat(100_000)).to_string();
+    server.write(long);
+    run.until("a gap", |run| run.metric("gaps") == 1.0);
+    run.until_caught_up();
+    assert_eq!(server.asked().len(), before + 1, "{:?}", server.asked());
+}
+
+#[test]
+fn looking_back_further_than_is_remembered_is_no_gap() {
+    let server = Server::start();
+    let mut run = Run::start(&server, &with(json!({"rewind": "6h"})));
+    run.until_caught_up();
+    // More than are remembered: the first of them are forgotten, and lie within six hours.
+    let n = 33_000;
+    for number in 0..n {
+        let json = format!(r#"{{"id":"{}"}}"#, id(1_000) + number);
+        server.event(TAG, "update", &json);
+    }
+    run.until("all", |run| run.received() == n);
+    server.cut();
+    server.write(post(1_100, TAG));
+    run.until("what was missed", |run| run.got.emitted() as u64 > n);
+    run.until_caught_up();
+    assert_eq!(run.metric("gaps"), 0.0, "{:?}", run.log());
+}
+
+#[test]
+fn streams_that_break_again_and_again_do_not_keep_it_from_catching_up() {
+    let (server, mut run) = missed(100, json!({}));
+    let has_all = |run: &Run| run.counts().len() == 101;
+    let asked = server.asked().len();
+    for _ in 0..6 {
+        while server.subscriptions() == 0 {
+            run.poll(5);
+        }
+        // Each stream lives for a second.
+        let began = Instant::now();
+        while !has_all(&run) && began.elapsed() < Duration::from_secs(1) {
+            run.poll(5);
+        }
+        if has_all(&run) {
+            break;
+        }
+        server.cut();
+    }
+    assert!(has_all(&run), "{:?}", run.log());
+    run.until_caught_up();
+    // What the server did not stream yet when all was fetched is looked for, too.
+    let asked = server.asked().split_off(asked);
+    let newest = asked.iter().filter(|asked| asked.ends_with("limit=1"));
+    assert!(newest.count() >= 2, "{asked:?}");
+    assert!(run.counts().values().all(|n| *n == 1));
+    assert_eq!(run.metric("gaps"), 0.0);
+}
+
+#[test]
+fn waiting_for_the_engine_while_it_fetches_is_no_silence_of_the_server() {
+    let (server, mut run) = missed(0, json!({"stall_timeout": "10m"}));
+    // Of a page, nearly twice what may wait for the engine.
+    for second in 1_001..=1_010 {
+        let mut long = post(second, TAG);
+        long.json = status(long.id, &"x".repeat(700_000)).to_string();
+        server.write(long);
+    }
+    while server.subscriptions() == 0 {
+        run.poll(5);
+    }
+    run.stage.host().advance(2_000_000_000);
+    let began = Instant::now();
+    while run.metric("pages") == 0.0 && began.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The engine takes nothing meanwhile.
+    run.stage.host().advance(660_000_000_000);
+    run.until_caught_up();
+    assert_eq!(run.counts().len(), 11);
+    // From now on it is silent.
+    let mut silent_s = 0;
+    run.until("a stall", |run| {
+        run.stage.host().advance(5_000_000_000);
+        silent_s += 5;
+        run.metric("stalls") > 0.0
+    });
+    assert!(silent_s > 500, "{silent_s}");
+}
+
+#[test]
+fn a_post_without_an_id_is_one_dead_letter_however_often_it_is_fetched() {
+    let (server, mut run) = missed(0, json!({}));
+    let page = format!(r#"[{},{{"content":"no id"}}]"#, post(1_001, TAG).json);
+    server.write(post(1_001, TAG));
+    for _ in 0..2 {
+        run.until_caught_up();
+        server.cut();
+        server.trouble(None);
+        server.trouble(Some(Answer::new(200, page.clone())));
+        run.until("it", |run| run.metric("pages") >= 1.0);
+    }
+    run.until_caught_up();
+    assert_eq!(run.got.rejected_raw.len(), 1);
+    let state = run.snapshot();
+    drop(run);
+    server.trouble(None);
+    server.trouble(Some(Answer::new(200, page)));
+    let before = server.asked().len();
+    let mut run = Run::restore(&server, &with(json!({})), Some(&state));
+    run.until_caught_up();
+    assert_eq!(server.asked().len(), before + 2);
+    assert_eq!(run.got.rejected_raw.len(), 0);
 }
 
 #[test]

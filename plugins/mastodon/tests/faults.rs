@@ -181,6 +181,19 @@ fn a_cut_in_mid_frame_and_a_goodbye_lose_nothing() {
 }
 
 #[test]
+fn what_a_server_says_when_it_ends_the_stream_is_told() {
+    let server = Server::start();
+    let mut run = Run::start(&server, &with(json!({})));
+    run.until_caught_up();
+    server.publish(post(1, TAG));
+    run.until_received(1);
+    server.close_with(1012, "back in a minute");
+    run.until_caught_up();
+    let log = run.log().concat();
+    assert!(log.contains("with 1012 (back in a minute)"), "{log}");
+}
+
+#[test]
 fn a_connection_that_brings_nothing_is_not_taken_up_at_once() {
     let server = Server::start();
     let mut run = Run::start(&server, &with(json!({})));
@@ -285,17 +298,34 @@ fn an_oversized_message_is_a_dead_letter_and_the_stream_goes_on() {
     run.until("the next", |run| run.counts().contains_key(&id(3)));
     run.until_caught_up();
     let dead = &run.got.rejected_raw;
-    assert_eq!(dead.len(), 2, "{dead:?}");
-    assert!(dead[0].0.is_empty() && dead[0].1.contains("max_message_bytes = 100000"));
-    // From the timeline its beginning can be had.
-    assert_eq!(dead[1].0.len(), 65_536);
-    assert!(dead[1].0.starts_with(b"{\"account\""), "{}", dead[1].1);
+    // One, with its beginning, which the timeline has.
+    assert_eq!(dead.len(), 1, "{:?}", dead.last());
+    assert!(dead[0].1.contains("max_message_bytes = 100000"));
+    assert_eq!(dead[0].0.len(), 65_536);
+    assert!(dead[0].0.starts_with(b"{\"account\""), "{}", dead[0].1);
     assert_eq!(run.ids(), [id(1), id(3)]);
     // Seen again after another break, it is no news.
     server.cut();
     run.until("another connection", |_| server.connections() == 3);
     run.until_caught_up();
-    assert_eq!(run.got.rejected_raw.len(), 2);
+    assert_eq!(run.got.rejected_raw.len(), 1);
+    // Nor after a restart.
+    let state = run.snapshot();
+    drop(run);
+    let change = with(json!({"max_message_bytes": "100 kB"}));
+    let mut run = Run::restore(&server, &change, Some(&state));
+    run.until_caught_up();
+    assert_eq!(run.got.rejected_raw.len(), 0);
+    // What no timeline shows is a dead letter without bytes.
+    let long = status(id(9), &"x".repeat(150_000)).to_string();
+    server.event(TAG, "status.update", &long);
+    run.until("the end of the connection", |run| {
+        run.metric("reconnects") == 1.0
+    });
+    run.until_caught_up();
+    let dead = &run.got.rejected_raw;
+    assert_eq!(dead.len(), 1, "{:?}", dead.last());
+    assert!(dead[0].0.is_empty() && dead[0].1.contains("max_message_bytes = 100000"));
 }
 
 #[test]
@@ -312,6 +342,13 @@ fn a_refused_subscription_ends_the_run_or_is_tried_again() {
         (
             json!({"error": "Unknown stream type", "status": 400}),
             "/timeline",
+        ),
+        (
+            json!({
+                "event": "pleroma:respond",
+                "payload": r#"{"type":"subscribe","result":"error","error":"unauthorized"}"#
+            }),
+            "/access_token",
         ),
     ] {
         let server = Server::start();

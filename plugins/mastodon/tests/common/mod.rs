@@ -141,8 +141,8 @@ impl Run {
                 && run.server.subscriptions() == run.streams
                 && !run.is_catching_up()
         });
-        // It was handed on before; to here it is a poll.
-        self.poll(0);
+        // It was handed on before; to here it is a poll or a few.
+        while self.poll(0) {}
     }
 
     /// Polls until so many things have come, of any fate.
@@ -156,13 +156,18 @@ impl Run {
         self.error.take().unwrap()
     }
 
-    pub fn poll(&mut self, wait_ms: u64) {
+    /// Polls once; whether there may be more at once.
+    pub fn poll(&mut self, wait_ms: u64) -> bool {
         match self.stage.poll(usize::MAX, wait_ms) {
             Ok((poll, outcome)) => {
                 self.got.merge(outcome);
                 assert_ne!(poll, Poll::Finished, "{:?}", self.log());
+                poll == Poll::More
             }
-            Err(error) => self.error = Some(error),
+            Err(error) => {
+                self.error = Some(error);
+                false
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tungstenite::protocol::{Role, WebSocket};
+use tungstenite::protocol::{CloseFrame, Role, WebSocket};
 use tungstenite::{Message, handshake::derive_accept_key};
 
 use super::http::{Answer, Request};
@@ -32,8 +32,8 @@ enum Order {
     Ping,
     /// Half a frame, and the end of the connection.
     Cut,
-    /// A goodbye.
-    Close,
+    /// A goodbye, with or without words.
+    Close(Option<CloseFrame>),
 }
 
 struct Client {
@@ -145,7 +145,18 @@ impl Server {
 
     /// Ends all connections in good order.
     pub fn close(&self) {
-        self.order(|| Order::Close);
+        self.order(|| Order::Close(None));
+        self.with(|world| world.clients.clear());
+    }
+
+    /// The same, and says why.
+    pub fn close_with(&self, code: u16, reason: &'static str) {
+        self.order(|| {
+            Order::Close(Some(CloseFrame {
+                code: code.into(),
+                reason: reason.into(),
+            }))
+        });
         self.with(|world| world.clients.clear());
     }
 
@@ -231,7 +242,10 @@ impl Server {
         if refusal.is_some() {
             return refusal;
         }
-        if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+        let authorization = request.header("authorization");
+        let protocol = request.header("sec-websocket-protocol");
+        // Both ways, so that a server that looks at one of them finds it.
+        if authorization != Some(&format!("Bearer {TOKEN}")) || protocol != Some(TOKEN) {
             let answer = Answer::new(401, "");
             return Some(answer.with("X-Error-Message", "Invalid access token"));
         }
@@ -244,7 +258,7 @@ impl Server {
         let accept = derive_accept_key(key.as_bytes());
         let answer = format!(
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+             Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {TOKEN}\r\n\r\n"
         );
         if socket.write_all(answer.as_bytes()).is_err() {
             return;
@@ -281,7 +295,7 @@ impl Server {
                 Order::Text(text) => websocket.send(Message::text(text)),
                 Order::Binary(bytes) => websocket.send(Message::binary(bytes)),
                 Order::Ping => websocket.send(Message::Ping(Default::default())),
-                Order::Close => websocket.close(None),
+                Order::Close(words) => websocket.close(words),
                 Order::Cut => {
                     let socket = websocket.get_mut();
                     // A text of 100 bytes of which 12 come.
