@@ -69,9 +69,9 @@ options! {
         /// left out. Default 5 s.
         #[serde(default = "five_seconds")]
         pub rewind: Span,
-        /// A server that sends no event for so long has stalled: the next one is asked. Default
-        /// 60 s, but with `wanted_dids`, where silence is no sign, only a connection that answers
-        /// nothing at all for 60 s is given up.
+        /// A server that sends no event for so long has stalled: the next one is asked. One that
+        /// gives no sign of life at all for 60 s, not even an answer to a ping, is left in any case.
+        /// Default 60 s; with `wanted_dids`, where silence is no sign: never.
         #[serde(default)]
         pub stall_timeout: Option<Span>,
         /// The longest event to take, 1 KiB to 32 MiB; of a longer one the beginning becomes a dead
@@ -199,20 +199,35 @@ impl Options {
     }
 }
 
+/// What a message may show of an endpoint: people put passwords and keys everywhere else.
+fn shown(endpoint: &str) -> String {
+    let url = Url::parse(endpoint).ok();
+    let host = url.as_ref().and_then(|url| Some((url, url.host_str()?)));
+    host.map_or("this".into(), |(url, host)| {
+        format!("`{}://{host}`", url.scheme())
+    })
+}
+
 /// An endpoint's address.
 fn url(endpoint: &str) -> Result<Url, String> {
     let web = match endpoint.split_once("://") {
         Some(("wss", rest)) => format!("https://{rest}"),
         Some(("ws", rest)) => format!("http://{rest}"),
-        _ => return Err(format!("`{endpoint}` must begin with wss:// or ws://")),
+        _ => {
+            return Err(format!(
+                "{} must begin with wss:// or ws://",
+                shown(endpoint)
+            ));
+        }
     };
-    let mut url = Url::parse(&web).map_err(|e| format!("`{endpoint}` is no address: {e}"))?;
+    let mut url = Url::parse(&web).map_err(|e| format!("this is no address: {e}"))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("an endpoint has no user and no password: nobody logs in".into());
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!(
-            "`{endpoint}` has parameters: they are made of the other options"
+            "{} has parameters: they are made of the other options",
+            shown(endpoint)
         ));
     }
     if url.path() == "/" {
@@ -402,6 +417,30 @@ mod tests {
         ] {
             let error = plan(&options(change.clone())).unwrap_err();
             assert_eq!(error.pointer, pointer, "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_an_endpoint_hides_is_not_shown() {
+        for (endpoint, said) in [
+            ("https://canary:canary@a.example/x", "`https://a.example`"),
+            (
+                "https://a.example/canary?apiKey=canary",
+                "`https://a.example`",
+            ),
+            ("wss://a.example/x?apiKey=canary", "`wss://a.example`"),
+            ("wss://a.example/x#canary", "`wss://a.example`"),
+            ("WSS://canary@a.example", "`wss://a.example`"),
+            ("wss://canary:canary@a.example", "no password"),
+            ("wss://canary:ca/nary@a.example:77777/", "port"),
+            ("wss://canary:canary@a.example:canary", "port"),
+            ("wss://canary:canary@[a.example", "no address"),
+            ("canary:canary@a.example", "begin with wss://"),
+            ("canary", "begin with wss://"),
+        ] {
+            let error = plan(&options(json!({"endpoints": [endpoint]}))).unwrap_err();
+            assert!(error.message.contains(said), "{endpoint}: {error}");
+            assert!(!format!("{error:?}").contains("canary"), "{error:?}");
         }
     }
 

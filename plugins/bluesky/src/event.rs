@@ -16,7 +16,8 @@ pub(crate) struct Event<'a> {
     /// Of a commit.
     collection: Option<Value<'a>>,
     rkey: Option<Value<'a>>,
-    /// What tells two commits of one record apart; of the other kinds their number at the relay.
+    /// What tells two commits of one record apart; of the other kinds when it happened, which is the
+    /// same at every relay, or without that their number at the server's relay.
     version: Option<Value<'a>>,
     /// The record that was written.
     pub record: Option<Value<'a>>,
@@ -69,7 +70,7 @@ impl<'a> Event<'a> {
             did: did.ok_or_else(|| missing("did"))?,
             collection: body.collection.filter(|_| is_commit),
             rkey: body.rkey.filter(|_| is_commit),
-            version: body.version,
+            version: body.rev.or(body.time).or(body.seq),
             record: body.record,
         })
     }
@@ -109,7 +110,9 @@ struct Body<'a> {
     operation: Option<Value<'a>>,
     collection: Option<Value<'a>>,
     rkey: Option<Value<'a>>,
-    version: Option<Value<'a>>,
+    rev: Option<Value<'a>>,
+    time: Option<Value<'a>>,
+    seq: Option<Value<'a>>,
     record: Option<Value<'a>>,
 }
 
@@ -121,7 +124,9 @@ impl<'a> Body<'a> {
                 b"operation" => &mut self.operation,
                 b"collection" => &mut self.collection,
                 b"rkey" => &mut self.rkey,
-                b"rev" | b"seq" => &mut self.version,
+                b"rev" => &mut self.rev,
+                b"time" => &mut self.time,
+                b"seq" => &mut self.seq,
                 b"record" => &mut self.record,
                 _ => continue,
             };
@@ -170,12 +175,26 @@ mod tests {
             let expected = (kind, 7, address.clone(), version.to_owned());
             assert_eq!(named(&commit(operation)), expected);
         }
-        for (kind, emit, version) in [
-            ("identity", Some(Emit::Identity), "i9"),
-            ("account", Some(Emit::Account), "a9"),
+        for (kind, emit, news, version) in [
+            ("identity", Some(Emit::Identity), r#""seq":9"#, "i9"),
+            ("account", Some(Emit::Account), r#""seq":9"#, "a9"),
+            // Each relay counts by itself; the time is the same.
+            (
+                "account",
+                Some(Emit::Account),
+                r#""time":"T","seq":9"#,
+                "aT",
+            ),
+            (
+                "account",
+                Some(Emit::Account),
+                r#""seq":8,"time":"T""#,
+                "aT",
+            ),
+            ("account", Some(Emit::Account), r#""time":5,"seq":9"#, "a9"),
         ] {
             let frame = format!(
-                r#"{{"did":"did:plc:a","time_us":7,"kind":"{kind}","{kind}":{{"seq":9,"did":"did:plc:a"}}}}"#
+                r#"{{"did":"did:plc:a","time_us":7,"kind":"{kind}","{kind}":{{{news},"did":"did:plc:a"}}}}"#
             );
             let expected = (emit, 7, "at://did:plc:a".to_owned(), version.to_owned());
             assert_eq!(named(&frame), expected);

@@ -73,6 +73,10 @@ impl Ledger {
         self.key
     }
 
+    pub fn rewind_us(&self) -> i64 {
+        self.rewind_us
+    }
+
     /// Where a connection is to go on; `None`: nothing was taken yet.
     pub fn cursor_us(&self) -> Option<i64> {
         let place = self.low_us.saturating_sub(self.rewind_us);
@@ -82,6 +86,11 @@ impl Ledger {
     /// Whether an event is too old to say that it was not taken before.
     pub fn is_beyond_memory(&self, time_us: i64) -> bool {
         time_us < self.floor_us
+    }
+
+    /// Whether no event is remembered: the place, if there is one, is a guess.
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty()
     }
 
     /// Adds an event; `forget` learns which are forgotten.
@@ -95,6 +104,10 @@ impl Ledger {
     /// Sets the place behind the events that were added.
     pub fn advance(&mut self, low_us: i64, mut forget: impl FnMut(u64)) {
         self.low_us = low_us;
+        // A place without events is a guess of another clock: nothing is too old for it.
+        if self.is_empty() {
+            return;
+        }
         let end = low_us.saturating_sub(self.rewind_us.saturating_mul(REWINDS));
         self.floor_us = self.floor_us.max(end);
         // Events that ran ahead keep what is behind them a little longer.
@@ -109,7 +122,9 @@ impl Ledger {
         let notes = self.notes.make_contiguous();
         notes.sort_unstable();
         let gone = notes.len() - MOST / 4 * 3;
-        self.floor_us = self.floor_us.max(notes[gone].time_us);
+        // A cursor is inclusive: others of the last one's time would come with it again.
+        let behind_us = notes[gone - 1].time_us.saturating_add(1);
+        self.floor_us = self.floor_us.max(behind_us);
         for note in self.notes.drain(..gone) {
             forget(note.hash);
         }
@@ -187,6 +202,15 @@ impl Memory {
             known.remove(&hash);
         });
         true
+    }
+
+    /// Begins with a place, unless there is one; the first event moves it. Whether it did.
+    pub fn start(&mut self, place_us: i64) -> bool {
+        let is_first = self.ledger.low_us == NO_PLACE;
+        if is_first {
+            self.ledger.advance(place_us, |_| {});
+        }
+        is_first
     }
 
     /// A connection begins, at the place that the ledger has.
@@ -384,6 +408,39 @@ mod tests {
         }
         let bytes = memory.ledger().to_bytes();
         assert!(bytes.len() <= 32 + 16 * MOST);
+    }
+
+    #[test]
+    fn events_of_one_time_are_forgotten_together() {
+        let mut memory = memory();
+        let of_seven = |n: i64| Note {
+            time_us: 1 + n / 7,
+            hash: n as u64,
+        };
+        let most = 2 * MOST as i64;
+        for n in 0..most {
+            assert!(memory.take(of_seven(n), 0));
+            memory.settle(0);
+        }
+        let floor = memory.ledger().cursor_us().unwrap();
+        assert!(floor > 1);
+        for again in (0..most).filter(|n| of_seven(*n).time_us >= floor) {
+            assert!(!memory.take(of_seven(again), 0), "{again}");
+        }
+    }
+
+    #[test]
+    fn a_place_without_events_is_a_guess_that_the_first_event_mends() {
+        let mut memory = memory();
+        assert!(memory.start(1_000 * S));
+        assert!(!memory.start(2_000 * S));
+        assert_eq!(memory.ledger().cursor_us(), Some(995 * S));
+        // The server's clock is far behind: nothing of it is too old.
+        memory.begin(0);
+        assert!(!memory.ledger().is_beyond_memory(7 * S));
+        memory.take(note(7 * S), 0);
+        memory.settle(0);
+        assert_eq!(memory.ledger().cursor_us(), Some(2 * S));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use crate::trim::Trim;
 
 /// After so long without a word the server is asked for a sign of life.
 const PING: Duration = Duration::from_secs(20);
-/// A connection without any sign of life for so long is dead.
+/// A connection without any sign of life for so long is dead, however long events may be away.
 const DEAD: Duration = Duration::from_secs(60);
 /// So many messages are taken before the thread looks up.
 const ROUND: usize = 256;
@@ -88,6 +88,10 @@ impl Jetstream {
         let ctx = line.ctx.clone();
         let mut socket = line.connect(async |_| self.connect(&ctx).await).await?;
         line.connected();
+        let place_us = self.frames.past.connected(self.start_us);
+        if place_us.is_some() {
+            line.intake.waiting_mark().get_or_insert_default().low_us = place_us;
+        }
         self.began_ns = Some(ctx.monotonic_ns());
         let name = &self.endpoints.current().name;
         ctx.info(match self.cursor_us {
@@ -152,11 +156,13 @@ impl Jetstream {
             self.publish(&line.ctx);
             if is_heard {
                 line.came()?;
+            } else {
+                line.lives()?;
             }
         }
     }
 
-    /// Takes a message of the websocket, or its end. Whether it says that the stream runs.
+    /// Takes a message of the websocket, or its end. Whether it is one of the stream.
     fn take(
         &mut self,
         message: Option<Result<Message, Error>>,
@@ -165,10 +171,8 @@ impl Jetstream {
         match message {
             Some(Ok(Message::Binary(frame))) => self.frame(&frame, line).map(|()| true),
             Some(Ok(Message::Text(frame))) => self.frame(frame.as_ref(), line).map(|()| true),
-            // Pings are answered by the library. Where silence is no sign, life is.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-                Ok(self.stall.is_none())
-            }
+            // Signs of life. Pings are answered by the library.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(false),
             Some(Ok(Message::Close(farewell))) => {
                 let farewell = farewell.map(|f| live::farewell(f.code.into(), &f.reason));
                 let how = farewell.unwrap_or_else(|| "without a reason".into());
@@ -196,8 +200,9 @@ impl Jetstream {
                 // Apart from records: a checkpoint may fall between these, but holds all of it or
                 // nothing.
                 intake.flush()?;
-                intake.reject(bytes, why)?;
                 learn(intake, read.news);
+                // May send it on by itself.
+                intake.reject(bytes, why)?;
                 intake.flush()?;
             }
             Fate::OtherDictionary(number) => {
@@ -262,9 +267,8 @@ impl Jetstream {
         };
         let (why, trouble) = match end {
             End::Dropped(why) => (format!("the stream of {name} broke: {why}"), by_network),
-            End::Stalled => {
+            End::Stalled(silent) => {
                 ctx.counter("bluesky_stalls", 1);
-                let silent = self.stall_timeout();
                 (format!("{name} was silent for {silent:?}"), by_network)
             }
             End::Unreachable(why) => (format!("{name} is not reached: {why}"), by_network),
@@ -306,7 +310,11 @@ impl Network for Jetstream {
     }
 
     fn stall_timeout(&self) -> Duration {
-        self.stall.unwrap_or(DEAD)
+        self.stall.unwrap_or(Duration::MAX)
+    }
+
+    fn dead_timeout(&self) -> Duration {
+        DEAD
     }
 
     fn verdict(&self, refusal: &Refusal) -> Verdict {

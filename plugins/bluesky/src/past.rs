@@ -91,6 +91,18 @@ impl Past {
         cursor_us
     }
 
+    /// The connection stands. If nothing was taken yet, what comes from now on is not to be
+    /// missed, should it break before its first event: answers the place, if this is news.
+    ///
+    /// It is `start_us` itself that is asked for again, or a rewind before the time at which the
+    /// connection was asked for, by a clock that is not the server's.
+    pub fn connected(&mut self, start_us: Option<i64>) -> Option<i64> {
+        let rewind_us = self.memory.ledger().rewind_us();
+        let start_us = start_us.map(|us| us.saturating_add(rewind_us));
+        let place_us = start_us.unwrap_or(self.wall_us);
+        self.memory.start(place_us).then_some(place_us)
+    }
+
     /// The time of the first event since then.
     pub fn first_us(&self) -> Option<i64> {
         self.first_us

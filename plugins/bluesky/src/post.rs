@@ -4,6 +4,9 @@
 use json_walk::{Malformed, Value, elements, members};
 use track::Post;
 
+/// The longest handle has 253 bytes; `@` stands before it.
+const MENTION_BYTES: usize = 254;
+
 /// The parts of a record that the predicates need; the last of each name counts.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Parts<'a> {
@@ -60,10 +63,16 @@ fn is_of(tag: &[u8], wanted: &str) -> bool {
 }
 
 /// Gathers the texts of posts; its memory is kept from post to post.
+///
+/// Invariant: what is gathered is no more than the post's own bytes and, for mentions, its text
+/// once more.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
     pub post: Post,
-    text: Vec<u8>,
+    text: String,
+    /// So many bytes of it may still be looked at as mentions. Facets do not overlap; those of a
+    /// hostile post might.
+    unmentioned: usize,
     scratch: Vec<u8>,
     /// Where the text shows a shortened address.
     cuts: Vec<(usize, usize)>,
@@ -74,11 +83,14 @@ impl Texts {
     /// card. The title and description of a card are its page's words, not the author's.
     pub fn gather(&mut self, parts: &Parts<'_>) -> Result<(), Malformed> {
         self.post.clear();
-        self.text.clear();
         self.cuts.clear();
-        if let Some(text) = parts.text.filter(|v| v.is_string()) {
-            text.push_text(&mut self.text);
+        let mut text = std::mem::take(&mut self.text).into_bytes();
+        text.clear();
+        if let Some(value) = parts.text.filter(|v| v.is_string()) {
+            value.push_text(&mut text);
         }
+        self.text = String::from_utf8(text).unwrap_or_default();
+        self.unmentioned = self.text.len();
         for facet in parts.facets.into_iter().flat_map(elements) {
             self.facet(facet?.1)?;
         }
@@ -104,7 +116,9 @@ impl Texts {
                 _ => {}
             }
         }
-        let shown = range.and_then(|(start, end)| shown(&self.text, start, end));
+        // If the range is one: within the text, and between characters.
+        let shown = range.and_then(|(start, end)| self.text.get(start..end));
+        let mut mention = shown.filter(|name| name.len() <= MENTION_BYTES.min(self.unmentioned));
         for feature in features.into_iter().flat_map(elements) {
             for member in members(feature?.1) {
                 match member? {
@@ -122,7 +136,8 @@ impl Texts {
                         }
                     }
                     (b"did", _) => {
-                        if let Some(name) = shown {
+                        if let Some(name) = mention.take() {
+                            self.unmentioned -= name.len();
                             self.post.mention(name.trim_start_matches('@'));
                         }
                     }
@@ -138,12 +153,12 @@ impl Texts {
         self.cuts.sort_unstable();
         let mut from = 0;
         for &(start, end) in &self.cuts {
-            if let Some(part) = shown(&self.text, from, start) {
+            if let Some(part) = self.text.get(from..start) {
                 self.post.text(part);
             }
             from = from.max(end);
         }
-        if let Some(rest) = shown(&self.text, from, self.text.len()) {
+        if let Some(rest) = self.text.get(from..) {
             self.post.text(rest);
         }
     }
@@ -188,11 +203,6 @@ fn index(index: Value<'_>) -> Result<Option<(usize, usize)>, Malformed> {
         }
     }
     Ok(start.zip(end))
-}
-
-/// A part of the text, if the range is one: within it, and between characters.
-fn shown(text: &[u8], start: usize, end: usize) -> Option<&str> {
-    std::str::from_utf8(text.get(start..end)?).ok()
 }
 
 fn is_shortened(shown: &str) -> bool {
@@ -286,6 +296,44 @@ mod tests {
             });
             assert!(finds("word", &record) && finds("a.example", &record));
         }
+    }
+
+    /// How much is gathered of a post, and of how many bytes.
+    fn gathered(text: &str, ranges: &[(usize, usize)], dids: usize) -> (usize, usize) {
+        let features = vec![json!({"did": ""}); dids];
+        let facet = |(start, end)| json!({"index": {"byteStart": start, "byteEnd": end}, "features": features});
+        let facets: Vec<_> = ranges.iter().copied().map(facet).collect();
+        let record = json!({"text": text, "facets": facets}).to_string();
+        let mut texts = Texts::default();
+        let parts = Parts::of(parse(record.as_bytes()).unwrap()).unwrap();
+        texts.gather(&parts).unwrap();
+        // As numbers of two or three digits, with a comma and a space.
+        let printed = format!("{:?}", texts.post).len();
+        (printed / 4, record.len())
+    }
+
+    #[test]
+    fn mentions_that_overlap_or_are_no_names_take_no_memory() {
+        let text = "word ".repeat(10_000);
+        let long = (0, text.len());
+        // One mention of everything, one of many, many of one name.
+        for (ranges, dids) in [
+            (vec![long], 1_000),
+            (vec![long; 1_000], 1),
+            (vec![(0, 200)], 1_000),
+            (vec![(0, 200); 1_000], 1),
+        ] {
+            let (gathered, bytes) = gathered(&text, &ranges, dids);
+            let most = 2 * text.len() + 4 * ranges.len();
+            assert!(
+                gathered <= most + most / 4,
+                "{gathered} of {bytes}, {ranges:?}"
+            );
+        }
+        // What is honest is all there.
+        let names: Vec<_> = (0..10_000).map(|n| (5 * n, 5 * n + 4)).collect();
+        let (gathered, _) = gathered(&text, &names, 1);
+        assert!(gathered >= 2 * text.len(), "{gathered}");
     }
 
     #[test]

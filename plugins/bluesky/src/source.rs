@@ -96,7 +96,7 @@ impl Source for Bluesky {
         // went on is known.
         let mut ledger = self.ledger.clone();
         let earliest_us = self.ahead.iter().flatten().filter_map(|r| r.ts_us()).min();
-        if let (None, Some(first_us)) = (ledger.cursor_us(), earliest_us) {
+        if let (true, Some(first_us)) = (ledger.is_empty(), earliest_us) {
             ledger.advance(first_us, |_| {});
         }
         let mut identity = Vec::new();

@@ -247,6 +247,55 @@ fn a_first_run_begins_where_it_is_told() {
     });
 }
 
+/// A source that begins now, at a server where nobody of its few says anything yet.
+fn quiet(server: &Server) -> (Value, Harness<ThisPlugin>) {
+    let change = json!({"start": "now", "wanted_dids": ["did:plc:author3"]});
+    let options = options(&[server], change);
+    let host = TestHost::leaked();
+    host.set_now_us(time_us(9_999));
+    let mut stage =
+        Harness::<ThisPlugin>::open_on(host, "source", "bluesky", &options, &[]).unwrap();
+    poll_until(&mut stage, |_, host| {
+        host.metric_value("bluesky_connected") == 1.0
+    });
+    (options, stage)
+}
+
+#[test]
+fn what_comes_between_a_quiet_connection_and_the_next_is_not_missed() {
+    let server = Server::new(posts(10), vec![Step::Close(0, 1001, "")]);
+    let (_, mut stage) = quiet(&server);
+    // The first is what the server ends the connection with.
+    let new: Vec<_> = [10_000, 10_007, 10_014]
+        .map(|n| post(n).replace(&format!("author{}", n % 7), "author3"))
+        .into();
+    server.append(new.clone());
+    assert_eq!(read(&mut stage, 3).texts(), new);
+    let asked = server.asked();
+    let cursors: Vec<_> = asked.iter().map(|asked| asked.cursor()).collect();
+    assert_eq!(cursors, [None, Some(time_us(9_999) - 5_000_000)]);
+}
+
+#[test]
+fn what_comes_between_a_quiet_run_and_the_next_is_not_missed() {
+    let server = Server::new(posts(10), vec![]);
+    let (options, mut stage) = quiet(&server);
+    let nothing = restored(&options, &[]).checkpoint(1, false).unwrap().0;
+    // The place is in the snapshot as soon as the stage has learned it.
+    let (mut state, mut epoch) = (nothing.clone(), 0);
+    while state[16..] == nothing[16..] {
+        stage.poll(usize::MAX, 20).unwrap();
+        epoch += 1;
+        assert!(epoch < 1_000, "it has no place");
+        state = stage.checkpoint(epoch, false).unwrap().0;
+    }
+    drop(stage);
+    let new = post(10_000).replace("author4", "author3");
+    server.append([new.clone()]);
+    let mut stage = restored(&options, &state);
+    assert_eq!(read(&mut stage, 1).texts(), [new]);
+}
+
 #[test]
 fn a_state_that_is_none_is_refused() {
     let server = Server::new(vec![], vec![]);

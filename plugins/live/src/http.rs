@@ -153,7 +153,7 @@ impl<S: Stream> Http<'_, S> {
                 Ok(Ok(Some(chunk))) => chunk,
                 Ok(Ok(None)) => break End::Closed,
                 Ok(Err(error)) => break End::Dropped(reason(&error)),
-                Err(End::Stalled) => break End::Stalled,
+                Err(end @ End::Stalled(_)) => break end,
                 Err(end) => return Err(end),
             };
             let mut taken = Ok(());

@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The same while a stream is drained.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 /// A server that was drained before us has sent everything: the first pause is the end.
-const DRAINED_NS: u64 = 50_000_000;
+const DRAINED: Duration = Duration::from_millis(50);
 /// A stream that brings keep-alives for so long is a running one, though it brings no messages.
 const ESTABLISHED_NS: u64 = 10_000_000_000;
 
@@ -36,8 +36,13 @@ pub trait Network {
 
     /// The server's name, for messages.
     fn host(&self) -> &str;
-    /// Silence after which a connection is dead.
+    /// Silence after which a stream has stalled.
     fn stall_timeout(&self) -> Duration;
+    /// Silence after which a connection is dead: without a message, and without any other sign of
+    /// life ([`Line::lives`]). A server that takes a request answers within it.
+    fn dead_timeout(&self) -> Duration {
+        self.stall_timeout()
+    }
     /// Whether the source is finished when the server ends the stream in good order.
     fn finishes(&self) -> bool {
         false
@@ -66,8 +71,8 @@ pub enum End {
     Closed,
     /// The stream broke, for this reason.
     Dropped(String),
-    /// Nothing came for too long.
-    Stalled,
+    /// Nothing came for so long, which is too long.
+    Stalled(Duration),
     /// No connection, or no answer.
     Unreachable(String),
     /// An answer that is no stream.
@@ -119,10 +124,13 @@ pub struct Line<'a, M> {
     pub ctx: Context,
     shared: &'a Shared,
     connected: String,
-    stall_ns: u64,
-    /// When the attempt began, and when something last came, on the host's clock.
+    stall: Duration,
+    dead: Duration,
+    /// When the attempt began, when something last came, and when the last sign of life did, on
+    /// the host's clock.
     sent_ns: u64,
     heard_ns: u64,
+    alive_ns: u64,
 }
 
 impl<M> Line<'_, M> {
@@ -140,7 +148,7 @@ impl<M> Line<'_, M> {
             match timeout(TICK, connecting.as_mut()).await {
                 Ok(answer) => return answer,
                 Err(_) if is_over(ctx, shared) => return Err(End::Stop),
-                Err(_) if ctx.monotonic_ns().saturating_sub(self.sent_ns) >= self.stall_ns => {
+                Err(_) if since(ctx, self.sent_ns) >= self.stall.min(self.dead) => {
                     let why = "it took the request, but did not answer";
                     return Err(End::Unreachable(why.into()));
                 }
@@ -152,7 +160,7 @@ impl<M> Line<'_, M> {
     /// There is a stream.
     pub fn connected(&mut self) {
         self.set_connected(true);
-        self.heard_ns = self.ctx.monotonic_ns();
+        self.hear();
     }
 
     /// Waits for what comes next, and sends on meanwhile what was gathered.
@@ -166,17 +174,7 @@ impl<M> Line<'_, M> {
                 Ok(next) => return Ok(next),
                 Err(_) => self.aside(Intake::flush_if_due)?,
             }
-            let silent_ns = self.ctx.monotonic_ns().saturating_sub(self.heard_ns);
-            if self.shared.is_stopped()
-                || self.ctx.cancelled()
-                || self.shared.is_drained()
-                || self.shared.is_draining() && silent_ns >= DRAINED_NS
-            {
-                return Err(End::Stop);
-            }
-            if silent_ns >= self.stall_ns {
-                return Err(End::Stalled);
-            }
+            self.look_up()?;
         }
     }
 
@@ -185,7 +183,9 @@ impl<M> Line<'_, M> {
     pub fn aside<T>(&mut self, work: impl FnOnce(&mut Intake<M>) -> T) -> T {
         let before_ns = self.ctx.monotonic_ns();
         let done = work(self.intake);
-        self.heard_ns += self.ctx.monotonic_ns() - before_ns;
+        let behind_ns = self.ctx.monotonic_ns() - before_ns;
+        self.heard_ns += behind_ns;
+        self.alive_ns += behind_ns;
         done
     }
 
@@ -194,10 +194,41 @@ impl<M> Line<'_, M> {
     /// # Errors
     /// If nothing more is wanted.
     pub fn came(&mut self) -> Result<(), End> {
-        self.intake.flush_if_due()?;
+        self.aside(Intake::flush_if_due)?;
+        self.hear();
+        self.look_up()
+    }
+
+    /// A sign of life came that is no message.
+    ///
+    /// # Errors
+    /// As of [`Line::wait`], which does not come to it while such signs come all the time.
+    pub fn lives(&mut self) -> Result<(), End> {
+        self.aside(Intake::flush_if_due)?;
+        self.alive_ns = self.ctx.monotonic_ns();
+        self.look_up()
+    }
+
+    fn hear(&mut self) {
         self.heard_ns = self.ctx.monotonic_ns();
-        if self.shared.is_stopped() || self.shared.is_drained() || self.ctx.cancelled() {
+        self.alive_ns = self.heard_ns;
+    }
+
+    /// Whether the stream must be left.
+    fn look_up(&self) -> Result<(), End> {
+        let silent = since(&self.ctx, self.heard_ns);
+        if self.shared.is_stopped()
+            || self.ctx.cancelled()
+            || self.shared.is_drained()
+            || self.shared.is_draining() && silent >= DRAINED
+        {
             return Err(End::Stop);
+        }
+        if silent >= self.stall {
+            return Err(End::Stalled(self.stall));
+        }
+        if since(&self.ctx, self.alive_ns) >= self.dead {
+            return Err(End::Stalled(self.dead));
         }
         Ok(())
     }
@@ -221,6 +252,10 @@ impl<M> Line<'_, M> {
     }
 }
 
+fn since(ctx: &Context, then_ns: u64) -> Duration {
+    Duration::from_nanos(ctx.monotonic_ns().saturating_sub(then_ns))
+}
+
 /// The stage, or the run, is over: there is no use in connecting.
 fn is_over(ctx: &Context, shared: &Shared) -> bool {
     shared.is_stopped() || shared.is_draining() || ctx.cancelled()
@@ -236,22 +271,24 @@ pub fn keep<N: Network>(
     shared: &Shared,
 ) -> Result<(), StageError> {
     let ctx = intake.ctx().clone();
-    let stall_ns = u64::try_from(network.stall_timeout().as_nanos()).unwrap_or(u64::MAX);
     let mut line = Line {
         intake,
         brought: Brought::default(),
         ctx,
         shared,
         connected: metric::<N>("connected"),
-        stall_ns,
+        stall: network.stall_timeout(),
+        dead: network.dead_timeout(),
         sent_ns: 0,
         heard_ns: 0,
+        alive_ns: 0,
     };
     let mut pace = Pace::default();
     loop {
         line.brought = Brought::default();
         line.sent_ns = line.ctx.monotonic_ns();
         line.heard_ns = line.sent_ns;
+        line.alive_ns = line.sent_ns;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -354,9 +391,8 @@ fn next_wait<N: Network>(
             format!("the stream of {host} broke: {why}"),
             pace.after_a_stream(line.brought.trouble),
         ),
-        End::Stalled => {
+        End::Stalled(silent) => {
             ctx.counter(&metric::<N>("stalls"), 1);
-            let silent = network.stall_timeout();
             (format!("{host} was silent for {silent:?}"), Duration::ZERO)
         }
         End::Unreachable(why) => (

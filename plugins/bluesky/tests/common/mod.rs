@@ -37,8 +37,9 @@ pub fn commit(n: usize, operation: &str, record: &Value) -> String {
 /// News about an account.
 pub fn account(n: usize, kind: &str) -> String {
     let (did, time_us) = (format!("did:plc:author{}", n % 7), time_us(n));
+    let (s, ms) = (n / 1_000, n % 1_000);
     format!(
-        r#"{{"did":"{did}","time_us":{time_us},"kind":"{kind}","{kind}":{{"did":"{did}","seq":{n},"time":"2026-05-25T14:23:29.950Z"}}}}"#
+        r#"{{"did":"{did}","time_us":{time_us},"kind":"{kind}","{kind}":{{"did":"{did}","seq":{n},"time":"2026-05-25T14:23:{s:02}.{ms:03}Z"}}}}"#
     )
 }
 

@@ -22,6 +22,10 @@ use tokio_tungstenite::tungstenite::{
 
 /// How often a connection looks for what its client says.
 const TICK: Duration = Duration::from_millis(2);
+/// A client that takes nothing for so long is behind.
+const BEHIND: Duration = Duration::from_secs(1);
+/// Longer than anything takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What becomes of a connection; those after the last are served well.
 #[derive(Debug, Clone)]
@@ -42,6 +46,8 @@ pub enum Step {
     Close(usize, u16, &'static str),
     /// After so many frames, nothing more comes, as if it were served well; pings are answered.
     Silent(usize),
+    /// The same, with pings of the server's own.
+    Pinging(usize),
     /// After so many frames, nothing at all comes, and nothing is read.
     Dead(usize),
     /// First these bytes, in place of frames; then served well.
@@ -57,6 +63,10 @@ pub struct Asked {
     /// Signs of life that it gave or asked for.
     pub pongs: usize,
     pub pings: usize,
+    /// Events that it took, as far as the network's buffers tell.
+    pub taken: usize,
+    /// It has taken nothing of the next one for a while.
+    pub is_behind: bool,
 }
 
 impl Asked {
@@ -75,6 +85,7 @@ struct Shared {
     grown: Condvar,
     script: Mutex<VecDeque<Step>>,
     asked: Mutex<Vec<Asked>>,
+    noted: Condvar,
     stop: AtomicBool,
     /// Events before this place are gone.
     oldest: usize,
@@ -115,6 +126,7 @@ impl Server {
             grown: Condvar::new(),
             script: Mutex::new(setup.script.into()),
             asked: Mutex::default(),
+            noted: Condvar::new(),
             stop: AtomicBool::new(false),
             oldest: setup.oldest,
             dictionary: setup.dictionary,
@@ -165,6 +177,17 @@ impl Server {
     /// What clients have asked for, connection by connection.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap().clone()
+    }
+
+    /// Waits until the last connection's client has done something.
+    pub fn until(&self, done: impl Fn(&Asked) -> bool) -> Asked {
+        let asked = self.shared.asked.lock().unwrap();
+        let is_open = |all: &mut Vec<Asked>| !all.last().is_some_and(&done);
+        let noted = &self.shared.noted;
+        let (asked, late) = noted.wait_timeout_while(asked, PATIENCE, is_open).unwrap();
+        let last = asked.last().cloned();
+        assert!(!late.timed_out(), "it was not done: {last:?}");
+        last.unwrap()
     }
 }
 
@@ -282,8 +305,13 @@ impl<S: Read + Write> Connection<'_, S> {
             self.hello()?;
         }
         self.control.set_read_timeout(Some(TICK)).unwrap();
+        self.control.set_write_timeout(Some(BEHIND)).unwrap();
         let end = match step {
-            Step::Cut(n) | Step::Close(n, ..) | Step::Silent(n) | Step::Dead(n) => n,
+            Step::Cut(n)
+            | Step::Close(n, ..)
+            | Step::Silent(n)
+            | Step::Pinging(n)
+            | Step::Dead(n) => n,
             _ => usize::MAX,
         };
         let mut sent = 0;
@@ -297,9 +325,26 @@ impl<S: Read + Write> Connection<'_, S> {
             if sent == end {
                 return self.fault(step, &frame);
             }
-            self.socket.send(frame)?;
+            self.send(frame)?;
             sent += 1;
         }
+        Ok(())
+    }
+
+    fn send(&mut self, frame: Message) -> Result<(), Error> {
+        let mut sent = self.socket.send(frame);
+        while let Err(Error::Io(e)) = &sent
+            && e.kind() == std::io::ErrorKind::WouldBlock
+            && !self.shared.stop.load(SeqCst)
+        {
+            self.note(|asked| asked.is_behind = true);
+            sent = self.socket.flush();
+        }
+        sent?;
+        self.note(|asked| {
+            asked.taken += 1;
+            asked.is_behind = false;
+        });
         Ok(())
     }
 
@@ -351,6 +396,7 @@ impl<S: Read + Write> Connection<'_, S> {
 
     fn note(&self, change: impl FnOnce(&mut Asked)) {
         change(&mut self.shared.asked.lock().unwrap()[self.number]);
+        self.shared.noted.notify_all();
     }
 
     /// Waits for the client to say what it wants.
@@ -423,7 +469,10 @@ impl<S: Read + Write> Connection<'_, S> {
                     self.listen()?;
                 }
             }
-            Step::Silent(_) => loop {
+            Step::Silent(_) | Step::Pinging(_) => loop {
+                if matches!(step, Step::Pinging(_)) {
+                    self.socket.send(Message::Ping("are you there".into()))?;
+                }
                 self.listen()?;
                 self.pause()?;
             },
