@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, dead_code)]
 
 pub mod server;
+mod wire;
 
 use std::time::{Duration, Instant};
 

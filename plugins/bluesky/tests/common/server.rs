@@ -13,12 +13,14 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::http::{Response, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::{
     Error, Message, WebSocket, accept_hdr,
     handshake::server::{ErrorResponse, Request},
 };
+
+use super::wire::time_of;
+pub use super::wire::{compress, header};
 
 /// How often a connection looks for what its client says.
 const TICK: Duration = Duration::from_millis(2);
@@ -490,26 +492,4 @@ impl<S: Read + Write> Connection<'_, S> {
         let _ = self.shared.grown.wait_timeout(log, TICK).unwrap();
         Ok(())
     }
-}
-
-/// A frame's header.
-pub fn header(opcode: OpCode, is_final: bool, len: usize) -> Vec<u8> {
-    let header = FrameHeader {
-        is_final,
-        opcode,
-        ..FrameHeader::default()
-    };
-    let mut out = Vec::new();
-    header.format(len as u64, &mut out).unwrap();
-    out
-}
-
-pub fn compress(dictionary: &[u8], event: &[u8]) -> Vec<u8> {
-    let mut compressor = zstd::bulk::Compressor::with_dictionary(3, dictionary).unwrap();
-    compressor.compress(event).unwrap()
-}
-
-fn time_of(event: &str) -> i64 {
-    let event: Value = serde_json::from_str(event).unwrap_or_default();
-    event["time_us"].as_i64().unwrap_or(i64::MAX)
 }
