@@ -12,8 +12,11 @@ use serde_json::json;
 
 // The plugins' own; not the plugins, of which no two can be in one program.
 #[allow(dead_code, clippy::unwrap_used)]
-#[path = "../../plugins/bluesky/tests/common/server.rs"]
-mod jetstream;
+#[path = "../../plugins/bluesky/tests/common"]
+mod jetstream {
+    pub mod server;
+    mod wire;
+}
 #[allow(dead_code, clippy::unwrap_used)]
 #[path = "../../plugins/mastodon/tests/common"]
 mod mastodon {
@@ -124,7 +127,7 @@ fn bluesky_into_a_table_and_a_cloud() {
         });
         post.to_string()
     });
-    let server = jetstream::Server::new(posts.collect(), Vec::new());
+    let server = jetstream::server::Server::new(posts.collect(), Vec::new());
     let line = "plugin = \"bluesky\"\n";
     let at = server.address();
     let instead = format!("{line}with.endpoints = [\"{at}\"]\nwith.start = \"1\"\n");
