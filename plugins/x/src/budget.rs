@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use jiff::{Span, Timestamp};
 use plugin_api::StageError;
 use serde::{Deserialize, Serialize};
@@ -256,10 +256,10 @@ impl Budget {
         } else {
             return None;
         };
-        let until = until.and_then(|date| date.to_zoned(TimeZone::UTC));
+        let until = until.and_then(|date| Offset::UTC.to_timestamp(date.at(0, 0, 0, 0)));
         Some(Spent {
             limit,
-            until: until.map_or(Timestamp::MAX, |zoned| zoned.timestamp()),
+            until: until.unwrap_or(Timestamp::MAX),
         })
     }
 
@@ -293,7 +293,7 @@ fn trouble(why: String) -> StageError {
 
 fn date(now_us: i64) -> Date {
     let now = Timestamp::from_microsecond(now_us).unwrap_or(Timestamp::UNIX_EPOCH);
-    now.to_zoned(TimeZone::UTC).date()
+    Offset::UTC.to_datetime(now).date()
 }
 
 fn lock(path: &Path) -> Result<File, TryLockError> {
