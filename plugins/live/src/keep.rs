@@ -172,22 +172,33 @@ impl<M> Line<'_, M> {
         loop {
             match timeout(self.patience(), next.as_mut()).await {
                 Ok(next) => return Ok(next),
-                Err(_) => self.aside(Intake::flush_if_due)?,
+                Err(_) => self.flush_if_due()?,
             }
             self.look_up()?;
         }
     }
 
-    /// Does what may have to wait until the engine has caught up. While it waits nothing is read:
+    /// Does what takes its time, and may have to wait for the engine. Meanwhile nothing is read:
     /// that is no silence of the server.
     pub fn aside<T>(&mut self, work: impl FnOnce(&mut Intake<M>) -> T) -> T {
+        let before_ns = self.ctx.monotonic_ns();
+        let done = work(self.intake);
+        self.was_busy(self.ctx.monotonic_ns() - before_ns);
+        done
+    }
+
+    /// The same for what is gathered, which mostly takes no time.
+    fn flush_if_due(&mut self) -> Result<(), Gone> {
         // By the real clock: a test may set the host's meanwhile.
         let before_ns = monotonic_ns();
-        let done = work(self.intake);
-        let behind_ns = monotonic_ns() - before_ns;
-        self.heard_ns += behind_ns;
-        self.alive_ns += behind_ns;
+        let done = self.intake.flush_if_due();
+        self.was_busy(monotonic_ns() - before_ns);
         done
+    }
+
+    fn was_busy(&mut self, ns: u64) {
+        self.heard_ns += ns;
+        self.alive_ns += ns;
     }
 
     /// Something came, and was taken.
@@ -195,7 +206,7 @@ impl<M> Line<'_, M> {
     /// # Errors
     /// If nothing more is wanted.
     pub fn came(&mut self) -> Result<(), End> {
-        self.aside(Intake::flush_if_due)?;
+        self.flush_if_due()?;
         self.hear();
         self.look_up()
     }
@@ -205,7 +216,7 @@ impl<M> Line<'_, M> {
     /// # Errors
     /// As of [`Line::wait`], which does not come to it while such signs come all the time.
     pub fn lives(&mut self) -> Result<(), End> {
-        self.aside(Intake::flush_if_due)?;
+        self.flush_if_due()?;
         self.alive_ns = self.ctx.monotonic_ns();
         self.look_up()
     }

@@ -34,7 +34,7 @@ struct Task {
     timeline: usize,
     /// On the host's clock; 0: at once, and so another task for the same comes behind it.
     not_before_ns: u64,
-    /// The id above which to ask; none: nothing was ever read of it, and nothing is missing.
+    /// The id above which to ask; none: nothing was ever read of it, and nothing is to be fetched.
     from: Option<Id>,
     /// The newest id of the timeline, once it is known.
     to: Option<Id>,
@@ -77,6 +77,16 @@ impl CatchUp {
 
     /// The stream was subscribed to: whatever came before that is to be fetched.
     pub fn begin(&mut self, sorter: &mut Sorter) {
+        for timeline in 0..sorter.timelines.len() {
+            if !sorter.begin(timeline) {
+                count_gap(&self.ctx, None);
+                self.ctx.warn(format!(
+                    "what was written to {} since the last connection is lost, as that one ended \
+                     before it was known where the timeline stood",
+                    sorter.timelines[timeline].name()
+                ));
+            }
+        }
         let settled_ns = self.ctx.monotonic_ns().saturating_add(nanos(SETTLE));
         let at_once = (self.cut_short >= IMPATIENT).then_some(0);
         for not_before_ns in at_once.into_iter().chain([settled_ns]) {

@@ -19,6 +19,8 @@ enum Step {
     Record(Version),
     /// It made a dead letter of this.
     Dead(Dead),
+    /// This timeline was subscribed to, and it is not known where it stood.
+    Begun(usize),
     /// Something of this timeline was missed, and is being fetched.
     Behind(usize),
     /// Of this timeline everything up to this id is read.
@@ -45,6 +47,11 @@ impl Notes {
     /// A dead letter was made.
     pub fn dead(&mut self, dead: Dead) {
         self.note(Step::Dead(dead));
+    }
+
+    /// A timeline was subscribed to, and it is not known where it stood.
+    pub fn begun(&mut self, timeline: usize) {
+        self.note(Step::Begun(timeline));
     }
 
     /// Something of a timeline was missed, and is being fetched.
@@ -95,6 +102,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Read {
     pub to: Option<Id>,
+    /// It was subscribed to: what comes from then on, read or not, is not to be lost in silence.
+    pub is_begun: bool,
     pub is_behind: bool,
 }
 
@@ -121,6 +130,9 @@ struct Snapshot {
     instance: String,
     /// By the timelines' names, of which some may be gone from the configuration, and new ones in it.
     read: BTreeMap<String, String>,
+    /// Names of those that were subscribed to before it was known where they stood.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    begun: Vec<String>,
     /// Ids, with the time of their edit: `12 13@1668528449023000`.
     seen: String,
     /// What made a dead letter, and has no id.
@@ -195,6 +207,7 @@ impl Ledger {
             Step::Dead(dead) => {
                 self.seen.see_dead(dead);
             }
+            Step::Begun(timeline) => self.read[timeline].is_begun = true,
             Step::Behind(timeline) => self.read[timeline].is_behind = true,
             Step::Read(timeline, id) => self.read[timeline].on_to(id),
             Step::CaughtUp(timeline) => self.read[timeline].is_behind = false,
@@ -208,8 +221,9 @@ impl Ledger {
 
     /// Where a new source would have to go on.
     pub fn snapshot(&self) -> Vec<u8> {
-        let read = self.names.iter().zip(&self.read);
-        let read: BTreeMap<_, _> = read
+        let timelines = || self.names.iter().zip(&self.read);
+        let begun = timelines().filter(|(_, read)| read.is_begun && read.to.is_none());
+        let read: BTreeMap<_, _> = timelines()
             .filter_map(|(name, read)| Some((name.clone(), read.to?.to_string())))
             .collect();
         // What is older is not asked for again.
@@ -229,6 +243,7 @@ impl Ledger {
         let snapshot = Snapshot {
             instance: self.instance.clone(),
             read,
+            begun: begun.map(|(name, _)| name.clone()).collect(),
             seen,
             unusable: self.seen.unusable().collect(),
             forgotten: self.seen.forgotten().map(|id| id.to_string()),
@@ -263,6 +278,7 @@ fn standing(snapshot: Option<&Snapshot>, names: &[String]) -> Standing {
                 .read
                 .get(name)
                 .and_then(|id| Id::new(id.as_bytes())),
+            is_begun: snapshot.begun.contains(name),
             is_behind: false,
         })
         .collect();
@@ -354,6 +370,23 @@ mod tests {
         notes.reached(id(21));
         ledger.passed(&Passed::Mark(notes.last()));
         assert!(snapshot(&ledger).contains(r#""list:7":"21""#));
+    }
+
+    #[test]
+    fn a_timeline_that_was_begun_and_not_read_is_in_the_snapshot() {
+        let (mut ledger, standing, mut notes) = open(None);
+        assert!(standing.read.iter().all(|read| !read.is_begun));
+        notes.begun(0);
+        notes.begun(1);
+        notes.read(0, id(10));
+        ledger.passed(&Passed::Mark(notes.last()));
+        let state = snapshot(&ledger);
+        assert!(
+            state.contains(r#""read":{"public:local":"10"},"begun":["list:7"]"#),
+            "{state}"
+        );
+        let (_, standing, _notes) = open(Some(state.as_bytes()));
+        assert!(standing.read[1].is_begun && standing.read[1].to.is_none());
     }
 
     #[test]

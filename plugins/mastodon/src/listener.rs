@@ -81,9 +81,13 @@ impl Listener {
     }
 
     /// What came since the last connection is fetched, or lost.
-    fn begin(&mut self, ctx: &Context) {
+    fn begin(&mut self, line: &mut Line<'_, u64>) {
+        let ctx = &line.ctx;
         match &mut self.catch_up {
-            Some(catch_up) => catch_up.begin(&mut self.sorter),
+            Some(catch_up) => {
+                catch_up.begin(&mut self.sorter);
+                line.intake.mark(self.sorter.notes.last());
+            }
             None if self.goes_on => {
                 count_gap(ctx, None);
                 ctx.warn(
@@ -195,7 +199,7 @@ impl Network for Listener {
             Ok(socket) => socket,
             Err(end) => return end,
         };
-        self.begin(&line.ctx);
+        self.begin(line);
         line.connected();
         line.ctx.info(format!("connected to {}", self.rest.host()));
         let end = self.read(&mut socket, line).await;

@@ -168,6 +168,18 @@ impl Sorter {
         self.seen.forgotten()
     }
 
+    /// A timeline is subscribed to. False: it was before, and ever since it is not known where it
+    /// stood, so that nobody can say what was missed.
+    pub fn begin(&mut self, timeline: usize) -> bool {
+        let read = &mut self.read[timeline];
+        if read.to.is_some() {
+            return true;
+        }
+        let was_begun = std::mem::replace(&mut read.is_begun, true);
+        self.notes.begun(timeline);
+        !was_begun
+    }
+
     /// What was missed of a timeline is about to be fetched.
     pub fn behind(&mut self, timeline: usize) {
         self.read[timeline].is_behind = true;

@@ -6,7 +6,7 @@ mod common;
 
 use common::http::Answer;
 use common::server::Server;
-use common::{Run, edited, id, post, status};
+use common::{Run, edited, id, post, status, until};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -101,6 +101,38 @@ fn a_hashtag_that_nobody_used_is_no_trouble() {
     run.until_caught_up();
     server.publish(post(1, TAG));
     run.until_received(1);
+}
+
+#[test]
+fn a_break_before_it_is_known_where_a_timeline_stood_is_a_gap_that_is_counted() {
+    for is_restart in [false, true] {
+        let server = Server::start();
+        server.trouble(Some(Answer::new(429, "")));
+        let with = with(json!({"local_hashtags": ["kafka"]}));
+        let mut run = Run::start(&server, &with);
+        // A minute of the clock, until a timeline is asked again.
+        run.until("trouble", |run| run.log().concat().contains("in 60s"));
+        assert_eq!(run.metric("gaps"), 0.0, "a first start misses nothing");
+        if is_restart {
+            let state = run.snapshot();
+            run.stage.close().unwrap();
+            until("no connection", || server.clients() == 0);
+            server.write(post(1, TAG));
+            run = Run::restore(&server, &with, Some(&state));
+        } else {
+            server.cut();
+            server.write(post(1, TAG));
+        }
+        run.until_caught_up();
+        assert_eq!(run.metric("gaps"), 2.0, "{:?}", run.log());
+        assert!(run.log().concat().contains("hashtag:local:kafka since the"));
+        // From here on it is known.
+        server.cut();
+        server.write(post(2, TAG));
+        run.until("a post", |run| run.counts().contains_key(&id(2)));
+        run.until_caught_up();
+        assert_eq!(run.metric("gaps"), 2.0);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use common::http::Answer;
 use common::server::{Post, Server};
-use common::{Run, counts, edited, id, status};
+use common::{Run, counts, edited, id, status, until};
 use plugin_api::testing::Outcome;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ enum Act {
     Publish(u64, usize),
     /// One that was written up to a minute ago arrives from another server.
     Late(u64, usize),
-    /// A post comes again.
+    /// A post comes again, if it is no older than `rewind`: of older ones a snapshot tells nothing.
     Again(usize),
     /// One is edited.
     Edit(usize),
@@ -57,11 +57,15 @@ fn act() -> impl Strategy<Value = Act> {
 
 const CHANNELS: [&str; 3] = ["hashtag:rust", "hashtag:local:kafka", "public:remote"];
 
+/// The default of `rewind`.
+const REWIND_S: u64 = 120;
+
 /// The world of a test.
 struct Play {
     server: Server,
     with: Value,
-    run: Run,
+    /// None only while one takes the other's place.
+    run: Option<Run>,
     /// Emitted, and safe behind a checkpoint.
     safe: Outcome,
     state: Vec<u8>,
@@ -85,7 +89,7 @@ impl Play {
         Self {
             server,
             with,
-            run,
+            run: Some(run),
             safe: Outcome::default(),
             state,
             posts: Vec::new(),
@@ -103,7 +107,8 @@ impl Play {
             }
             Act::Late(seconds, channels) => self.publish(self.second - seconds, channels),
             Act::Again(which) => {
-                if let Some(post) = self.pick(which) {
+                let remembered = id(self.second - REWIND_S);
+                if let Some(post) = self.pick(which).filter(|post| post.id > remembered) {
                     self.server.event(&post.channels, "update", &post.json);
                 }
             }
@@ -119,7 +124,7 @@ impl Play {
             Act::Refuse(status) => self.server.refuse(Answer::new(status, "")),
             Act::Poll(times) => {
                 for _ in 0..times {
-                    self.run.poll(5);
+                    self.run().poll(5);
                 }
             }
             Act::Checkpoint => self.checkpoint(),
@@ -149,16 +154,22 @@ impl Play {
     }
 
     fn checkpoint(&mut self) {
-        self.state = self.run.snapshot();
-        self.safe.merge(std::mem::take(&mut self.run.got));
+        self.state = self.run().snapshot();
+        let got = std::mem::take(&mut self.run().got);
+        self.safe.merge(got);
     }
 
     fn start(&mut self) {
-        self.gaps += self.run.metric("gaps");
-        // The old one's connection goes with it.
-        let run = Run::restore(&self.server, &self.with, Some(&self.state));
-        let old = std::mem::replace(&mut self.run, run);
+        self.gaps += self.run().metric("gaps");
+        // What the old one subscribed to would pass for the new one's.
+        let old = self.run.take().unwrap();
         old.stage.close().unwrap();
+        until("no connection", || self.server.clients() == 0);
+        self.run = Some(Run::restore(&self.server, &self.with, Some(&self.state)));
+    }
+
+    fn run(&mut self) -> &mut Run {
+        self.run.as_mut().unwrap()
     }
 }
 
@@ -173,16 +184,16 @@ proptest! {
         let mut play = Play::begin(pages);
         for act in &acts {
             play.act(act);
-            prop_assert_eq!(&play.run.error, &None);
+            prop_assert_eq!(&play.run().error, &None);
         }
-        play.run.until_caught_up();
+        play.run().until_caught_up();
         // All that came before this has come when it has.
         play.second += 1;
         play.publish(play.second, 7);
         let last = play.posts.last().unwrap().id;
-        play.run.until("the last post", |run| run.counts().contains_key(&last));
+        play.run().until("the last post", |run| run.counts().contains_key(&last));
         play.checkpoint();
-        let gaps = play.gaps + play.run.metric("gaps");
+        let gaps = play.gaps + play.run().metric("gaps");
 
         let mut versions: BTreeMap<(String, String), usize> = BTreeMap::new();
         for (_, batch) in &play.safe.batches {
@@ -201,7 +212,7 @@ proptest! {
             prop_assert_eq!(gaps, 0.0);
         }
         if gaps == 0.0 {
-            prop_assert_eq!(came, written, "{:?}", play.run.log());
+            prop_assert_eq!(came, written, "{:?}", play.run().log());
         }
         prop_assert!(play.safe.rejected_raw.is_empty());
     }

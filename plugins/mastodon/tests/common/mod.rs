@@ -136,9 +136,11 @@ impl Run {
 
     /// Polls until the source is connected and nothing is to be fetched.
     pub fn until_caught_up(&mut self) {
+        // In this order: the connection that has the subscriptions is a new one, that it is known
+        // of is said behind what there is to be fetched, and only then an end of that is its end.
         self.until("the end of catching up", |run| {
-            run.metric("connected") == 1.0
-                && run.server.subscriptions() == run.streams
+            run.server.subscriptions() == run.streams
+                && run.metric("connected") == 1.0
                 && !run.is_catching_up()
         });
         // It was handed on before; to here it is a poll or a few.
@@ -213,6 +215,15 @@ impl Run {
             .iter()
             .map(|ns| (*ns as f64 / 1e7).round() / 100.0)
             .collect()
+    }
+}
+
+/// Waits for what happens without the source.
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what} never came");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

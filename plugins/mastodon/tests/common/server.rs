@@ -174,6 +174,11 @@ impl Server {
         self.with(|world| world.clients.iter().map(|c| c.channels.len()).sum())
     }
 
+    /// How many websockets there are.
+    pub fn clients(&self) -> usize {
+        self.with(|world| world.clients.len())
+    }
+
     /// How many websockets there were.
     pub fn connections(&self) -> usize {
         self.with(|world| world.connections)
@@ -260,10 +265,8 @@ impl Server {
             "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {TOKEN}\r\n\r\n"
         );
-        if socket.write_all(answer.as_bytes()).is_err() {
-            return;
-        }
         let (orders, received) = channel();
+        // Before it is told so: whoever sees that it is connected finds it here.
         let number = self.with(|world| {
             world.connections += 1;
             let number = world.connections;
@@ -274,11 +277,13 @@ impl Server {
             });
             world.connections
         });
-        socket
-            .set_read_timeout(Some(Duration::from_millis(2)))
-            .unwrap();
-        let mut websocket = WebSocket::from_raw_socket(socket, Role::Server, None);
-        while self.step(&mut websocket, &orders, &received, number) {}
+        if socket.write_all(answer.as_bytes()).is_ok() {
+            socket
+                .set_read_timeout(Some(Duration::from_millis(2)))
+                .unwrap();
+            let mut websocket = WebSocket::from_raw_socket(socket, Role::Server, None);
+            while self.step(&mut websocket, &orders, &received, number) {}
+        }
         self.with(|world| world.clients.retain(|client| client.number != number));
     }
 
