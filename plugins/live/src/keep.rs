@@ -427,10 +427,12 @@ fn next_wait<N: Network>(
         }
         End::Failed(error) => return Err(error),
     };
-    let again = if wait.is_zero() {
+    // Nobody wants to read of nanoseconds.
+    let shown = Duration::from_millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    let again = if shown.is_zero() {
         format!("{why}; connecting again")
     } else {
-        format!("{why}; connecting again in {wait:?}")
+        format!("{why}; connecting again in {shown:?}")
     };
     if is_expected {
         ctx.info(again);
