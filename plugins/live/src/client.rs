@@ -53,6 +53,54 @@ pub fn client(setup: &Setup<'_>) -> Result<Client, StageError> {
         .map_err(|e| StageError::fatal(format!("no HTTP client: {e}")))
 }
 
+/// The option `url`: scheme, host and port of a server. What is wrong with it is told without the
+/// rest of it, which may hold a secret; those belong into the option `secret`.
+///
+/// # Errors
+/// If it is no such address.
+pub fn base_url(text: &str, secret: &str) -> Result<Url, StageError> {
+    let wrong = |why: String| StageError::config("/url", why);
+    let url = Url::parse(text).map_err(|e| {
+        wrong(format!(
+            "this is no address: {e}; give scheme, host and port, such as https://example.org"
+        ))
+    })?;
+    let Some(host) = url.host_str() else {
+        return Err(wrong("it must begin with https:// (or http://)".into()));
+    };
+    let shown = format!("`{}://{host}`", url.scheme());
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(format!(
+            "{shown} must begin with https:// (or http://)"
+        )));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong(format!(
+            "credentials do not belong into the url; use the option `{secret}`"
+        )));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(wrong(format!(
+            "{shown} must have nothing behind host and port; secrets go into the option `{secret}`"
+        )));
+    }
+    Ok(url)
+}
+
+/// A token goes to another machine only where nobody on the way can read it.
+///
+/// # Errors
+/// If it is sent in the clear.
+pub fn keeps_secrets(url: &Url, secret: &str) -> Result<(), StageError> {
+    match url.host_str() {
+        Some(host) if url.scheme() == "http" && !is_loopback(host) => Err(StageError::config(
+            "/url",
+            format!("`http://{host}` would show `{secret}` to everybody on the way; use https://"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// An error with its causes, which reqwest leaves out. Never shows the request.
 pub fn reason(error: &reqwest::Error) -> String {
     let mut text = String::new();
@@ -86,6 +134,30 @@ pub fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_scheme_host_and_port_and_shows_no_secret() {
+        for (text, says) in [
+            ("CANARY", "no address"),
+            ("https://CANARY:CANARY@host:99999", "no address"),
+            ("mailto:CANARY", "must begin with"),
+            ("ftp://u:CANARY@host/CANARY", "must begin with"),
+            ("wss://host/?token=CANARY", "must begin with"),
+            ("https://u:CANARY@host", "use the option `token`"),
+            ("https://CANARY@host", "use the option `token`"),
+            ("https://host/CANARY", "nothing behind"),
+            ("https://host?token=CANARY", "nothing behind"),
+            ("https://host#CANARY", "nothing behind"),
+        ] {
+            let error = base_url(text, "token").unwrap_err();
+            assert_eq!(error.pointer, "/url");
+            assert!(error.message.contains(says), "{text}: {error}");
+            assert!(!error.message.contains("CANARY"), "{error}");
+        }
+        let sealed = |text| keeps_secrets(&base_url(text, "token").unwrap(), "token").is_ok();
+        assert!(sealed("https://example.org") && sealed("http://localhost:8080"));
+        assert!(!sealed("http://example.org"));
+    }
 
     #[test]
     fn this_machine_has_many_names() {

@@ -24,7 +24,7 @@ mod refusal;
 mod stage;
 
 pub use backoff::Backoff;
-pub use client::{Setup, client, is_loopback, reason};
+pub use client::{Setup, base_url, client, is_loopback, keeps_secrets, reason};
 pub use farewell::farewell;
 pub use framing::{Framing, Piece};
 pub use inflate::Inflate;

@@ -192,32 +192,9 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
 
 /// The server's address, checked.
 pub(crate) fn base_url(options: &Options) -> Result<Url, StageError> {
-    let wrong = |why: String| StageError::config("/url", why);
-    let url = Url::parse(&options.url).map_err(|e| {
-        wrong(format!(
-            "it is no address: {e}; give scheme, host and port, such as https://mastodon.social"
-        ))
-    })?;
-    // No more of it is shown: a whole address may hold a token.
-    let shown = match url.host_str() {
-        Some(host) => format!("`{}://{host}`", url.scheme()),
-        None => "it".into(),
-    };
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong(format!(
-            "{shown} must begin with https:// (or http://)"
-        )));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(
-            "a password does not belong into the url; use the option `access_token`".into(),
-        ));
-    }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong(format!(
-            "{shown} must have nothing behind host and port; a token goes into the option \
-             `access_token`"
-        )));
+    let url = live::base_url(&options.url, "access_token")?;
+    if options.access_token.is_some() {
+        live::keeps_secrets(&url, "access_token")?;
     }
     Ok(url)
 }
@@ -348,13 +325,19 @@ mod tests {
             ),
             ("https://a.example/CANARY", "nothing behind host and port"),
             ("https://a.example#CANARY", "nothing behind host and port"),
-            ("https://ann:CANARY@a.example", "does not belong into"),
-            ("https://CANARY@a.example", "does not belong into"),
+            (
+                "https://ann:CANARY@a.example",
+                "credentials do not belong into the url; use the option `access_token`",
+            ),
+            (
+                "https://CANARY@a.example",
+                "credentials do not belong into the url; use the option `access_token`",
+            ),
             ("wss://CANARY@a.example", "`wss://a.example` must begin"),
             ("ann:CANARY@a.example", "it must begin with https://"),
             ("https://a.example:CANARY/", "no address: invalid port"),
             ("https://ann:CANARY@a.example:x", "no address: invalid port"),
-            ("a.example?access_token=CANARY", "it is no address"),
+            ("a.example?access_token=CANARY", "this is no address"),
         ] {
             let options = serde_json::json!({"url": url, "timeline": "public"});
             let options: Options = serde_json::from_value(options).unwrap();

@@ -247,31 +247,9 @@ fn check_budget(max: &MaxPosts) -> Result<(), StageError> {
 
 /// The API's address, checked.
 pub(crate) fn base_url(options: &Options) -> Result<Url, StageError> {
-    let wrong = |why: String| StageError::config("/url", why);
-    // What cannot be read, or has more than an address has, may hold a secret: it is not shown.
-    let url = Url::parse(&options.url).map_err(|e| {
-        wrong(format!(
-            "this is no address: {e}; give scheme, host and port, such as https://api.x.com"
-        ))
-    })?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(
-            "credentials do not belong into the url; use the option `bearer_token`".into(),
-        ));
-    }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong(
-            "the address must be scheme, host and port only, such as https://api.x.com".into(),
-        ));
-    }
-    match (url.scheme(), url.host_str()) {
-        ("https", Some(_)) => Ok(url),
-        ("http", Some(host)) if is_loopback(host) => Ok(url),
-        ("http", Some(_)) => Err(wrong(format!(
-            "`{url}` would show the bearer token to everybody on the way; use https://"
-        ))),
-        _ => Err(wrong(format!("`{url}` must begin with https://"))),
-    }
+    let url = live::base_url(&options.url, "bearer_token")?;
+    live::keeps_secrets(&url, "bearer_token")?;
+    Ok(url)
 }
 
 /// Whether this server is on this machine, and so may end together with this host.

@@ -148,27 +148,7 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
 
 /// The server's address, checked.
 pub(crate) fn base_url(options: &Options) -> Result<Url, StageError> {
-    let wrong = |why: String| StageError::config("/url", why);
-    let url = Url::parse(&options.url)
-        .map_err(|e| wrong(format!("`{}` is no address: {e}", options.url)))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(wrong(format!(
-            "`{}` must begin with http:// or https://",
-            options.url
-        )));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(wrong(
-            "credentials do not belong into the url; use the option `credentials`".into(),
-        ));
-    }
-    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong(format!(
-            "`{}` must be scheme, host and port only; the path follows from `endpoint`",
-            options.url
-        )));
-    }
-    Ok(url)
+    live::base_url(&options.url, "credentials")
 }
 
 /// Whether this server is on this machine, and so may end together with this host.
