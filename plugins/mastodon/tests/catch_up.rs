@@ -291,10 +291,7 @@ fn waiting_for_the_engine_while_it_fetches_is_no_silence_of_the_server() {
         run.poll(5);
     }
     run.stage.host().advance(2_000_000_000);
-    let began = Instant::now();
-    while run.metric("pages") == 0.0 && began.elapsed() < Duration::from_secs(60) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("a page", || run.metric("pages") > 0.0);
     // The engine takes nothing meanwhile.
     run.stage.host().advance(660_000_000_000);
     run.until_caught_up();
