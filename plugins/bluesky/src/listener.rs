@@ -4,7 +4,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use live::{End, Network, Refusal, Setup, Verdict, reason};
+use live::{End, Handshake, Network, Refusal, Setup, Verdict, reason};
 use plugin_api::{Context, StageError};
 use reqwest::{Client, StatusCode, Upgraded};
 use tokio::time::timeout;
@@ -113,16 +113,13 @@ impl Jetstream {
         let endpoint = self.endpoints.current();
         let compress = self.frames.inflates();
         let address = subscribe::address(&endpoint.url, &self.options, self.cursor_us, compress);
-        let (request, accepted) = subscribe::request(&self.clients[endpoint.number], address);
-        let unreachable = |e: reqwest::Error| End::Unreachable(reason(&e));
-        let response = request.send().await.map_err(unreachable)?;
+        let (request, handshake) = Handshake::ask(self.clients[endpoint.number].get(address));
+        let sent = request.send().await;
+        let response = sent.map_err(|e| End::Unreachable(reason(&e)))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(End::Refused(Refusal::read(response, ctx).await));
         }
-        if !subscribe::accepts(&response, &accepted) {
-            return Err(End::Unreachable("it is no websocket server".into()));
-        }
-        let upgraded = response.upgrade().await.map_err(unreachable)?;
+        let upgraded = handshake.complete(response).await?;
         let max = self.options.max_message_bytes.bytes();
         let config = WebSocketConfig::default()
             .max_message_size(Some(max + 1))

@@ -20,19 +20,9 @@ pub(crate) struct Selection {
 
 impl Selection {
     pub fn new(options: &Options) -> Result<Self, StageError> {
-        let track = match &options.track[..] {
-            [] => None,
-            phrases => Some(Track::new(phrases).map_err(|error| {
-                let pointer = match error.phrase {
-                    Some(at) => format!("/track/{at}"),
-                    None => "/track".into(),
-                };
-                StageError::config(&pointer, error.to_string())
-            })?),
-        };
         Ok(Self {
             kinds: options.emit.clone(),
-            track,
+            track: live::track(&options.track)?,
             languages: options.languages.clone(),
             texts: Texts::default(),
             scratch: Scratch::default(),

@@ -1,13 +1,9 @@
-//! How a stream is asked for: the address, the handshake, and the words behind it.
+//! How a stream is asked for: the address, and the words behind the handshake.
 
 use live::{Refusal, Verdict};
 use plugin_api::StageError;
-use reqwest::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
-};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::Url;
 use serde_json::json;
-use tokio_tungstenite::tungstenite::handshake::{client::generate_key, derive_accept_key};
 
 use crate::config::Options;
 
@@ -65,24 +61,6 @@ pub(crate) fn greeting(options: &Options) -> Option<String> {
         },
     });
     greets(options).then(|| message.to_string())
-}
-
-/// A request to change over to a websocket, and how a server that does so must answer.
-pub(crate) fn request(client: &Client, address: Url) -> (RequestBuilder, String) {
-    let key = generate_key();
-    let request = client
-        .get(address)
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(SEC_WEBSOCKET_KEY, &key);
-    (request, derive_accept_key(key.as_bytes()))
-}
-
-/// Whether the server has changed over.
-pub(crate) fn accepts(response: &Response, expected: &str) -> bool {
-    let answer = response.headers().get(SEC_WEBSOCKET_ACCEPT);
-    answer.is_some_and(|answer| answer.as_bytes() == expected.as_bytes())
 }
 
 /// What an answer means that is no change to a websocket.

@@ -9,7 +9,9 @@
 //!   attempt is, a network's plugin says ([`Network`]).
 //! - [`http`] is the attempt for streams of HTTP: what to ask and what bytes mean is the plugin's
 //!   ([`http::Stream`]).
-//! - [`Backoff`], [`Refusal`], [`Framing`], [`client`]: the parts of it, for streams that are
+//! - [`Handshake`] makes a websocket of such a request.
+//! - [`base_url`] and [`track()`] read the options that all of them have.
+//! - [`Backoff`], [`Refusal`], [`Framing`], [`client()`]: the parts of it, for streams that are
 //!   no HTTP too.
 
 mod backoff;
@@ -20,8 +22,10 @@ pub mod http;
 mod inflate;
 mod intake;
 mod keep;
+mod phrases;
 mod refusal;
 mod stage;
+mod websocket;
 
 pub use backoff::Backoff;
 pub use client::{Setup, base_url, client, is_loopback, keeps_secrets, reason};
@@ -30,5 +34,7 @@ pub use framing::{Framing, Piece};
 pub use inflate::Inflate;
 pub use intake::{Gone, Intake};
 pub use keep::{Brought, End, Line, Network, Trouble, keep};
+pub use phrases::track;
 pub use refusal::{Refusal, Verdict, printable};
 pub use stage::{Live, PARCEL_BYTES, Passed, Shared};
+pub use websocket::Handshake;

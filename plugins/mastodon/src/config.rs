@@ -2,7 +2,6 @@
 
 use plugin_api::prelude::*;
 use reqwest::Url;
-use track::Track;
 
 use crate::timeline::{Feed, Timeline};
 use crate::window::{REMEMBERED, REMEMBERED_BYTES};
@@ -138,7 +137,7 @@ fn ninety_seconds() -> Span {
 pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
     base_url(options)?;
     timelines(options)?;
-    track(options)?;
+    live::track(&options.track)?;
     check_languages(options)?;
     let within = |pointer: &str, fits: bool, why: &str| match fits {
         true => Ok(()),
@@ -276,20 +275,6 @@ fn hashtag(tag: &str) -> Result<String, String> {
         ));
     }
     Ok(tag.to_lowercase())
-}
-
-/// The phrases, compiled; none: everything passes.
-pub(crate) fn track(options: &Options) -> Result<Option<Track>, StageError> {
-    if options.track.is_empty() {
-        return Ok(None);
-    }
-    let track = Track::new(&options.track);
-    track.map(Some).map_err(|e| {
-        let pointer = e
-            .phrase
-            .map_or("/track".into(), |phrase| format!("/track/{phrase}"));
-        StageError::config(&pointer, e.to_string())
-    })
 }
 
 fn check_languages(options: &Options) -> Result<(), StageError> {

@@ -1,16 +1,13 @@
-//! The websocket: asked for as an HTTP request, so that TLS, trusted certificates, proxies and
-//! refusals are those of any other request.
+//! The websocket that carries all streams.
 
 use futures_util::{SinkExt, StreamExt};
-use live::{End, reason};
+use live::{End, Handshake, reason};
 use plugin_api::Context;
-use reqwest::header::{CONNECTION, UPGRADE};
 use reqwest::{StatusCode, Upgraded, Url};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{
     Bytes, Error, Message,
     error::CapacityError,
-    handshake::{client::generate_key, derive_accept_key},
     protocol::{Role, WebSocketConfig},
 };
 
@@ -40,28 +37,15 @@ impl Socket {
         max_message_bytes: usize,
         ctx: &Context,
     ) -> Result<Self, End> {
-        let key = generate_key();
-        let unreachable = |error: reqwest::Error| End::Unreachable(reason(&error));
         // The answer may name the token as the protocol that was chosen. There is but this one, and
         // it means nothing: not to name it is as well.
-        let request = rest
-            .websocket(url)
-            .header(CONNECTION, "Upgrade")
-            .header(UPGRADE, "websocket")
-            .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", &key);
-        let response = request.send().await.map_err(unreachable)?;
+        let (request, handshake) = Handshake::ask(rest.websocket(url));
+        let sent = request.send().await;
+        let response = sent.map_err(|error| End::Unreachable(reason(&error)))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(End::Refused(refusal(response, ctx).await));
         }
-        let accepted = response.headers().get("sec-websocket-accept");
-        if accepted
-            .is_none_or(|accept| accept.as_bytes() != derive_accept_key(key.as_bytes()).as_bytes())
-        {
-            let why = "it answered the request for a websocket with another's key";
-            return Err(End::Unreachable(why.into()));
-        }
-        let upgraded = response.upgrade().await.map_err(unreachable)?;
+        let upgraded = handshake.complete(response).await?;
         let config = WebSocketConfig::default()
             .max_message_size(Some(max_message_bytes))
             .max_frame_size(Some(max_message_bytes));

@@ -7,7 +7,7 @@ use plugin_api::StageError;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use track::{Post, Scratch, Track};
 
-use crate::config::{self, Options};
+use crate::config::Options;
 use crate::id::Id;
 use crate::window::Version;
 
@@ -114,7 +114,7 @@ pub(crate) struct StatusReader {
 impl StatusReader {
     pub fn new(options: &Options) -> Result<Self, StageError> {
         Ok(Self {
-            track: config::track(options)?,
+            track: live::track(&options.track)?,
             languages: options.languages.clone(),
             only_media: options.only_media,
             reblogs: options.reblogs,

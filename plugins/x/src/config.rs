@@ -3,7 +3,6 @@
 use live::is_loopback;
 use plugin_api::prelude::*;
 use reqwest::Url;
-use track::Track;
 
 use crate::document::GROWTH;
 use crate::posts::SPILL_BYTES;
@@ -183,12 +182,7 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
     let wrong = |pointer: &str, why: &str| Err(StageError::config(pointer, why));
     let url = base_url(options)?;
     wanted(options, "")?;
-    Track::new(&options.track).map_err(|e| {
-        let pointer = e
-            .phrase
-            .map_or("/track".into(), |at| format!("/track/{at}"));
-        StageError::config(&pointer, e.to_string())
-    })?;
+    live::track(&options.track)?;
     if let Some(tag) = &options.tag
         && (tag.is_empty() || tag.contains(':'))
     {

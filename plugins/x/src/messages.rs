@@ -79,13 +79,9 @@ pub(crate) struct Messages {
 
 impl Messages {
     pub fn new(track: &[String], known: Window) -> Result<Self, StageError> {
-        let track = (!track.is_empty())
-            .then(|| Track::new(track))
-            .transpose()
-            .map_err(|e| StageError::config("/track", e.to_string()))?;
         Ok(Self {
             in_force: InForce::new(),
-            track,
+            track: live::track(track)?,
             looked_at: track::Post::default(),
             scratch: Scratch::default(),
             known,
