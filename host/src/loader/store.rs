@@ -41,6 +41,13 @@ pub fn folder() -> io::Result<PathBuf> {
 /// The copy of these bytes, made if it is not there, and in use until this process ends.
 pub fn keep(folder: &Path, sha256: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     let path = folder.join(format!("{sha256}.so"));
+    if hold(&path, bytes)? {
+        return Ok(path);
+    }
+    // Hosts that start at once on a new plugin write one after the other: a copy over which another
+    // is put is no file of the folder any more. Where there are no locks, they take their chance.
+    let writers = File::open(folder)?;
+    let _ = writers.lock();
     if !hold(&path, bytes)? {
         write(&path, bytes)?;
         if !hold(&path, bytes)? {
@@ -146,6 +153,25 @@ mod tests {
         age(&path, 400);
         clean(folder.path(), SystemTime::now() - KEEP);
         assert_eq!(names(folder.path()), ["a.so"]);
+    }
+
+    #[test]
+    fn all_who_come_at_once_get_the_copy() {
+        let bytes = vec![7; 1 << 20];
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let together = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        together.wait();
+                        let path = keep(folder.path(), "a", &bytes).unwrap();
+                        assert_eq!(fs::read(path).unwrap(), bytes);
+                    });
+                }
+            });
+            assert_eq!(names(folder.path()), ["a.so"]);
+        }
     }
 
     #[test]
