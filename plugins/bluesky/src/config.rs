@@ -19,7 +19,6 @@ const PUBLIC: [&str; 4] = [
 /// What a server takes, by its documentation.
 const MAX_COLLECTIONS: usize = 100;
 const MAX_DIDS: usize = 10_000;
-const MAX_LANGUAGES: usize = 100;
 /// Silence after which a stream of the whole network is dead: it brings several events a second.
 const STALL: Duration = Duration::from_secs(60);
 
@@ -285,7 +284,6 @@ fn check_names(options: &Options) -> Result<(), StageError> {
             MAX_COLLECTIONS,
         ),
         (&options.wanted_dids, "wanted_dids", MAX_DIDS),
-        (&options.languages, "languages", MAX_LANGUAGES),
     ] {
         if list.len() > most {
             let why = format!("{} of them; at most {most} are possible", list.len());
@@ -309,17 +307,7 @@ fn check_names(options: &Options) -> Result<(), StageError> {
             return wrong("wanted_dids", at, did, expected);
         }
     }
-    for (at, tag) in options.languages.iter().enumerate() {
-        let is_tag = !tag.is_empty() && tag.split('-').all(is_subtag);
-        if !is_tag {
-            return wrong("languages", at, tag, "a language such as en or pt-BR");
-        }
-    }
-    Ok(())
-}
-
-fn is_subtag(part: &str) -> bool {
-    (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric())
+    live::check_languages(&options.languages)
 }
 
 /// As the specification of NSIDs has it; with `.*` behind, two parts are enough.

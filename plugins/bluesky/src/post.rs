@@ -2,6 +2,7 @@
 //! lexicon `app.bsky.feed.post`.
 
 use json_walk::{Malformed, Value, elements, members};
+use live::{NO_LANGUAGE, is_language};
 use track::Post;
 
 /// The longest handle has 253 bytes; `@` stands before it.
@@ -34,9 +35,7 @@ impl<'a> Parts<'a> {
         Ok(parts)
     }
 
-    /// Whether the post is in one of these languages: a tag equals a wanted one, or begins with it
-    /// and a hyphen, in any case (RFC 4647, basic filtering). `und` stands for a post that names no
-    /// language.
+    /// Whether the post is in one of these languages; `und` stands for one that names none.
     pub fn speaks(&self, languages: &[String], scratch: &mut Vec<u8>) -> Result<bool, Malformed> {
         let mut names_one = false;
         for element in self.langs.into_iter().flat_map(elements) {
@@ -46,20 +45,12 @@ impl<'a> Parts<'a> {
             }
             names_one = true;
             let lang = lang.text(scratch);
-            if languages.iter().any(|wanted| is_of(lang, wanted)) {
+            if is_language(lang, languages) {
                 return Ok(true);
             }
         }
-        Ok(!names_one && languages.iter().any(|l| l.eq_ignore_ascii_case("und")))
+        Ok(!names_one && is_language(NO_LANGUAGE.as_bytes(), languages))
     }
-}
-
-fn is_of(tag: &[u8], wanted: &str) -> bool {
-    let wanted = wanted.as_bytes();
-    let Some((head, rest)) = tag.split_at_checked(wanted.len()) else {
-        return false;
-    };
-    head.eq_ignore_ascii_case(wanted) && (rest.is_empty() || rest[0] == b'-')
 }
 
 /// Gathers the texts of posts; its memory is kept from post to post.

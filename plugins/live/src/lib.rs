@@ -10,7 +10,7 @@
 //! - [`http`] is the attempt for streams of HTTP: what to ask and what bytes mean is the plugin's
 //!   ([`http::Stream`]).
 //! - [`Handshake`] makes a websocket of such a request.
-//! - [`base_url`] and [`track()`] read the options that all of them have.
+//! - [`base_url`], [`track()`] and [`check_languages`] read the options that networks share.
 //! - [`Backoff`], [`Refusal`], [`Framing`], [`client()`]: the parts of it, for streams that are
 //!   no HTTP too.
 
@@ -22,9 +22,9 @@ pub mod http;
 mod inflate;
 mod intake;
 mod keep;
-mod phrases;
 mod refusal;
 mod stage;
+mod wanted;
 mod websocket;
 
 pub use backoff::Backoff;
@@ -34,7 +34,7 @@ pub use framing::{Framing, Piece};
 pub use inflate::Inflate;
 pub use intake::{Gone, Intake};
 pub use keep::{Brought, End, Line, Network, Trouble, keep};
-pub use phrases::track;
 pub use refusal::{Refusal, Verdict, printable};
 pub use stage::{Live, PARCEL_BYTES, Passed, Shared};
+pub use wanted::{NO_LANGUAGE, check_languages, is_language, track};
 pub use websocket::Handshake;

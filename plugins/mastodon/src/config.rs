@@ -138,7 +138,7 @@ pub(crate) fn plan(options: &Options) -> Result<Planned, StageError> {
     base_url(options)?;
     timelines(options)?;
     live::track(&options.track)?;
-    check_languages(options)?;
+    live::check_languages(&options.languages)?;
     let within = |pointer: &str, fits: bool, why: &str| match fits {
         true => Ok(()),
         false => Err(StageError::config(pointer, why)),
@@ -275,22 +275,6 @@ fn hashtag(tag: &str) -> Result<String, String> {
         ));
     }
     Ok(tag.to_lowercase())
-}
-
-fn check_languages(options: &Options) -> Result<(), StageError> {
-    for (index, language) in options.languages.iter().enumerate() {
-        let is_code = (2..=35).contains(&language.len())
-            && language
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        if !is_code {
-            return Err(StageError::config(
-                &format!("/languages/{index}"),
-                format!("`{language}` is no language: give its code, such as en, de or pt-BR"),
-            ));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

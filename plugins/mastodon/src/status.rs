@@ -3,6 +3,7 @@
 use std::fmt;
 
 use json_walk::{Malformed, Value, elements, members, parse};
+use live::{NO_LANGUAGE, is_language};
 use plugin_api::StageError;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use track::{Post, Scratch, Track};
@@ -13,8 +14,6 @@ use crate::window::Version;
 
 /// A boost of a quote of a quote: deeper ones are not shown by anybody.
 const DEEPEST: usize = 2;
-/// Stands in `languages` for posts that name none.
-const UNDETERMINED: &str = "und";
 
 /// What is kept of a status.
 #[derive(Debug)]
@@ -183,16 +182,9 @@ impl StatusReader {
         }
         let named = match written.language {
             Some(language) => language.text(&mut self.escaped),
-            None => UNDETERMINED.as_bytes(),
+            None => NO_LANGUAGE.as_bytes(),
         };
-        self.languages.iter().any(|wanted| {
-            named
-                .split_at_checked(wanted.len())
-                .is_some_and(|(start, rest)| {
-                    start.eq_ignore_ascii_case(wanted.as_bytes())
-                        && (rest.is_empty() || rest.starts_with(b"-"))
-                })
-        })
+        is_language(named, &self.languages)
     }
 
     /// Puts into `post` what `track` looks at.
