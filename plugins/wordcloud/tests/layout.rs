@@ -221,9 +221,8 @@ fn words_of_other_scripts_are_placed_too() {
         let ink = fonts.lend(|fonts| {
             let shaped = fonts.shape(word.text);
             assert!(shaped.missing.is_empty(), "{}", word.text);
-            fonts.ink(&shaped, place.size, 1.0)
+            fonts.ink(&shaped, (place.size, place.size), 1.0, place.turned)
         });
-        let ink = if place.turned { ink.turned() } else { ink };
         let (x, y) = (place.x as i32 + ink.left, place.y as i32 + ink.top);
         assert!(canvas.fits(&ink, x, y), "{}", word.text);
         canvas.stamp(&ink, x, y);

@@ -1,249 +1,188 @@
 //! The ink of words: which cells of the canvas they touch.
+//!
+//! A glyph is drawn once on a fine grid and kept as rectangles in parts of the em. A word's ink is
+//! then a matter of arithmetic: each rectangle is put where it stands in its word, scaled to the
+//! size, or swept over a band of sizes, and rounded outwards to cells.
 
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::{Coverage, DISC, Fonts, Glyph, Shaped};
+use super::{DISC, Fonts, Glyph, Shaped};
 use crate::mask::Ink;
 
-/// How far from the pixels' grid a pen may stand and still count as on it.
-const ON_GRID: f32 = 1e-3;
-/// Size in cells an em below which a cell is much of a word.
-const SMALL: f32 = 40.0;
-
-/// Sizes at which the glyphs of swept words are drawn: so many from one to its double. It is so
-/// that words of whichever size share them.
-pub const STEPS: f32 = 112.0;
-/// Bytes of glyphs drawn at those sizes that are kept, and what one takes beside its bits.
+/// Least lines of a glyph's grid for each line of cells that the word has; grids have a power of
+/// two of lines an em, between these bounds.
+const FINE: f32 = 1.0;
+const LEAST_LINES: u32 = 16;
+const MOST_LINES: u32 = 512;
+/// Bytes of glyphs that are kept, and what one takes beside its rectangles.
 pub const GLYPH_BYTES: usize = 2 << 20;
-const BESIDE_BITS: usize = 112;
+const BESIDE_PARTS: usize = 96;
 
-/// Glyphs that were drawn at sizes of [`STEPS`], by face, number, step and cell.
+/// A rectangle of a glyph, from its pen in lines of its grid: left and upper edge, and right and
+/// lower edge with their signs turned, so that outwards is down for all four. The axes point right
+/// and down.
+type Part = [i16; 4];
+
+/// Glyphs as rectangles, by face, number and lines of the grid.
 #[derive(Default)]
-pub(super) struct Drawn {
-    glyphs: HashMap<(u16, u16, i32, u32), Option<Arc<Ink>>>,
+pub(super) struct Outlines {
+    glyphs: HashMap<(u16, u16, u32), Arc<[Part]>>,
     bytes: usize,
+    /// Working space: the rectangles of a word in cells.
+    cells: Vec<[i32; 4]>,
 }
 
-/// A size of [`STEPS`].
-fn size_of(step: i32) -> f32 {
-    (step as f32 / STEPS).exp2()
+/// The band of sizes, in cells an em, over which a word is swept.
+#[derive(Clone, Copy)]
+struct Band {
+    low: f32,
+    high: f32,
+}
+
+impl Band {
+    /// The cells that a rectangle touches at any size of the band. Its edges, in parts of the em,
+    /// are from the anchor, signs as in [`Part`].
+    fn cells(self, edges: [f32; 4]) -> [i32; 4] {
+        edges.map(|edge| {
+            let (low, high) = (edge * self.low, edge * self.high);
+            floor(if low < high { low } else { high })
+        })
+    }
+}
+
+/// The greatest whole number up to `value`, without a call where the machine has no instruction.
+fn floor(value: f32) -> i32 {
+    let whole = value as i32;
+    whole - i32::from(value < whole as f32)
 }
 
 impl Fonts {
-    /// The cells of `cell` pixels that a word touches at `size` pixels an em, its anchor (the
-    /// middle of its width, on the baseline) on the corner of cell (0, 0). A cell too many is
-    /// possible, one too few is not: glyphs are drawn with their pens on whole cells, and count at
-    /// both cells between which a pen stands. Only small ones on cells of a pixel, for which a cell
-    /// is much, are drawn just where they stand, which takes longer.
-    /// A word that is smaller than a cell touches the four cells about its anchor.
-    pub fn ink(&self, word: &Shaped, size: f32, cell: f32) -> Ink {
-        if let Some(speck) = speck(word, size / cell) {
-            return speck;
+    /// The cells of `cell` pixels that a word touches at any size from `low` to `high` pixels an
+    /// em, its anchor (the middle of its width, on the baseline) on the corner of cell (0, 0); read
+    /// from the bottom to the top where it is `turned`. A cell too many is possible, one too few is
+    /// not. A word that is smaller than a cell touches the four cells about its anchor.
+    pub fn ink(&self, word: &Shaped, (low, high): (f32, f32), cell: f32, turned: bool) -> Ink {
+        let (low, high) = (low / cell, high / cell);
+        if word.reach() * high <= 1.0 {
+            return Ink::from_cells(&[(-1, -1), (0, -1), (-1, 0), (0, 0)]);
         }
-        let mut ink = blank(word, size / cell);
-        self.set_all(word, size / cell, cell == 1.0, &mut ink);
-        ink.tight()
-    }
-
-    /// The cells that a word touches at any size from `low` to `high`.
-    pub fn swept(&self, word: &Shaped, low: f32, high: f32, cell: f32) -> Ink {
-        if let Some(speck) = speck(word, high / cell) {
-            return speck;
-        }
-        // Sizes between steps are swept from the step below to that above.
-        const ON_STEP: f32 = 0.01;
-        let from = (low.log2() * STEPS + ON_STEP).floor() as i32;
-        let to = (high.log2() * STEPS - ON_STEP).ceil() as i32;
-        let mut ink = blank(word, high.max(size_of(to)) / cell);
+        let band = Band { low, high };
+        let drawn = &mut *self.outlines.borrow_mut();
+        let mut cells = std::mem::take(&mut drawn.cells);
+        cells.clear();
         if word.boxed {
-            for step in from..=to {
-                self.set_all(word, size_of(step) / cell, false, &mut ink);
-            }
-            return ink.tight();
-        }
-        for glyph in &word.glyphs {
-            match glyph.face.filter(|_| !glyph.solid) {
-                Some(face) => self.sweep(face, glyph, word, (from, to), cell, &mut ink),
-                None => (from..=to)
-                    .for_each(|step| self.add(glyph, word, size_of(step) / cell, false, &mut ink)),
-            }
-        }
-        ink.tight()
-    }
-
-    /// Adds all cells that a glyph touches from one step to another.
-    fn sweep(
-        &self,
-        face: u16,
-        glyph: &Glyph,
-        word: &Shaped,
-        (from, to): (i32, i32),
-        cell: f32,
-        ink: &mut Ink,
-    ) {
-        let Some(mut far) = self.drawn(face, glyph.id, to, cell) else {
-            return;
-        };
-        // From one sample to the next no point of the glyph moves by more than a cell from its pen,
-        // so that the column that it touches between them it touches at one of them, and so the
-        // line. In between the pen is put on all cells over which it moves.
-        let right = far.left + far.width as i32;
-        let lower = far.top + far.height as i32;
-        let reach = [-far.left, right, -far.top, lower].into_iter().max();
-        let moves = reach.unwrap_or(0) as f32 * (1.0 - size_of(from) / size_of(to));
-        let stride = ((to - from) / moves.ceil().max(1.0) as i32).max(1);
-        // Where a step moves it by more, some cells around do instead.
-        let more = (moves / (to - from).max(1) as f32).ceil() as i32 - 1;
-        let more = more.max(0);
-        let mut step = to;
-        while step > from {
-            let next = (step - stride).max(from);
-            let Some(near) = self.drawn(face, glyph.id, next, cell) else {
-                return;
-            };
-            let pens = [next, step].map(|step| pen(glyph, word, size_of(step) / cell));
-            let [(one, a), (other, b)] = pens;
-            let (left, right) = (one.0.min(other.0), one.0.max(other.0));
-            let (upper, lower) = (one.1.min(other.1), one.1.max(other.1));
-            for line in upper - more..=lower + more {
-                for column in left - more..=right + more {
-                    let between = (a.0 || b.0 || left < right, a.1 || b.1 || upper < lower);
-                    merge(&near, (column, line), between, ink);
-                    merge(&far, (column, line), between, ink);
-                }
-            }
-            (step, far) = (next, near);
-        }
-    }
-
-    /// A glyph at a size of [`STEPS`], its pen at the corner of cell (0, 0).
-    fn drawn(&self, face: u16, id: u16, step: i32, cell: f32) -> Option<Arc<Ink>> {
-        let mut drawn = self.drawn.borrow_mut();
-        let key = (face, id, step, cell.to_bits());
-        if let Some(known) = drawn.glyphs.get(&key) {
-            return known.clone();
-        }
-        if drawn.bytes > GLYPH_BYTES {
-            *drawn = Drawn::default();
-        }
-        let glyph = self.draw(face, id, size_of(step) / cell).map(Arc::new);
-        drawn.bytes += BESIDE_BITS + glyph.as_ref().map_or(0, |ink| ink.bytes());
-        drawn.glyphs.insert(key, glyph.clone());
-        glyph
-    }
-
-    /// The ink of a glyph, its pen at the corner of cell (0, 0), if it has any.
-    fn draw(&self, face: u16, id: u16, size: f32) -> Option<Ink> {
-        let coverage = self.faces[usize::from(face)].coverage(id, size);
-        (coverage.width > 0).then(|| ink_of(&coverage))
-    }
-
-    fn set_all(&self, word: &Shaped, size: f32, exact: bool, ink: &mut Ink) {
-        if word.boxed {
-            let [left, lower, right, upper] = word.bounds.map(|edge| edge * size);
-            let at = |edge: f32, from: i32| (edge.floor() as i32 - from).max(0) as usize;
-            let (x, y) = (at(left, ink.left), at(-upper, ink.top));
-            let wide = (right.ceil() - left.floor()) as usize;
-            let high = (upper.ceil() - lower.floor()) as usize;
-            ink.fill(x, y, wide, high);
+            cells.push(band.cells(edges(word.bounds, (0.0, 0.0))));
         } else {
             for glyph in &word.glyphs {
-                self.add(glyph, word, size, exact, ink);
+                self.add(glyph, word, band, drawn, &mut cells);
             }
         }
+        let ink = Ink::from_boxes(cells.iter().map(|&[left, upper, right, lower]| {
+            if turned {
+                [upper, right, -lower, -left]
+            } else {
+                [left, upper, -right, -lower]
+            }
+        }));
+        drawn.cells = cells;
+        ink
     }
 
-    fn add(&self, glyph: &Glyph, word: &Shaped, size: f32, exact: bool, ink: &mut Ink) {
+    /// Adds the cells that a glyph touches.
+    fn add(
+        &self,
+        glyph: &Glyph,
+        word: &Shaped,
+        band: Band,
+        drawn: &mut Outlines,
+        cells: &mut Vec<[i32; 4]>,
+    ) {
+        let (x, y) = (glyph.x - word.advance / 2.0, -glyph.y);
         let Some(face) = glyph.face.filter(|_| !glyph.solid) else {
-            let ((column, line), _) = pen(glyph, word, size);
-            let [left, lower, right, upper] = self.square(glyph);
-            let at = |edge: f32, from: i32| ((edge * size).floor() as i32 + from).max(0) as usize;
-            let (x, y) = (at(left, column - ink.left), at(-upper, line - ink.top));
-            let wide = ((right - left) * size).ceil() as usize + 2;
-            let high = ((upper - lower) * size).ceil() as usize + 2;
-            ink.fill(x, y, wide, high);
+            // A picture or a disc.
+            let face = glyph.face.map(|face| &self.faces[usize::from(face)]);
+            let square = face.and_then(|face| face.bounds(glyph.id));
+            cells.push(band.cells(edges(square.unwrap_or(DISC), (x, y))));
             return;
         };
-        let ((column, line), (across, _)) = pen(glyph, word, size);
-        if exact && across && size < SMALL {
-            let (x, y) = ((glyph.x - word.advance / 2.0) * size, -glyph.y * size);
-            let face = &self.faces[usize::from(face)];
-            let (part_x, part_y) = (x - column as f32, y - line as f32);
-            let coverage = face.coverage_at(glyph.id, size, part_x, part_y);
-            if coverage.width > 0 {
-                merge(&ink_of(&coverage), (column, line), (false, false), ink);
-            }
-        } else if let Some(drawn) = self.draw(face, glyph.id, size) {
-            put(glyph, word, size, &drawn, ink);
+        let lines = ((band.high * FINE) as u32).clamp(LEAST_LINES, MOST_LINES);
+        let lines = lines.next_power_of_two();
+        let parts = self.outline((face, glyph.id, lines), drawn);
+        let grid = lines as f32;
+        let band = Band {
+            low: band.low / grid,
+            high: band.high / grid,
+        };
+        let (x, y) = (x * grid, y * grid);
+        let pen = [x, y, -x, -y];
+        cells.extend(parts.iter().map(|part| {
+            band.cells(std::array::from_fn(|edge| {
+                f32::from(part[edge]) + pen[edge]
+            }))
+        }));
+    }
+
+    /// A glyph as rectangles; none if it has no ink.
+    fn outline(&self, key: (u16, u16, u32), drawn: &mut Outlines) -> Arc<[Part]> {
+        if let Some(known) = drawn.glyphs.get(&key) {
+            return Arc::clone(known);
         }
-    }
-
-    /// Where a glyph that is a picture or a disc stands, from its pen.
-    fn square(&self, glyph: &Glyph) -> [f32; 4] {
-        glyph
-            .face
-            .and_then(|face| self.faces[usize::from(face)].bounds(glyph.id))
-            .unwrap_or(DISC)
-    }
-}
-
-/// The cell at whose corner a glyph's pen stands, or before it, and whether it stands between that
-/// and the next cell, and line.
-fn pen(glyph: &Glyph, word: &Shaped, size: f32) -> ((i32, i32), (bool, bool)) {
-    let (x, y) = ((glyph.x - word.advance / 2.0) * size, -glyph.y * size);
-    let (column, line) = (x.floor(), y.floor());
-    let between = (x - column > ON_GRID, y - line > ON_GRID);
-    ((column as i32, line as i32), between)
-}
-
-/// Adds the ink of a glyph where it stands in its word, at both cells between which its pen is.
-fn put(glyph: &Glyph, word: &Shaped, size: f32, drawn: &Ink, ink: &mut Ink) {
-    let (at, between) = pen(glyph, word, size);
-    merge(drawn, at, between, ink);
-}
-
-fn merge(drawn: &Ink, (column, line): (i32, i32), (across, down): (bool, bool), ink: &mut Ink) {
-    let x = (drawn.left + column - ink.left).max(0) as usize;
-    let y = (drawn.top + line - ink.top).max(0) as usize;
-    for row in 0..drawn.height {
-        for (part, &bits) in drawn.row(row).iter().enumerate() {
-            for line in y + row..=y + row + usize::from(down) {
-                ink.add(x + part * 64, line, bits);
-                if across {
-                    ink.add(x + part * 64 + 1, line, bits);
-                }
-            }
+        if drawn.bytes > GLYPH_BYTES {
+            drawn.glyphs.clear();
+            drawn.bytes = 0;
         }
+        let (face, id, lines) = key;
+        let parts: Arc<[Part]> = self.parts(face, id, lines).into();
+        drawn.bytes += BESIDE_PARTS + size_of_val(&*parts);
+        drawn.glyphs.insert(key, Arc::clone(&parts));
+        parts
     }
-}
 
-fn ink_of(coverage: &Coverage) -> Ink {
-    let height = coverage.pixels.len() / coverage.width;
-    let mut ink = Ink::blank(coverage.left, coverage.top, coverage.width, height);
-    for (y, pixels) in coverage.pixels.chunks_exact(coverage.width).enumerate() {
-        for (part, pixels) in pixels.chunks(64).enumerate() {
-            let mut bits = 0_u64;
-            for (bit, &pixel) in pixels.iter().enumerate() {
-                bits |= u64::from(pixel > 0) << bit;
-            }
-            ink.add(part * 64, y, bits);
+    /// Draws a glyph on a grid of so many lines an em, and takes together what lies one below the
+    /// other.
+    fn parts(&self, face: u16, id: u16, lines: u32) -> Vec<Part> {
+        let coverage = self.faces[usize::from(face)].coverage(id, lines as f32);
+        let mut parts: Vec<Part> = Vec::new();
+        if coverage.width == 0 {
+            return parts;
         }
+        // Rectangles that end at the line at work.
+        let mut open: Vec<usize> = Vec::new();
+        let mut still: Vec<usize> = Vec::new();
+        for (line, pixels) in coverage.pixels.chunks_exact(coverage.width).enumerate() {
+            let lower = (coverage.top + line as i32 + 1) as i16;
+            let mut at = 0;
+            while let Some(from) = pixels[at..].iter().position(|&share| share > 0) {
+                let from = at + from;
+                let run = pixels[from..].iter().position(|&share| share == 0);
+                at = run.map_or(pixels.len(), |run| from + run);
+                let edge = |column: usize| (coverage.left + column as i32) as i16;
+                let (left, right) = (edge(from), -edge(at));
+                let above = open.iter().find(|&&part| {
+                    let [before, _, behind, _] = parts[part];
+                    (before, behind) == (left, right)
+                });
+                let part = match above {
+                    Some(&part) => part,
+                    None => {
+                        parts.push([left, lower - 1, right, 0]);
+                        parts.len() - 1
+                    }
+                };
+                parts[part][3] = -lower;
+                still.push(part);
+            }
+            open.clear();
+            std::mem::swap(&mut open, &mut still);
+        }
+        parts
     }
-    ink
 }
 
-fn speck(word: &Shaped, size: f32) -> Option<Ink> {
-    let about = [(-1, -1), (0, -1), (-1, 0), (0, 0)];
-    (word.reach() * size <= 1.0).then(|| Ink::from_cells(&about))
-}
-
-/// The block of cells around a word's ink, with room for the cells between which a pen stands.
-fn blank(word: &Shaped, size: f32) -> Ink {
-    let [left, lower, right, upper] = word.bounds.map(|edge| edge * size);
-    let (x, y) = (left.floor() as i32 - 1, -upper.ceil() as i32 - 1);
-    let wide = right.ceil() as i32 + 2 - x;
-    let high = -lower.floor() as i32 + 2 - y;
-    Ink::blank(x, y, wide.max(1) as usize, high.max(1) as usize)
+/// Left, lower, right and upper edge from a pen at (x, y), the axis pointing up, as a [`Part`] has
+/// them.
+fn edges([left, lower, right, upper]: [f32; 4], (x, y): (f32, f32)) -> [f32; 4] {
+    [left + x, y - upper, -(right + x), lower - y]
 }

@@ -27,7 +27,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 use face::Face;
 pub use face::{Coverage, Picture};
-pub use ink::{GLYPH_BYTES, STEPS};
+pub use ink::GLYPH_BYTES;
 pub use system::MOST_BYTES;
 use system::System;
 
@@ -137,7 +137,7 @@ pub struct Fonts {
     read: Vec<u16>,
     lacking: HashSet<Box<str>>,
     words: HashMap<Box<str>, Arc<Shaped>>,
-    drawn: RefCell<ink::Drawn>,
+    outlines: RefCell<ink::Outlines>,
     buffer: Option<Buffer>,
     clusters: icu_segmenter::GraphemeClusterSegmenterBorrowed<'static>,
 }
@@ -165,7 +165,7 @@ impl Fonts {
             read: Vec::new(),
             lacking: HashSet::new(),
             words: HashMap::new(),
-            drawn: RefCell::default(),
+            outlines: RefCell::default(),
             buffer: None,
             clusters: GraphemeClusterSegmenter::new(),
         }

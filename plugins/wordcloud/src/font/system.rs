@@ -13,9 +13,81 @@ pub const MOST_BYTES: usize = 96 << 20;
 pub(super) struct System {
     files: Vec<PathBuf>,
     machine: bool,
-    /// The faces in the order in which they are asked.
-    found: Option<(Database, Vec<ID>)>,
+    found: Option<Found>,
     bytes: usize,
+}
+
+/// The faces that there are.
+struct Found {
+    database: Database,
+    /// In the order in which they are asked.
+    order: Vec<ID>,
+    /// The characters that one of them has at least, so that not all are asked for each other one.
+    letters: Letters,
+}
+
+impl Found {
+    fn new(files: &[PathBuf], machine: bool) -> Self {
+        let mut database = Database::new();
+        for path in files {
+            if path.is_dir() {
+                database.load_fonts_dir(path);
+            } else {
+                // A file that is no font has no character that is asked for.
+                let _ = database.load_font_file(path);
+            }
+        }
+        let own: Vec<ID> = database.faces().map(|face| face.id).collect();
+        if machine {
+            database.load_system_fonts();
+        }
+        let mut order: Vec<(_, ID)> = database
+            .faces()
+            .map(|face| (rank(face, own.contains(&face.id)), face.id))
+            .collect();
+        order.sort_by(|a, b| a.0.cmp(&b.0));
+        let order: Vec<ID> = order.into_iter().map(|(_, id)| id).collect();
+        let mut letters = Letters::default();
+        for id in &order {
+            database.with_face_data(*id, |data, index| letters.add(data, index));
+        }
+        Self {
+            database,
+            order,
+            letters,
+        }
+    }
+}
+
+/// A set of characters.
+#[derive(Default)]
+struct Letters(Vec<u64>);
+
+impl Letters {
+    /// Adds those of a face.
+    fn add(&mut self, data: &[u8], index: u32) {
+        let face = ttf_parser::Face::parse(data, index);
+        let Some(table) = face.ok().and_then(|face| face.tables().cmap) else {
+            return;
+        };
+        for part in table.subtables.into_iter().filter(|part| part.is_unicode()) {
+            part.codepoints(|letter| {
+                let at = letter as usize / 64;
+                if letter <= u32::from(char::MAX) {
+                    if at >= self.0.len() {
+                        self.0.resize(at + 1, 0);
+                    }
+                    self.0[at] |= 1 << (letter % 64);
+                }
+            });
+        }
+    }
+
+    fn has(&self, letter: char) -> bool {
+        let at = u32::from(letter) as usize / 64;
+        let word = self.0.get(at).copied().unwrap_or(0);
+        word >> (u32::from(letter) % 64) & 1 == 1
+    }
 }
 
 impl System {
@@ -32,28 +104,11 @@ impl System {
     /// The first face that has all of `letters`, pictures first where `emoji`.
     pub(super) fn find(&mut self, letters: &[char], emoji: bool) -> Option<Face> {
         let (files, machine) = (&self.files, self.machine);
-        let (database, order) = self.found.get_or_insert_with(|| {
-            let mut database = Database::new();
-            for path in files {
-                if path.is_dir() {
-                    database.load_fonts_dir(path);
-                } else {
-                    // A file that is no font has no character that is asked for.
-                    let _ = database.load_font_file(path);
-                }
-            }
-            let own: Vec<ID> = database.faces().map(|face| face.id).collect();
-            if machine {
-                database.load_system_fonts();
-            }
-            let mut order: Vec<(_, ID)> = database
-                .faces()
-                .map(|face| (rank(face, own.contains(&face.id)), face.id))
-                .collect();
-            order.sort_by(|a, b| a.0.cmp(&b.0));
-            let order = order.into_iter().map(|(_, id)| id).collect();
-            (database, order)
-        });
+        let found = self.found.get_or_insert_with(|| Found::new(files, machine));
+        if !letters.iter().all(|letter| found.letters.has(*letter)) {
+            return None;
+        }
+        let (database, order) = (&found.database, &found.order);
         let pictures = |id: &ID| {
             database.face(*id).is_some_and(|face| {
                 face.families

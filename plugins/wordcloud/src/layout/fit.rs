@@ -181,8 +181,6 @@ impl Layout {
         field.clear();
         let (wide, high) = (field.canvas.width() as i32, field.canvas.height() as i32);
         let corners = [(0, 0), (wide, high), (wide, 0), (0, high)];
-        // Rows from each corner to the place that was found last.
-        let mut reaches = [high as usize / 8; 4];
         let mut laid = Laid {
             anchors: vec![(0, 0); number],
             inks: vec![Ink::blank(0, 0, 1, 1); number],
@@ -202,21 +200,15 @@ impl Layout {
             } else {
                 corners[corner]
             };
-            let reach = reaches[corner];
             let cell = field.cell;
-            let draw = |turned: bool| {
-                let flat = match for_size {
-                    Size::Exact => fonts.ink(&task.shaped[index], size, cell),
-                    Size::Band => {
-                        let (low, high) = band(class_of(size));
-                        fonts.swept(&task.shaped[index], low, high, cell)
-                    }
-                };
-                if turned { flat.turned() } else { flat }
+            let sizes = match for_size {
+                Size::Exact => (size, size),
+                Size::Band => band(class_of(size)),
             };
+            let draw = |turned: bool| fonts.ink(&task.shaped[index], sizes, cell, turned);
             let mut turned = task.turned[index];
             let mut ink = draw(turned);
-            let mut found = field.free(&ink, near, reach);
+            let mut found = field.free(&ink, near, f32::INFINITY);
             if found.is_none()
                 && self.settings.vertical > 0.0
                 && rank >= MIDDLE
@@ -225,10 +217,9 @@ impl Layout {
                 // Rather turned than all words smaller.
                 turned = !turned;
                 ink = draw(turned);
-                found = field.free(&ink, near, reach);
+                found = field.free(&ink, near, f32::INFINITY);
             }
-            let (anchor, cost) = found?;
-            reaches[corner] = (cost.sqrt() * high as f32 * 1.05) as usize + 4;
+            let (anchor, _) = found?;
             field.stamp(&ink, anchor);
             laid.anchors[index] = anchor;
             laid.inks[index] = ink;

@@ -66,7 +66,8 @@ impl Layout {
         let tries = push.tries;
         let cheap = hole.map_or(CHEAP / cell, |(_, way)| way);
         let found = self.push_from(ink, home, cheap, &mut push);
-        let far = |field: &mut Field| field.near(None, ink, home, f32::INFINITY);
+        let beyond = 4.0 * AROUND / cell;
+        let far = |field: &mut Field| field.near_from(beyond, None, ink, home, f32::INFINITY);
         let mut found = found.or_else(|| Some(hole.or_else(|| far(&mut self.field))?.0));
         self.tries += tries - push.tries;
         if found.is_none() {

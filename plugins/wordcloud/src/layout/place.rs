@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::mask::{Grid, Ink};
+use crate::mask::{Grid, Ink, Search};
 use crate::shape::Shape;
 
 /// A canvas of cells.
@@ -18,13 +18,13 @@ pub(super) struct Field {
     /// Where nothing may stand, if there is a shape.
     base: Option<Arc<Grid>>,
     pub(super) canvas: Grid,
-    /// Working space, which only a layout at work has.
-    work: Option<Grid>,
-    near: Option<Grid>,
+    search: Search,
     /// The middle of where words may stand.
     pub(super) middle: (i32, i32),
 }
 
+/// Cells around a place that are looked at first for one nearby.
+const CLOSE: f32 = 12.0;
 /// Cells each way of the ink of a word that is smaller than a cell.
 const SPECK: usize = 2;
 
@@ -47,8 +47,7 @@ impl Field {
             gap: (padding / cell).ceil() as usize,
             middle: middle_of_free(&canvas),
             canvas,
-            work: None,
-            near: None,
+            search: Search::default(),
             base,
         }
     }
@@ -64,17 +63,8 @@ impl Field {
     /// one takes the place of no more than so many others.
     pub(super) fn places(&mut self) -> usize {
         self.clear();
-        let (wide, high) = (self.canvas.width(), self.canvas.height());
-        if wide < SPECK || high < SPECK {
-            return 0;
-        }
-        let mut blocked = Grid::new(wide, high);
-        blocked.block(&self.canvas, SPECK, SPECK, 0, high);
-        let free = |y: usize| {
-            let row = (0..=wide - SPECK).filter(|x| !blocked.get(*x, y));
-            row.count()
-        };
-        (0..=high - SPECK).map(free).sum::<usize>() / (2 * SPECK - 1).pow(2)
+        let free = self.search.count(&self.canvas, (SPECK, SPECK));
+        free / (2 * SPECK - 1).pow(2)
     }
 
     /// Pixels to keep free around a word's box.
@@ -105,23 +95,23 @@ impl Field {
 
     /// Lets go of what only a layout at work needs.
     pub(super) fn rest(&mut self) {
-        (self.work, self.near) = (None, None);
+        self.search = Search::default();
     }
 
     /// The free place for `ink` nearest to `near`, which is where the middle of its box would best
-    /// be: its anchor, and the distance squared in parts of the canvas.
-    /// `reach` is the number of rows off at which it is expected.
+    /// be: its anchor, and the distance squared in parts of the canvas; none where that is `most`.
     pub(super) fn free(
         &mut self,
         ink: &Ink,
         near: (i32, i32),
-        reach: usize,
+        most: f32,
     ) -> Option<((i32, i32), f32)> {
         let (wide, high) = (ink.width + 2 * self.gap, ink.height + 2 * self.gap);
         let target = (near.0 - wide as i32 / 2, near.1 - high as i32 / 2);
-        let size = (self.canvas.width(), self.canvas.height());
-        let work = self.work.get_or_insert_with(|| Grid::new(size.0, size.1));
-        let (x, y, cost) = work.search(&self.canvas, target, (wide, high), reach)?;
+        let found = self
+            .search
+            .in_parts(&self.canvas, target, (wide, high), most);
+        let ((x, y), cost) = found?;
         let gap = self.gap as i32;
         Some(((x + gap - ink.left, y + gap - ink.top), cost))
     }
@@ -135,13 +125,26 @@ impl Field {
         home: (i32, i32),
         most: f32,
     ) -> Option<((i32, i32), f32)> {
+        self.near_from(CLOSE, canvas, ink, home, most)
+    }
+
+    /// The same, where none is expected that is less than `first` cells off.
+    pub(super) fn near_from(
+        &mut self,
+        first: f32,
+        canvas: Option<&Grid>,
+        ink: &Ink,
+        home: (i32, i32),
+        most: f32,
+    ) -> Option<((i32, i32), f32)> {
         let canvas = canvas.unwrap_or(&self.canvas);
         let (wide, high) = (ink.width + 2 * self.gap, ink.height + 2 * self.gap);
         let gap = self.gap as i32;
         let off = (ink.left - gap, ink.top - gap);
-        let near = self.near.get_or_insert_with(|| Grid::new(1, 1));
-        let ((x, y), way) =
-            near.nearest(canvas, (home.0 + off.0, home.1 + off.1), (wide, high), most)?;
+        let target = (home.0 + off.0, home.1 + off.1);
+        let limits = (first, most);
+        let found = self.search.in_cells(canvas, target, (wide, high), limits);
+        let ((x, y), way) = found?;
         Some(((x - off.0, y - off.1), way))
     }
 

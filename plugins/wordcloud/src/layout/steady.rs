@@ -11,13 +11,14 @@ use super::{
     target,
 };
 use crate::{
-    font::{Fonts, STEPS, Shaped},
+    font::{Fonts, Shaped},
     mask::Ink,
 };
 
-/// From the size of one band to the next (a factor of 1.025), and from a band's size to its ends, in
-/// the steps in which glyphs are drawn. Bands overlap, so that a size which wanders about the border
-/// of one does not change bands each frame.
+/// Sizes are counted in steps, so many from one to its double; steps from one band to the next (a
+/// factor of 1.025), and from a band's middle to its ends. Bands overlap, so that a size which
+/// wanders about the border of one does not change bands each frame.
+const STEPS: f32 = 112.0;
 const BAND: i32 = 4;
 const HALF: i32 = 5;
 /// Share of the greatest scale that a first layout uses: air for the words to change.
@@ -32,7 +33,7 @@ const GIVE: f32 = 0.995;
 /// How far a kept word moves in a frame on average, in parts of the diagonal, where the share aimed
 /// at stays as it is: a fuller canvas has less room to give way. Frames over which it is averaged;
 /// by how much the share changes in a frame where nothing moves, and how much faster it falls.
-const RESTLESS: f32 = 0.00035;
+const RESTLESS: f32 = 0.0005;
 const MEMORY: f32 = 200.0;
 const GAIN: f32 = 0.001;
 const LEAST_CALM: f32 = 10.0;
@@ -256,15 +257,14 @@ impl Layout {
         let near = target(word.key, self.settings.seed, &self.field);
         let may_turn =
             self.settings.vertical > 0.0 && index >= NEVER_TURNED && task.shaped[index].turns();
-        let reach = self.field.canvas.height() / 16;
-        if let Some((anchor, _)) = self.field.free(&ink, near, reach) {
+        if let Some((anchor, _)) = self.field.free(&ink, near, f32::INFINITY) {
             self.settle(task, index, scale, turned, ink, anchor);
             return true;
         }
         if may_turn {
             let class = class_of(task.weight[index] * scale);
             let ink = self.swept(word.text, &task.shaped[index], class, !turned, fonts);
-            if let Some((anchor, _)) = self.field.free(&ink, near, reach) {
+            if let Some((anchor, _)) = self.field.free(&ink, near, f32::INFINITY) {
                 self.settle(task, index, scale, !turned, ink, anchor);
                 return true;
             }
@@ -358,11 +358,7 @@ impl Layout {
             *used = self.frame;
             return Arc::clone(ink);
         }
-        let (low, high) = band(class);
-        let mut ink = fonts.swept(shaped, low, high, self.field.cell);
-        if turned {
-            ink = ink.turned();
-        }
+        let ink = fonts.ink(shaped, band(class), self.field.cell, turned);
         let ink = Arc::new(Claim::from(ink));
         self.ink_bytes += kept_bytes(&key, &ink);
         self.inks.insert(key, (Arc::clone(&ink), self.frame));
@@ -385,14 +381,7 @@ impl Layout {
         let distance = part(x - middle.0, self.field.canvas.width())
             + part(y - middle.1, self.field.canvas.height());
         self.field.erase(&ink, at);
-        let found = self
-            .field
-            .free(
-                &ink,
-                middle,
-                (distance.sqrt() * self.field.canvas.height() as f32) as usize,
-            )
-            .filter(|(_, cost)| *cost < WORTH * distance);
+        let found = self.field.free(&ink, middle, WORTH * distance);
         let to = found.map_or(at, |(to, _)| to);
         self.field.stamp(&ink, to);
         if let Some(spot) = &mut self.stands[index] {

@@ -1,5 +1,7 @@
 //! The ink of one word.
 
+use std::ops::Range;
+
 /// The ink of one word: the tight block of cells it touches, placed relative to its anchor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ink {
@@ -16,26 +18,32 @@ pub struct Ink {
 }
 
 impl Ink {
-    /// The block that holds all `cells`, given as (x, y) relative to the anchor; a word without
-    /// any ink (a blank) becomes a single cell.
-    pub fn from_cells(cells: &[(i32, i32)]) -> Self {
-        let cells: &[(i32, i32)] = if cells.is_empty() { &[(0, 0)] } else { cells };
-        let bound = |pick: fn(&(i32, i32)) -> i32| {
-            let (mut low, mut high) = (i32::MAX, i32::MIN);
-            for value in cells.iter().map(pick) {
-                low = low.min(value);
-                high = high.max(value);
-            }
-            (low, (high - low) as usize + 1)
-        };
-        let (left, width) = bound(|cell| cell.0);
-        let (top, height) = bound(|cell| cell.1);
-        let mut ink = Self::blank(left, top, width, height);
-        for &(x, y) in cells {
-            let (x, y) = ((x - left) as usize, (y - top) as usize);
-            ink.bits[y * ink.stride + x / 64] |= 1 << (x % 64);
+    /// The block that holds all `boxes`, given as left, upper, right and lower edge relative to the
+    /// anchor; a word without any ink (a blank) becomes a single cell.
+    pub fn from_boxes(boxes: impl Iterator<Item = [i32; 4]> + Clone) -> Self {
+        let none = [i32::MAX, i32::MAX, i32::MIN, i32::MIN];
+        let [left, top, right, lower] = boxes.clone().fold(none, |all, one| {
+            [
+                all[0].min(one[0]),
+                all[1].min(one[1]),
+                all[2].max(one[2]),
+                all[3].max(one[3]),
+            ]
+        });
+        if left >= right || top >= lower {
+            return Self::from_boxes(std::iter::once([0, 0, 1, 1]));
+        }
+        let mut ink = Self::blank(left, top, (right - left) as usize, (lower - top) as usize);
+        for [from, upper, to, end] in boxes.filter(|one| one[0] < one[2]) {
+            let lines = (upper - top) as usize..(end - top) as usize;
+            ink.fill(lines, (from - left) as usize, (to - left) as usize);
         }
         ink
+    }
+
+    /// The block that holds all `cells`, given as (x, y) relative to the anchor.
+    pub fn from_cells(cells: &[(i32, i32)]) -> Self {
+        Self::from_boxes(cells.iter().map(|&(x, y)| [x, y, x + 1, y + 1]))
     }
 
     /// A block without ink.
@@ -57,7 +65,7 @@ impl Ink {
     }
 
     /// Adds up to 64 cells of a row at once, bit 0 at (x, y); what lies outside is left out.
-    pub fn add(&mut self, x: usize, y: usize, bits: u64) {
+    fn add(&mut self, x: usize, y: usize, bits: u64) {
         if y >= self.height || x >= self.width {
             return;
         }
@@ -72,14 +80,18 @@ impl Ink {
         }
     }
 
-    /// Adds the cells [x, x + wide) × [y, y + high).
-    pub fn fill(&mut self, x: usize, y: usize, wide: usize, high: usize) {
-        for line in y..y + high {
-            let mut from = x;
-            while from < x + wide {
-                let step = (x + wide - from).min(64);
-                self.add(from, line, u64::MAX >> (64 - step));
-                from += step;
+    /// Adds the cells `from` up to `to` of each of `lines`; there is one at least.
+    fn fill(&mut self, lines: Range<usize>, from: usize, to: usize) {
+        let (first, last) = (from / 64, (to - 1) / 64);
+        let (start, end) = (u64::MAX << (from % 64), u64::MAX >> (63 - (to - 1) % 64));
+        let rows = &mut self.bits[lines.start * self.stride..lines.end * self.stride];
+        for row in rows.chunks_exact_mut(self.stride) {
+            if first == last {
+                row[first] |= start & end;
+            } else {
+                row[first] |= start;
+                row[first + 1..last].fill(u64::MAX);
+                row[last] |= end;
             }
         }
     }
@@ -116,27 +128,6 @@ impl Ink {
         self.bits.len() * size_of::<u64>()
     }
 
-    /// The same ink read from the bottom to the top.
-    pub fn turned(&self) -> Self {
-        let mut turned = Self::blank(
-            self.top,
-            -(self.left + self.width as i32),
-            self.height,
-            self.width,
-        );
-        for y in 0..self.height {
-            for (index, &word) in self.row(y).iter().enumerate() {
-                let mut rest = word;
-                while rest != 0 {
-                    let x = index * 64 + rest.trailing_zeros() as usize;
-                    turned.add(y, self.width - 1 - x, 1);
-                    rest &= rest - 1;
-                }
-            }
-        }
-        turned
-    }
-
     /// The ink and all cells that are up to `by` cells from it.
     pub fn grown(&self, by: usize) -> Self {
         let (left, top) = (self.left - by as i32, self.top - by as i32);
@@ -157,43 +148,6 @@ impl Ink {
             }
         }
         grown
-    }
-
-    /// The same ink in the least block that holds it; a single cell if there is none.
-    pub fn tight(self) -> Self {
-        let empty = |y: &usize| self.row(*y).iter().all(|word| *word == 0);
-        let Some(upper) = (0..self.height).find(|y| !empty(y)) else {
-            return Self::from_cells(&[]);
-        };
-        let lower = (upper..self.height).rfind(|y| !empty(y)).unwrap_or(upper);
-        let mut columns = vec![0_u64; self.stride];
-        for y in upper..=lower {
-            for (all, word) in columns.iter_mut().zip(self.row(y)) {
-                *all |= word;
-            }
-        }
-        let first = columns.iter().position(|word| *word != 0).unwrap_or(0);
-        let last = columns.iter().rposition(|word| *word != 0).unwrap_or(0);
-        let from = first * 64 + columns[first].trailing_zeros() as usize;
-        let to = last * 64 + 63 - columns[last].leading_zeros() as usize;
-        let mut tight = Self::blank(
-            self.left + from as i32,
-            self.top + upper as i32,
-            to - from + 1,
-            lower - upper + 1,
-        );
-        for y in upper..=lower {
-            for (index, &word) in self.row(y).iter().enumerate() {
-                let at = index * 64;
-                if word == 0 {
-                } else if at >= from {
-                    tight.add(at - from, y - upper, word);
-                } else {
-                    tight.add(0, y - upper, word >> (from - at).min(63));
-                }
-            }
-        }
-        tight
     }
 
     /// A row of it, 64 cells a word.

@@ -8,7 +8,7 @@ fn naive(grid: &Grid, wide: usize, high: usize, x: usize, y: usize) -> bool {
 }
 
 #[test]
-fn blocked_places_and_the_nearest_free_one_match_a_search_of_every_cell() {
+fn free_places_and_the_nearest_one_match_a_search_of_every_cell() {
     let mut state = 7_u64;
     let mut next = |below: u64| {
         state = state
@@ -17,7 +17,11 @@ fn blocked_places_and_the_nearest_free_one_match_a_search_of_every_cell() {
         (state >> 33) % below
     };
     for _ in 0..40 {
-        let (width, height) = (20 + next(150) as usize, 10 + next(40) as usize);
+        // Of one piece, and of several.
+        let (width, height) = match next(4) {
+            0 => (600 + next(200) as usize, 150 + next(40) as usize),
+            _ => (20 + next(150) as usize, 10 + next(40) as usize),
+        };
         let mut grid = Grid::new(width, height);
         for _ in 0..next(60) {
             let (x, y) = (next(width as u64) as usize, next(height as u64) as usize);
@@ -27,50 +31,48 @@ fn blocked_places_and_the_nearest_free_one_match_a_search_of_every_cell() {
             1 + next(width as u64) as usize,
             1 + next(height as u64) as usize,
         );
-        let mut blocked = Grid::new(width, height);
-        let whole = (0, height);
-        blocked.block(&grid, wide, high, 0, height);
         let target = (
             next(width as u64) as i32 - 5,
             next(height as u64) as i32 - 5,
         );
-        let mut least: Option<f32> = None;
-        for y in 0..=height - high {
-            for x in 0..=width - wide {
-                let taken = blocked.bits[y * blocked.stride + x / 64] >> (x % 64) & 1 == 1;
-                assert_eq!(
-                    taken,
-                    naive(&grid, wide, high, x, y),
-                    "{x},{y} of {width}x{height}, box {wide}x{high}"
-                );
-                if !taken {
-                    let (dx, dy) = (
-                        (x as i32 - target.0) as f32 * (1.0 / width as f32),
-                        (y as i32 - target.1) as f32 * (1.0 / height as f32),
-                    );
-                    let cost = dx * dx + dy * dy;
-                    least = Some(least.map_or(cost, |least| least.min(cost)));
-                }
-            }
+        let all = (0..=height - high).flat_map(|y| (0..=width - wide).map(move |x| (x, y)));
+        let free: Vec<(usize, usize)> = all
+            .filter(|(x, y)| !naive(&grid, wide, high, *x, *y))
+            .collect();
+        let mut search = Search::default();
+        assert_eq!(search.count(&grid, (wide, high)), free.len());
+        // The nearest in parts of the canvas.
+        let cost = |(x, y): (i32, i32)| {
+            let (dx, dy) = (
+                (x - target.0) as f32 * (1.0 / width as f32),
+                (y - target.1) as f32 * (1.0 / height as f32),
+            );
+            dx * dx + dy * dy
+        };
+        let costs = free.iter().map(|&(x, y)| cost((x as i32, y as i32)));
+        let least = costs.min_by(f32::total_cmp);
+        let found = search.in_parts(&grid, target, (wide, high), f32::INFINITY);
+        assert_eq!(found.map(|(_, cost)| cost), least);
+        if let Some((at, least)) = found {
+            assert_eq!(cost(at), least);
+            assert!(!naive(&grid, wide, high, at.0 as usize, at.1 as usize));
+            assert_eq!(search.in_parts(&grid, target, (wide, high), least), None);
         }
-        let found = blocked.nearest_free(target, (wide, high), whole);
-        assert_eq!(found.map(|(_, _, cost)| cost), least);
-        assert_eq!(blocked.search(&grid, target, (wide, high), 3), found);
         // The nearest by cells, whichever the axis.
         let far =
             |x: usize, y: usize| ((x as i32 - target.0) as f32).hypot((y as i32 - target.1) as f32);
-        let all = (0..=height - high).flat_map(|y| (0..=width - wide).map(move |x| (x, y)));
-        let free = all.filter(|(x, y)| !naive(&grid, wide, high, *x, *y));
-        let least = free.map(|(x, y)| far(x, y)).min_by(f32::total_cmp);
-        let mut space = Grid::new(1, 1);
-        let found = space.nearest(&grid, target, (wide, high), f32::INFINITY);
+        let least = free.iter().map(|&(x, y)| far(x, y)).min_by(f32::total_cmp);
+        // Close to the target first, and of the whole canvas at once.
+        let limits = (if next(2) == 0 { 12.0 } else { 100.0 }, f32::INFINITY);
+        let found = search.in_cells(&grid, target, (wide, high), limits);
         let same = |one: f32, other: f32| (one - other).abs() < 1e-3;
         assert_eq!(found.is_some(), least.is_some());
         if let (Some(((x, y), way)), Some(least)) = (found, least) {
             assert!(same(way, least), "{way} for {least}");
             assert!(same(far(x as usize, y as usize), way));
             assert!(!naive(&grid, wide, high, x as usize, y as usize));
-            assert_eq!(space.nearest(&grid, target, (wide, high), way * 0.9), None);
+            let limits = (limits.0, way * 0.9);
+            assert_eq!(search.in_cells(&grid, target, (wide, high), limits), None);
         }
     }
 }
