@@ -84,8 +84,7 @@ pub fn run(report: &mut Report) -> Result<(), Error> {
             let began = cpu_us();
             let group = groups.named("").ok_or("there is no group")?;
             let top_words = group.window.top(200, 1);
-            let keys: Vec<&str> = top_words.iter().map(|word| word.key).collect();
-            std::hint::black_box(recent.samples(&group.window, &keys, 1));
+            std::hint::black_box(recent.samples(&group.window, &top_words, 1));
             report.add(&top, cpu_us() - began);
         }
         let group = groups.named("").ok_or("there is no group")?;

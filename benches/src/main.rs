@@ -74,7 +74,7 @@ const BENCHES: &[Bench] = &[
     },
     Bench {
         name: "cloud-minute",
-        about: "the archive's minute through the whole stage, 200 words at 1080p: the limits of cloud-day",
+        about: "the archive's minute through the whole stage, 200 words at 1080p: the limits of cloud-day but for the fill",
         goal: 1.0,
         run: cloud_live::minute,
     },

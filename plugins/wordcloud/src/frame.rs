@@ -1,9 +1,10 @@
 //! A frame of the cloud as JSON; `draw` makes pictures.
 
 use plugin_api::schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::layout::{Place, Said, hash};
+use crate::mask::floor;
 use crate::palette::{Background, COLORS, Colors, Palette};
 use crate::window::{Counted, Samples};
 
@@ -72,9 +73,9 @@ pub struct Frame<'a> {
     #[schemars(default)]
     pub gone: Vec<&'a str>,
     /// Texts in which the words occur, newest first; words refer to them by position.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
     #[schemars(default)]
-    pub samples: Vec<&'a str>,
+    pub samples: &'a [&'a str],
 }
 
 /// A word on the canvas.
@@ -94,24 +95,27 @@ pub struct Item<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub change: Option<i64>,
     /// The middle of its width on its baseline, in pixels from the left.
+    #[serde(serialize_with = "shortest")]
     pub x: f32,
     /// The same from the top.
+    #[serde(serialize_with = "shortest")]
     pub y: f32,
     /// Font size in pixels an em.
     pub size: f32,
     /// Width in pixels that the layout reserved along the baseline.
     pub width: f32,
-    /// What the word covers on the canvas: left edge, upper edge, width and height in pixels.
+    /// What the word covers on the canvas: left edge, upper edge, width and height in whole pixels,
+    /// outwards.
     #[serde(rename = "box")]
-    pub bounds: [f32; 4],
+    pub bounds: [i32; 4],
     /// Turn in degrees about (x, y): 0 or -90.
     pub rotate: i16,
     /// Index of its colour, 0 to 7; the same word always has the same.
     pub color: u8,
     /// Positions in the frame's `samples` of texts in which it occurs.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     #[schemars(default)]
-    pub samples: Vec<u32>,
+    pub samples: &'a [u32],
 }
 
 /// Joins words with their places, their samples and by how much they have grown, which stand in the
@@ -119,7 +123,7 @@ pub struct Item<'a> {
 pub fn items<'a>(
     words: &[Counted<'a>],
     places: &[Place],
-    samples: &mut Samples<'_>,
+    samples: &'a Samples<'_>,
     changes: &[Option<i64>],
     seed: u64,
 ) -> Vec<Item<'a>> {
@@ -132,14 +136,10 @@ pub fn items<'a>(
         y: place.y,
         size: rounded(place.size, 1000.0),
         width: rounded(place.width, 100.0),
-        bounds: place.bounds.map(|edge| rounded(edge, 10.0)),
+        bounds: outwards(place.bounds),
         rotate: if place.turned { -90 } else { 0 },
         color: color(word.key, seed),
-        samples: samples
-            .of
-            .get_mut(at)
-            .map(std::mem::take)
-            .unwrap_or_default(),
+        samples: samples.of(at),
     };
     words.iter().enumerate().zip(places).map(item).collect()
 }
@@ -156,8 +156,26 @@ pub fn color(word: &str, seed: u64) -> u8 {
     (hash(word, seed ^ 0xC0105) % COLORS as u64) as u8
 }
 
+/// The least box of whole pixels that holds another.
+fn outwards([left, upper, wide, high]: [f32; 4]) -> [i32; 4] {
+    let (x, y) = (floor(left), floor(upper));
+    [x, y, -floor(-left - wide) - x, -floor(-upper - high) - y]
+}
+
+/// A whole number without its `.0`.
+fn shortest<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    let whole = *value as i32;
+    if whole as f32 == *value {
+        serializer.serialize_i32(whole)
+    } else {
+        serializer.serialize_f32(*value)
+    }
+}
+
+/// To the nearest of so many parts of a pixel, without a call where the machine has no instruction.
 fn rounded(value: f32, parts: f32) -> f32 {
-    (value * parts).round() / parts
+    let parted = value * parts;
+    (parted + 0.5_f32.copysign(parted)) as i32 as f32 / parts
 }
 
 #[cfg(test)]
@@ -186,13 +204,14 @@ mod tests {
             distinct: 2,
             words,
             gone: Vec::new(),
-            samples: Vec::new(),
+            samples: &[],
         }
     }
 
     #[test]
     fn a_frame_is_written_as_json() {
         let word = |text, count| Counted {
+            id: 0,
             key: text,
             text,
             count,
@@ -204,8 +223,9 @@ mod tests {
             size: 12.25,
             width: 20.128,
             turned: true,
-            bounds: [40.0, 14.0, 12.0, 20.128],
+            bounds: [40.5, 14.0, 12.0, 19.128],
         };
+        let none = Samples::default();
         let frame = frame(items(
             &words,
             &[
@@ -215,7 +235,7 @@ mod tests {
                     ..place
                 },
             ],
-            &mut Samples::default(),
+            &none,
             &[None, None],
             0,
         ));
@@ -228,7 +248,7 @@ mod tests {
         assert_eq!(json["words"][0]["rotate"], -90);
         assert_eq!(json["words"][1]["rotate"], 0);
         assert_eq!(json["words"][0]["width"], 20.13);
-        assert_eq!(json["words"][0]["box"][3], 20.1);
+        assert_eq!(json["words"][0]["box"], serde_json::json!([40, 14, 13, 20]));
         assert_eq!(json["unit"], 1.5);
         assert_eq!(json["colors"][0], "#0072b2");
         assert!(json.get("shrunk").is_none());

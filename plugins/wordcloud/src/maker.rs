@@ -72,21 +72,20 @@ impl Maker {
         // Some more than are shown, so that those about the last rank need not come and go.
         let top = window.top(most + most / 4, self.options.min_count);
         let cloud = cloud(layout, top, most);
-        let keys: Vec<&str> = cloud.top.iter().map(|word| word.key).collect();
         self.tell(&cloud, ctx);
         let named = self.options.group_by.is_some();
         let (options, fonts, bytes) = (&self.options, &self.fonts, &mut self.bytes);
         let changes = changes(shown, &cloud.top);
         let mut gone: Vec<Box<str>> = Vec::new();
-        if shown.len() > keys.len() {
-            let kept: HashSet<&str> = keys.iter().copied().collect();
+        if shown.len() > cloud.top.len() {
+            let kept: HashSet<&str> = cloud.top.iter().map(|word| word.key).collect();
             let left = shown.extract_if(|key, _| !kept.contains(&**key));
             gone.extend(left.map(|(key, _)| key));
             gone.sort_unstable();
         }
         let written = self.builder.write(|buffer| match options.format {
             Output::Json => {
-                let mut samples = recent.samples(window, &keys, options.samples as usize);
+                let samples = recent.samples(window, &cloud.top, options.samples as usize);
                 let known = newest_us != i64::MIN;
                 let frame = Frame {
                     kind: "wordcloud",
@@ -103,12 +102,12 @@ impl Maker {
                     words: frame::items(
                         &cloud.top,
                         &cloud.places,
-                        &mut samples,
+                        &samples,
                         &changes,
                         options.seed,
                     ),
                     gone: gone.iter().map(|key| &**key).collect(),
-                    samples: samples.texts,
+                    samples: &samples.texts,
                 };
                 buffer.reserve(*bytes + *bytes / 8);
                 let before = buffer.len();

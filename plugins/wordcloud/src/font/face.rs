@@ -1,8 +1,9 @@
 //! One face: its bytes, and the glyphs in them as outlines, pictures and coverage.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
 use ab_glyph_rasterizer::{Point, Rasterizer, point};
+use hashbrown::HashMap;
 use ttf_parser::{GlyphId, OutlineBuilder, RasterImageFormat, Tag};
 
 /// Weight that is asked of faces that have an axis of it.
@@ -24,6 +25,8 @@ pub(super) struct Face {
     /// it is made, so only small faces have it.
     fast: Option<fontdue::Font>,
     pub(super) embedded: bool,
+    /// Edges of glyphs that were asked for.
+    edges: RefCell<HashMap<u16, Option<[f32; 4]>>>,
 }
 
 /// Coverage of a glyph: its upper left pixel relative to the pen on the baseline, and its rows.
@@ -91,6 +94,7 @@ impl Face {
             units,
             fast,
             embedded,
+            edges: RefCell::default(),
         })
     }
 
@@ -113,6 +117,14 @@ impl Face {
 
     /// Left, lower, right and upper edge of a glyph in parts of the em; none if it has no ink.
     pub(super) fn bounds(&self, id: u16) -> Option<[f32; 4]> {
+        *self
+            .edges
+            .borrow_mut()
+            .entry(id)
+            .or_insert_with(|| self.edges(id))
+    }
+
+    fn edges(&self, id: u16) -> Option<[f32; 4]> {
         let face = self.parsed()?;
         if let Some(picture) = self.picture(id) {
             let [left, top, wide, high] = picture.place;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 
 use super::{DISC, Fonts, Glyph, Shaped};
-use crate::mask::Ink;
+use crate::mask::{Ink, floor};
 
 /// Least lines of a glyph's grid for each line of cells that the word has; grids have a power of
 /// two of lines an em, between these bounds.
@@ -50,12 +50,6 @@ impl Band {
             floor(if low < high { low } else { high })
         })
     }
-}
-
-/// The greatest whole number up to `value`, without a call where the machine has no instruction.
-fn floor(value: f32) -> i32 {
-    let whole = value as i32;
-    whole - i32::from(value < whole as f32)
 }
 
 impl Fonts {

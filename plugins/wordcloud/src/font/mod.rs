@@ -18,7 +18,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use harfrust::{Buffer, Direction, Feature, ShapeOptions, ShaperFont, Tag};
+use harfrust::{Buffer, Direction, Feature, ShapeOptions, ShapePlan, ShaperFont, Tag};
 use hashbrown::{HashMap, HashSet};
 use icu_segmenter::GraphemeClusterSegmenter;
 use unicode_bidi::BidiInfo;
@@ -139,6 +139,8 @@ pub struct Fonts {
     words: HashMap<Box<str>, Arc<Shaped>>,
     outlines: RefCell<ink::Outlines>,
     buffer: Option<Buffer>,
+    /// What shaping a run goes by: its face, its script, and whether it reads from right to left.
+    plans: HashMap<(u16, Option<harfrust::Script>, bool), ShapePlan>,
     clusters: icu_segmenter::GraphemeClusterSegmenterBorrowed<'static>,
 }
 
@@ -167,6 +169,7 @@ impl Fonts {
             words: HashMap::new(),
             outlines: RefCell::default(),
             buffer: None,
+            plans: HashMap::new(),
             clusters: GraphemeClusterSegmenter::new(),
         }
     }
@@ -324,7 +327,19 @@ impl Fonts {
         });
         buffer.guess_segment_properties();
         let features = [off(b"kern"), off(b"liga"), off(b"clig")];
-        let options = ShapeOptions::new().features(&features);
+        let script = buffer.script();
+        let plan = self.plans.entry((number, script, backwards));
+        let plan = plan.or_insert_with(|| {
+            let direction = buffer.direction();
+            ShapePlan::new(
+                &face.shaper,
+                direction,
+                script,
+                buffer.language(),
+                &features,
+            )
+        });
+        let options = ShapeOptions::new().plan(Some(plan)).features(&features);
         let font = ShaperFont::new(&face.shaper);
         if harfrust::shape(&font, &mut buffer, options).is_err() {
             discs(text, shaped);

@@ -91,7 +91,9 @@ impl Layout {
 
     /// Takes a layout over, which is stamped on the canvas already.
     pub(super) fn stand(&mut self, task: &Task<'_>, scale: f32, laid: Laid) {
-        self.spots.clear();
+        self.gone.clear();
+        self.ranks.clear();
+        self.fresh = (0..task.words.len()).collect();
         self.stands.clear();
         for (index, (anchor, ink)) in laid.anchors.into_iter().zip(laid.inks).enumerate() {
             let word = task.words[index];

@@ -129,10 +129,12 @@ type Reserved = (Box<str>, i32, bool);
 pub struct Layout {
     settings: Settings,
     field: Field,
-    /// By the words' keys, between frames.
-    spots: HashMap<Box<str>, Spot>,
-    /// In a frame at work those of its words, by their ranks; the others have gone.
+    /// The words of the frame by their ranks, and those ranks by the words' keys.
     stands: Vec<Option<Spot>>,
+    ranks: HashMap<Box<str>, u32>,
+    /// In a frame at work the words that have gone, among gaps; and the ranks of those that are new.
+    gone: Vec<Option<Spot>>,
+    fresh: Vec<usize>,
     /// A canvas for pushes, in a frame at work.
     firm: Option<Grid>,
     inks: HashMap<Reserved, (Arc<Claim>, u32)>,
@@ -205,8 +207,10 @@ impl Layout {
         Self {
             field: Field::new(size, settings.shape.as_ref(), cell, settings.padding),
             settings,
-            spots: HashMap::new(),
             stands: Vec::new(),
+            ranks: HashMap::new(),
+            gone: Vec::new(),
+            fresh: Vec::new(),
             firm: None,
             inks: HashMap::new(),
             ink_bytes: 0,
@@ -257,10 +261,10 @@ impl Layout {
         const NEARLY: f64 = 0.85;
         const ONE: u64 = 1;
         let steady = self.settings.packing == Packing::Steady;
-        if ranked.len() <= most || self.spots.is_empty() || !steady {
+        if ranked.len() <= most || self.ranks.is_empty() || !steady {
             return (0..most.min(ranked.len())).collect();
         }
-        let shown = |index: &usize| self.spots.contains_key(ranked[*index].key);
+        let shown = |index: &usize| self.ranks.contains_key(ranked[*index].key);
         // The newcomer of least count waits for the most frequent word that would go, and so on.
         let newcomers = (0..most).rev().filter(|index| !shown(index));
         let behind = (most..ranked.len()).filter(shown);
@@ -281,7 +285,8 @@ impl Layout {
     /// If they fit at no size, which they do up to the number of [`Layout::places`].
     pub fn arrange(&mut self, words: &[Word<'_>]) -> Vec<Place> {
         if words.is_empty() {
-            self.spots.clear();
+            self.stands.clear();
+            self.ranks.clear();
             self.unit = None;
             self.field.clear();
             self.said = Said::NOTHING;
@@ -329,10 +334,20 @@ impl Layout {
         };
         let places = self.stands.iter().flatten().enumerate().map(place);
         let places = places.collect();
-        for mut spot in self.stands.drain(..).flatten() {
-            self.spots.insert(std::mem::take(&mut spot.key), spot);
-        }
+        self.rank();
         places
+    }
+
+    /// Brings the ranks of words that are new up to date, and forgets those of words that have gone.
+    fn rank(&mut self) {
+        for spot in self.gone.drain(..).flatten() {
+            self.ranks.remove(&spot.key);
+        }
+        for rank in self.fresh.drain(..) {
+            if let Some(spot) = &self.stands[rank] {
+                self.ranks.insert(spot.key.clone(), rank as u32);
+            }
+        }
     }
 
     fn task<'a>(&mut self, words: &'a [Word<'a>], fonts: &mut Fonts) -> Task<'a> {
@@ -356,15 +371,17 @@ impl Layout {
             .collect();
         let mut shaped = Vec::with_capacity(words.len());
         let mut turned = Vec::with_capacity(words.len());
+        std::mem::swap(&mut self.stands, &mut self.gone);
         self.stands.clear();
         for (rank, word) in words.iter().enumerate() {
-            self.stands.push(match self.settings.packing {
-                Packing::Steady => self.spots.remove_entry(word.key).map(|(key, spot)| {
-                    // Its name moves with it, so that nothing is allocated.
-                    Spot { key, ..spot }
-                }),
-                Packing::Tight => None,
-            });
+            let known = self.ranks.get_mut(word.key);
+            self.stands.push(known.and_then(|known| {
+                let before = std::mem::replace(known, rank as u32);
+                self.gone[before as usize].take()
+            }));
+            if self.stands[rank].is_none() {
+                self.fresh.push(rank);
+            }
             let spot = self.stands[rank].as_ref();
             let glyphs = match spot.filter(|spot| *spot.text == *word.text) {
                 Some(spot) => Arc::clone(&spot.shaped),

@@ -20,9 +20,9 @@ impl Layout {
         for number in [self.fill, self.restless] {
             out.extend(number.to_le_bytes());
         }
-        out.extend((self.spots.len() as u32).to_le_bytes());
-        for (key, spot) in &self.spots {
-            put(key, out);
+        out.extend((self.ranks.len() as u32).to_le_bytes());
+        for spot in self.stands.iter().flatten() {
+            put(&spot.key, out);
             put(&spot.text, out);
             for number in [spot.x, spot.y, spot.class] {
                 out.extend(number.to_le_bytes());
@@ -75,10 +75,12 @@ impl Layout {
                     shaped: Arc::clone(&shaped),
                     stands: true,
                 };
-                layout.spots.insert(key.into(), spot);
+                layout.fresh.push(layout.stands.len());
+                layout.stands.push(Some(spot));
             }
             Some(())
         })?;
+        layout.rank();
         from.is_empty().then_some(layout)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 
 use super::{
     Layout, NEVER_TURNED, Reserved, Settings, Spot, Task, Word,
@@ -20,7 +20,7 @@ use crate::{
 /// wanders about the border of one does not change bands each frame.
 const STEPS: f32 = 112.0;
 const BAND: i32 = 4;
-const HALF: i32 = 5;
+const HALF: i32 = 6;
 /// Share of the greatest scale that a first layout uses: air for the words to change.
 const EASE: f32 = 0.9;
 /// How far the words' share of the room may be from the one aimed at before the scale follows, and
@@ -77,6 +77,16 @@ fn way(from: (i32, i32), to: (i32, i32)) -> f32 {
     ((from.0 - to.0) as f32).hypot((from.1 - to.1) as f32)
 }
 
+/// A [`Reserved`] to look for.
+#[derive(Hash)]
+struct Wanted<'a>(&'a str, i32, bool);
+
+impl Equivalent<Reserved> for Wanted<'_> {
+    fn equivalent(&self, (text, class, turned): &Reserved) -> bool {
+        (self.0, self.1, self.2) == (text, *class, *turned)
+    }
+}
+
 fn kept_bytes((text, ..): &Reserved, ink: &Ink) -> usize {
     // Twice: as it is, and with the cells around it.
     text.len() + 2 * ink.bytes() + BESIDE_BITS
@@ -110,7 +120,7 @@ impl Layout {
 
     fn hold(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
         let kept = self.stands.iter().flatten().count();
-        let before = kept + self.spots.len();
+        let before = kept + self.gone.iter().flatten().count();
         let Some(unit) = self
             .unit
             .filter(|_| kept * 2 >= task.words.len().min(before))
@@ -188,11 +198,10 @@ impl Layout {
     /// false, and the canvas is to be made anew.
     fn follow(&mut self, task: &Task<'_>, scale: f32, fonts: &Fonts) -> bool {
         self.left.clear();
-        for (_, spot) in self.spots.drain() {
+        for spot in self.gone.iter().flatten() {
             self.field.erase(&spot.ink, (spot.x, spot.y));
             self.left.push(centre(&spot.ink, (spot.x, spot.y)));
         }
-        // Not in the order of the table, which is another one in each process.
         self.left.sort_unstable();
         // First those that can stay. The others wait as they are, so that no other takes their place.
         let mut waiting = Vec::new();
@@ -353,11 +362,12 @@ impl Layout {
         turned: bool,
         fonts: &Fonts,
     ) -> Arc<Claim> {
-        let key = (Box::from(text), class, turned);
-        if let Some((ink, used)) = self.inks.get_mut(&key) {
+        let wanted = Wanted(text, class, turned);
+        if let Some((ink, used)) = self.inks.get_mut(&wanted) {
             *used = self.frame;
             return Arc::clone(ink);
         }
+        let key = (Box::from(text), class, turned);
         let ink = fonts.ink(shaped, band(class), self.field.cell, turned);
         let ink = Arc::new(Claim::from(ink));
         self.ink_bytes += kept_bytes(&key, &ink);

@@ -64,22 +64,6 @@ impl Ink {
         self.bits[y * self.stride + x / 64] >> (x % 64) & 1 == 1
     }
 
-    /// Adds up to 64 cells of a row at once, bit 0 at (x, y); what lies outside is left out.
-    fn add(&mut self, x: usize, y: usize, bits: u64) {
-        if y >= self.height || x >= self.width {
-            return;
-        }
-        let bits = match self.width - x {
-            room if room < 64 => bits & ((1 << room) - 1),
-            _ => bits,
-        };
-        let (at, shift) = (y * self.stride + x / 64, x % 64);
-        self.bits[at] |= bits << shift;
-        if shift > 0 && bits >> (64 - shift) != 0 {
-            self.bits[at + 1] |= bits >> (64 - shift);
-        }
-    }
-
     /// Adds the cells `from` up to `to` of each of `lines`; there is one at least.
     fn fill(&mut self, lines: Range<usize>, from: usize, to: usize) {
         let (first, last) = (from / 64, (to - 1) / 64);
@@ -88,11 +72,11 @@ impl Ink {
         for row in rows.chunks_exact_mut(self.stride) {
             if first == last {
                 row[first] |= start & end;
-            } else {
-                row[first] |= start;
-                row[first + 1..last].fill(u64::MAX);
-                row[last] |= end;
+                continue;
             }
+            row[first] |= start;
+            row[first + 1..last].fill(u64::MAX);
+            row[last] |= end;
         }
     }
 
@@ -128,22 +112,26 @@ impl Ink {
         self.bits.len() * size_of::<u64>()
     }
 
-    /// The ink and all cells that are up to `by` cells from it.
+    /// The ink and all cells that are up to `by` cells from it, each way.
     pub fn grown(&self, by: usize) -> Self {
         let (left, top) = (self.left - by as i32, self.top - by as i32);
         let (width, height) = (self.width + 2 * by, self.height + 2 * by);
-        let mut wide = Self::blank(left, self.top, width, self.height);
-        for y in 0..self.height {
-            for (index, &word) in self.row(y).iter().enumerate() {
-                (0..=2 * by).for_each(|by| wide.add(index * 64 + by, y, word));
-            }
-        }
         let mut grown = Self::blank(left, top, width, height);
+        let stride = grown.stride;
+        let mut wide = vec![0; stride];
         for y in 0..self.height {
-            for line in y..=y + 2 * by {
-                let row = &mut grown.bits[line * grown.stride..][..grown.stride];
+            wide.fill(0);
+            wide[..self.stride].copy_from_slice(self.row(y));
+            let mut span = 1;
+            while span < 2 * by + 1 {
+                let step = span.min(2 * by + 1 - span);
+                smear(&mut wide, step);
+                span += step;
+            }
+            let lines = y * stride..(y + 2 * by + 1) * stride;
+            for row in grown.bits[lines].chunks_exact_mut(stride) {
                 row.iter_mut()
-                    .zip(wide.row(y))
+                    .zip(&wide)
                     .for_each(|(all, word)| *all |= word);
             }
         }
@@ -153,5 +141,17 @@ impl Ink {
     /// A row of it, 64 cells a word.
     pub fn row(&self, y: usize) -> &[u64] {
         &self.bits[y * self.stride..(y + 1) * self.stride]
+    }
+}
+
+/// Adds to a row what stands in it, by so many cells to the right.
+fn smear(row: &mut [u64], by: usize) {
+    let (skip, shift) = (by / 64, by % 64);
+    for at in (skip..row.len()).rev() {
+        let mut word = row[at - skip] << shift;
+        if shift > 0 && at > skip {
+            word |= row[at - skip - 1] >> (64 - shift);
+        }
+        row[at] |= word;
     }
 }

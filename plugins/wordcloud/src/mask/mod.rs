@@ -136,3 +136,9 @@ impl Grid {
         }
     }
 }
+
+/// The greatest whole number up to `value`, without a call where the machine has no instruction.
+pub fn floor(value: f32) -> i32 {
+    let whole = value as i32;
+    whole - i32::from(value < whole as f32)
+}

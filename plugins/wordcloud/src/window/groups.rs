@@ -373,8 +373,7 @@ impl<T> Groups<T> {
                 out.extend(count.to_le_bytes());
             }
             let top = group.window.top(words, 1);
-            let keys: Vec<&str> = top.iter().map(|word| word.key).collect();
-            group.window.save(&keys, each, out);
+            group.window.save(&top, each, out);
             let at = out.len();
             out.extend([0; 4]);
             if let Some(part) = &group.own {

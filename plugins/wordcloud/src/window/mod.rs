@@ -63,6 +63,8 @@ impl Bounds {
 /// A word that occurs in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counted<'a> {
+    /// Its number while it is in the window.
+    pub id: u32,
     /// The word with its case folded: what is counted.
     pub key: &'a str,
     /// The word as most often written.
@@ -257,6 +259,7 @@ impl Window {
     pub fn top(&self, n: usize, least: u64) -> Vec<Counted<'_>> {
         let least = u32::try_from(least).unwrap_or(u32::MAX);
         let counted = |id| Counted {
+            id,
             key: self.forms.text(id),
             text: self.forms.shown(id),
             count: u64::from(self.forms.total(id)),

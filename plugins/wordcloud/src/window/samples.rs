@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::Window;
+use super::{Counted, Window};
 
 /// Number of a text that was not kept.
 pub(super) const UNKEPT: u64 = u64::MAX;
@@ -99,8 +99,20 @@ impl Texts {
 pub struct Samples<'a> {
     /// The texts, newest first, none twice.
     pub texts: Vec<&'a str>,
-    /// For each word the positions of its texts.
-    pub of: Vec<Vec<u32>>,
+    /// The positions of the words' texts, one word after the other, and where each word's end.
+    positions: Vec<u32>,
+    ends: Vec<usize>,
+}
+
+impl Samples<'_> {
+    /// Positions of the texts of a word.
+    pub fn of(&self, word: usize) -> &[u32] {
+        let Some(&end) = self.ends.get(word) else {
+            return &[];
+        };
+        let start = word.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.positions[start..end]
+    }
 }
 
 /// The samples of the last frame, so that the next one looks at what has come since.
@@ -128,37 +140,45 @@ struct Known {
 }
 
 impl Recent {
-    /// Up to `each` different texts for each of the words, which are given with their case folded;
-    /// the newest that are kept.
-    pub fn samples<'a>(&mut self, window: &'a Window, keys: &[&str], each: usize) -> Samples<'a> {
-        let (numbers, of) = self.chosen(window, keys, each);
+    /// Up to `each` different texts for each of the words, the newest that are kept.
+    pub fn samples<'a>(
+        &mut self,
+        window: &'a Window,
+        words: &[Counted<'_>],
+        each: usize,
+    ) -> Samples<'a> {
+        let (numbers, of) = self.chosen(window, words, each);
         let texts = numbers
             .iter()
             .filter_map(|number| window.texts.get(*number));
-        let texts = texts.map(|(text, _)| text).collect();
+        let texts: Vec<&str> = texts.map(|(text, _)| text).collect();
         let position = |number: &u64| numbers.partition_point(|other| other > number) as u32;
-        let of = of
-            .into_iter()
-            .map(|texts| texts.iter().map(position).collect());
-        let of = of.collect();
-        Samples { texts, of }
+        let mut samples = Samples {
+            texts,
+            positions: Vec::with_capacity(of.len() * each),
+            ends: Vec::with_capacity(of.len()),
+        };
+        for texts in of {
+            samples.positions.extend(texts.iter().map(position));
+            samples.ends.push(samples.positions.len());
+        }
+        samples
     }
 
     /// The same with the numbers of the texts.
     pub(super) fn chosen(
         &mut self,
         window: &Window,
-        keys: &[&str],
+        words: &[Counted<'_>],
         each: usize,
     ) -> (Vec<u64>, Vec<&[u64]>) {
         if std::mem::replace(&mut self.each, each) != each {
             self.of.clear();
         }
         self.frame = self.frame.wrapping_add(1);
-        let ids: Vec<Option<u32>> = keys.iter().map(|key| window.forms.find(key)).collect();
         let mut unknown = 0;
-        for id in ids.iter().flatten() {
-            let known = self.of.entry(*id).or_default();
+        for word in words {
+            let known = self.of.entry(word.id).or_default();
             known.frame = self.frame;
             // One that has lost a text may have others that are older.
             known.whole &= known.texts.iter().all(|number| window.keeps(*number));
@@ -168,7 +188,7 @@ impl Recent {
             }
             known.old = known.texts.len();
         }
-        if self.of.len() > ids.len() {
+        if self.of.len() > words.len() {
             let frame = self.frame;
             self.of.retain(|_, known| known.frame == frame);
         }
@@ -176,8 +196,7 @@ impl Recent {
         for known in self.of.values_mut() {
             known.settle(window, each);
         }
-        let of = |id: Option<u32>| id.and_then(|id| self.of.get(&id));
-        let of = ids.into_iter().map(of);
+        let of = words.iter().map(|word| self.of.get(&word.id));
         let of: Vec<&[u64]> = of
             .map(|known| known.map_or(&[][..], |known| &known.texts))
             .collect();

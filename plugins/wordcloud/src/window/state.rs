@@ -1,18 +1,18 @@
 //! A window as bytes, for checkpoints: little endian, forms by number, each text once.
 
-use super::{Bounds, Entry, LINK, NONE, Recent, Record, UNKEPT, Window};
+use super::{Bounds, Counted, Entry, LINK, NONE, Recent, Record, UNKEPT, Window};
 use crate::bytes::{array, put, text_of, u32_of, u64_of};
 
 /// Form without a key of its own: it is one.
 const SELF: u32 = NONE;
 
 impl Window {
-    /// Appends all that is needed to go on from here; of the texts kept as samples, those for the
-    /// words `keys`, `each` for one.
-    pub fn save(&self, keys: &[&str], each: usize, out: &mut Vec<u8>) {
+    /// Appends all that is needed to go on from here; of the texts kept as samples, those for
+    /// `words`, `each` for one.
+    pub fn save(&self, words: &[Counted<'_>], each: usize, out: &mut Vec<u8>) {
         let numbers = self.save_records(out);
         let mut recent = Recent::default();
-        let (samples, _) = recent.chosen(self, keys, each);
+        let (samples, _) = recent.chosen(self, words, each);
         out.extend((samples.len() as u32).to_le_bytes());
         // Oldest first: the newest are those that stay.
         for (text, record) in samples.iter().rev().filter_map(|at| self.texts.get(*at)) {

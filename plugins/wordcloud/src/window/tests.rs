@@ -23,6 +23,13 @@ fn random(state: &mut u64, below: u64) -> u64 {
 /// The owner's part of these groups.
 fn nothing(_: &(), _: &mut Vec<u8>) {}
 
+/// Words of a window by their keys.
+fn words_of<'a>(window: &'a Window, keys: &[&str]) -> Vec<Counted<'a>> {
+    let top = window.top(window.distinct(), 1);
+    let word = |key: &&str| top.iter().find(|word| word.key == *key).copied();
+    keys.iter().filter_map(word).collect()
+}
+
 type Words = Vec<(String, String)>;
 
 /// A record that came: its time, where it came from, and the words that it stands for, which it
@@ -341,18 +348,21 @@ fn samples_are_the_newest_texts_and_shared() {
         let words: Vec<&str> = words.split(' ').collect();
         with_words(&mut groups, "", time as i64, &words);
     }
-    let keys = ["storm", "rain", "sun", "unknown"];
     let samples = |groups: &Groups<()>, each| {
         let group = groups.named("").expect("a group");
-        let samples = Recent::default().samples(&group.window, &keys, each);
+        let words = words_of(&group.window, &["storm", "rain", "sun"]);
+        let samples = Recent::default().samples(&group.window, &words, each);
         let texts: Vec<String> = samples.texts.iter().map(ToString::to_string).collect();
-        (texts, samples.of)
+        let of: Vec<Vec<u32>> = (0..words.len())
+            .map(|word| samples.of(word).into())
+            .collect();
+        (texts, of)
     };
     assert_eq!(
         samples(&groups, 1),
         (
             vec!["rain storm hail".into(), "sun".into()],
-            vec![vec![0], vec![0], vec![1], vec![]]
+            vec![vec![0], vec![0], vec![1]]
         )
     );
     let two = samples(&groups, 2);
@@ -360,7 +370,7 @@ fn samples_are_the_newest_texts_and_shared() {
         two,
         (
             vec!["rain storm hail".into(), "sun".into(), "storm rain".into()],
-            vec![vec![0, 2], vec![0, 2], vec![1], vec![]]
+            vec![vec![0, 2], vec![0, 2], vec![1]]
         )
     );
     assert_eq!(samples(&groups, 0).0.len(), 0);
@@ -465,9 +475,8 @@ fn a_window_gives_back_what_it_does_not_need_any_more() {
         capacity(&groups)
     );
     let group = groups.named("").expect("a group");
-    let samples = Recent::default()
-        .samples(&group.window, &["storm"], 2)
-        .texts;
+    let storm = words_of(&group.window, &["storm"]);
+    let samples = Recent::default().samples(&group.window, &storm, 2).texts;
     assert_eq!(samples.len(), 2);
     assert_eq!(samples[0], "storm rain");
     let count = group.window.count("storm");
@@ -533,9 +542,8 @@ fn samples_that_follow_the_frames_are_those_of_a_look_at_all() {
                 continue;
             };
             let top = group.window.top(15 + frame as usize % 5, 1);
-            let keys: Vec<&str> = top.iter().map(|word| word.key).collect();
-            let all = Recent::default().samples(&group.window, &keys, each);
-            assert_eq!(recent.samples(&group.window, &keys, each), all, "{frame}");
+            let all = Recent::default().samples(&group.window, &top, each);
+            assert_eq!(recent.samples(&group.window, &top, each), all, "{frame}");
         }
     }
 }
