@@ -136,7 +136,8 @@ pub trait Source: Sized + Send + 'static {
         out: &mut Out<'_, '_>,
     ) -> Result<Poll, StageError>;
 
-    /// The run ends: stop, or read on to the end of what is there.
+    /// The run ends: stop, or read on to the end of what is there. A source whose `limit` is reached
+    /// is told so, too, and polled no more whatever it answers.
     fn drain(&mut self) -> Drain {
         Drain::Stop
     }

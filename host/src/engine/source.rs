@@ -135,8 +135,7 @@ impl Instance {
         }
         let budget = self.shared.take_budget(POLL_RECORDS);
         if budget == 0 {
-            self.done(l, true);
-            return Ok(());
+            return self.enough(l);
         }
         let deadline = monotonic_ns() + POLL_NS;
         let answer = self.call(CallName::Poll, |s, out| {
@@ -151,9 +150,8 @@ impl Instance {
             answer => answer,
         };
         match answer {
-            Ok(answer) if answer == answer::FINISHED || self.shared.limit_reached() => {
-                self.done(l, true);
-            }
+            Ok(answer) if answer == answer::FINISHED => self.done(l, true),
+            Ok(_) if self.shared.limit_reached() => self.enough(l)?,
             Ok(answer) => {
                 l.retry.over(&self.shared);
                 // A source that comes back early with nothing must not spin.
@@ -168,6 +166,14 @@ impl Instance {
             Err(e) if e.is_transient() => l.not_before = l.retry.after(&self.shared, &e),
             Err(e) => return Err(e.into()),
         }
+        Ok(())
+    }
+
+    /// Its limit is reached. It is told, since it may read ahead, from a service that charges for it
+    /// maybe, while others of its region go on.
+    fn enough(&mut self, l: &mut Loop) -> Result<(), Trouble> {
+        self.insist(CallName::Drain, |s, _| s.drain())?;
+        self.done(l, true);
         Ok(())
     }
 

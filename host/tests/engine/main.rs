@@ -226,7 +226,11 @@ fn a_limit_is_a_hard_cap() {
     let report = run("limit", vec![source, keep(json!({}), &[0])]);
     assert_eq!(account(&report, "limit/count").emitted, 25);
     assert_eq!(account(&report, "limit/keep").consumed, 25);
-    assert_eq!(seen("limit/count")[1], "checkpoint 1 true at 25");
+    // It is told that no more is wanted.
+    assert_eq!(
+        seen("limit/count")[1..3],
+        ["drain", "checkpoint 1 true at 25"]
+    );
 }
 
 #[test]
