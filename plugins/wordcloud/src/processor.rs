@@ -78,7 +78,7 @@ impl Processor for WordCloud {
                 "layouts",
                 (Layout::bytes(&settings, options.words as usize) * options.groups()) as u64,
             )
-            .memory("glyphs", font::GLYPH_BYTES as u64)
+            .memory("glyphs", font::KEPT_BYTES as u64)
             .memory("fonts of the machine", font::MOST_BYTES as u64))
     }
 

@@ -450,6 +450,36 @@ fn padding_is_kept_from_frame_to_frame() {
 }
 
 #[test]
+fn a_padding_that_gave_way_comes_back_with_a_new_cloud() {
+    let vocabulary = vocabulary(100, 8);
+    let words = ranked(&vocabulary);
+    let mut layout = Layout::new(Settings {
+        padding: 20.0,
+        ..settings(100, 100)
+    });
+    layout.arrange(&words);
+    assert!(layout.said().crowded);
+    layout.arrange(&[]);
+    let few = &words[..2];
+    let places = layout.arrange(few);
+    assert!(!layout.said().crowded);
+    assert_padded(&draw_apart(few, &places, 100, 100), 100, 20);
+}
+
+#[test]
+fn a_picture_does_not_depend_on_the_one_before() {
+    let vocabulary = vocabulary(80, 4);
+    let words = ranked(&vocabulary);
+    let mut layout = Layout::new(Settings {
+        packing: Packing::Tight,
+        ..settings(320, 200)
+    });
+    let first = layout.arrange(&words);
+    layout.arrange(&words[20..]);
+    assert_eq!(layout.arrange(&words), first);
+}
+
+#[test]
 fn words_stand_inside_a_shape_only() {
     // A disc, drawn black on white.
     let (wide, high) = (100_u32, 100_u32);

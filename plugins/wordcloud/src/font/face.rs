@@ -21,9 +21,6 @@ pub(super) struct Face {
     index: u32,
     pub(super) shaper: harfrust::Font,
     pub(super) units: f32,
-    /// Fast coverage of the glyphs that characters stand for directly; it parses all of them when
-    /// it is made, so only small faces have it.
-    fast: Option<fontdue::Font>,
     pub(super) embedded: bool,
     /// Edges of glyphs that were asked for.
     edges: RefCell<HashMap<u16, Option<[f32; 4]>>>,
@@ -50,20 +47,9 @@ pub struct Picture {
 }
 
 impl Face {
-    pub(super) fn embedded(data: &'static [u8], fast: bool) -> Option<Self> {
-        let font = || {
-            let settings = fontdue::FontSettings {
-                scale: 60.0,
-                ..fontdue::FontSettings::default()
-            };
-            fontdue::Font::from_bytes(data, settings).ok()
-        };
-        Self::new(
-            Data::Embedded(data),
-            harfrust::Font::new(data, 0)?,
-            0,
-            fast.then(font).flatten(),
-        )
+    pub(super) fn embedded(data: &'static [u8]) -> Option<Self> {
+        let shaper = harfrust::Font::new(data, 0)?;
+        Self::new(Data::Embedded(data), shaper, 0)
     }
 
     pub(super) fn read(data: Vec<u8>, index: u32) -> Option<Self> {
@@ -76,15 +62,10 @@ impl Face {
                 .variations([("wght", BOLD)])
                 .build();
         }
-        Self::new(Data::Read(data), shaper, index, None)
+        Self::new(Data::Read(data), shaper, index)
     }
 
-    fn new(
-        data: Data,
-        shaper: harfrust::Font,
-        index: u32,
-        fast: Option<fontdue::Font>,
-    ) -> Option<Self> {
+    fn new(data: Data, shaper: harfrust::Font, index: u32) -> Option<Self> {
         let units = f32::from(shaper.units_per_em());
         let embedded = matches!(data, Data::Embedded(_));
         (units > 0.0).then_some(Self {
@@ -92,7 +73,6 @@ impl Face {
             index,
             shaper,
             units,
-            fast,
             embedded,
             edges: RefCell::default(),
         })
@@ -146,24 +126,8 @@ impl Face {
         !self.embedded && self.bounds(id).is_none()
     }
 
-    /// Coverage of a glyph at `size` pixels an em, its pen at a whole pixel.
-    pub(super) fn coverage(&self, id: u16, size: f32) -> Coverage {
-        if let Some(font) = &self.fast {
-            let (metrics, pixels) = font.rasterize_indexed(id, size);
-            if metrics.width > 0 {
-                return Coverage {
-                    left: metrics.xmin,
-                    top: -(metrics.ymin + metrics.height as i32),
-                    width: metrics.width,
-                    pixels,
-                };
-            }
-        }
-        self.coverage_at(id, size, 0.0, 0.0)
-    }
-
-    /// Coverage of a glyph whose pen stands at a part of a pixel.
-    pub(super) fn coverage_at(&self, id: u16, size: f32, x: f32, y: f32) -> Coverage {
+    /// Coverage of a glyph at `size` pixels an em, whose pen stands at (x, y).
+    pub(super) fn coverage(&self, id: u16, size: f32, x: f32, y: f32) -> Coverage {
         let empty = Coverage {
             left: 0,
             top: 0,

@@ -1,8 +1,8 @@
 //! The ink of words: which cells of the canvas they touch.
 //!
-//! A glyph is drawn once on a fine grid and kept as rectangles in parts of the em. A word's ink is
-//! then a matter of arithmetic: each rectangle is put where it stands in its word, scaled to the
-//! size, or swept over a band of sizes, and rounded outwards to cells.
+//! A glyph is drawn once on a fine grid and kept as rectangles. A word's ink is then a matter of
+//! arithmetic: each rectangle is put where it stands in its word, scaled to the size, or swept over
+//! a band of sizes, and rounded outwards to cells.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use hashbrown::HashMap;
 use super::{DISC, Fonts, Glyph, Shaped};
 use crate::mask::{Ink, floor};
 
-/// Least lines of a glyph's grid for each line of cells that the word has; grids have a power of
-/// two of lines an em, between these bounds.
+/// Lines of a glyph's grid for each line of cells that the word has, at least, up to the most that
+/// a grid has. Grids have a power of two of lines an em.
 const FINE: f32 = 1.0;
 const LEAST_LINES: u32 = 16;
 const MOST_LINES: u32 = 512;
@@ -34,7 +34,7 @@ pub(super) struct Outlines {
     cells: Vec<[i32; 4]>,
 }
 
-/// The band of sizes, in cells an em, over which a word is swept.
+/// The band of sizes over which a word is swept: cells for each em, or for each line of a grid.
 #[derive(Clone, Copy)]
 struct Band {
     low: f32,
@@ -42,8 +42,8 @@ struct Band {
 }
 
 impl Band {
-    /// The cells that a rectangle touches at any size of the band. Its edges, in parts of the em,
-    /// are from the anchor, signs as in [`Part`].
+    /// The cells that a rectangle touches at any size of the band. Its edges, in ems or lines of a
+    /// grid, are from the anchor, signs as in [`Part`].
     fn cells(self, edges: [f32; 4]) -> [i32; 4] {
         edges.map(|edge| {
             let (low, high) = (edge * self.low, edge * self.high);
@@ -55,8 +55,8 @@ impl Band {
 impl Fonts {
     /// The cells of `cell` pixels that a word touches at any size from `low` to `high` pixels an
     /// em, its anchor (the middle of its width, on the baseline) on the corner of cell (0, 0); read
-    /// from the bottom to the top where it is `turned`. A cell too many is possible, one too few is
-    /// not. A word that is smaller than a cell touches the four cells about its anchor.
+    /// from the bottom to the top where it is `turned`. A cell too many is possible; one too few is
+    /// not, but for what fills less than 1/255 of a cell of a glyph's grid. A word that is smaller than a cell touches the four cells about its anchor.
     pub fn ink(&self, word: &Shaped, (low, high): (f32, f32), cell: f32, turned: bool) -> Ink {
         let (low, high) = (low / cell, high / cell);
         if word.reach() * high <= 1.0 {
@@ -101,7 +101,7 @@ impl Fonts {
             cells.push(band.cells(edges(square.unwrap_or(DISC), (x, y))));
             return;
         };
-        let lines = ((band.high * FINE) as u32).clamp(LEAST_LINES, MOST_LINES);
+        let lines = ((band.high * FINE).ceil() as u32).clamp(LEAST_LINES, MOST_LINES);
         let lines = lines.next_power_of_two();
         let parts = self.outline((face, glyph.id, lines), drawn);
         let grid = lines as f32;
@@ -137,7 +137,7 @@ impl Fonts {
     /// Draws a glyph on a grid of so many lines an em, and takes together what lies one below the
     /// other.
     fn parts(&self, face: u16, id: u16, lines: u32) -> Vec<Part> {
-        let coverage = self.faces[usize::from(face)].coverage(id, lines as f32);
+        let coverage = self.faces[usize::from(face)].coverage(id, lines as f32, 0.0, 0.0);
         let mut parts: Vec<Part> = Vec::new();
         if coverage.width == 0 {
             return parts;

@@ -27,7 +27,7 @@ use unicode_width::UnicodeWidthChar as _;
 
 use face::Face;
 pub use face::{Coverage, Picture};
-pub use ink::GLYPH_BYTES;
+use ink::GLYPH_BYTES;
 pub use system::MOST_BYTES;
 use system::System;
 
@@ -42,7 +42,12 @@ const SISTERS: [(char, char, &[u8]); 4] = [
     ('\u{900}', '\u{97f}', typeface::DEVANAGARI),
     ('\u{e00}', '\u{e7f}', typeface::THAI),
 ];
-/// Words whose glyphs are kept.
+/// Bytes of words' glyphs that are kept, and what a word takes beside them.
+const WORD_BYTES: usize = 8 << 20;
+const BESIDE_GLYPHS: usize = 200;
+/// Bytes that all fonts together keep of glyphs and words.
+pub const KEPT_BYTES: usize = GLYPH_BYTES + WORD_BYTES;
+/// Clusters of which it is kept that no face has them.
 const KEPT: usize = 20_000;
 /// Above and below the baseline, in parts of the em, of what another program will draw.
 const BOX: (f32, f32) = (1.0, -0.34);
@@ -137,6 +142,8 @@ pub struct Fonts {
     read: Vec<u16>,
     lacking: HashSet<Box<str>>,
     words: HashMap<Box<str>, Arc<Shaped>>,
+    /// Bytes of those.
+    bytes: usize,
     outlines: RefCell<ink::Outlines>,
     buffer: Option<Buffer>,
     /// What shaping a run goes by: its face, its script, and whether it reads from right to left.
@@ -158,7 +165,7 @@ fn ignorable(letter: char) -> bool {
 impl Fonts {
     /// The carried faces; others are looked for when they are needed.
     pub fn new(sources: &Sources) -> Self {
-        let first = Face::embedded(NOTO_SANS, true).expect("the carried face is well formed");
+        let first = Face::embedded(NOTO_SANS).expect("the carried face is well formed");
         Self {
             faces: vec![first],
             sisters: Default::default(),
@@ -167,6 +174,7 @@ impl Fonts {
             read: Vec::new(),
             lacking: HashSet::new(),
             words: HashMap::new(),
+            bytes: 0,
             outlines: RefCell::default(),
             buffer: None,
             plans: HashMap::new(),
@@ -180,9 +188,11 @@ impl Fonts {
             return Arc::clone(known);
         }
         let shaped = Arc::new(self.set(word));
-        if self.words.len() >= KEPT {
+        if self.bytes >= WORD_BYTES {
             self.words.clear();
+            self.bytes = 0;
         }
+        self.bytes += word.len() + size_of_val(&*shaped.glyphs) + BESIDE_GLYPHS;
         self.words.insert(word.into(), Arc::clone(&shaped));
         shaped
     }
@@ -205,7 +215,7 @@ impl Fonts {
             {
                 let faces = &mut self.faces;
                 let face = *self.sisters[index].get_or_insert_with(|| {
-                    faces.push(Face::embedded(data, false)?);
+                    faces.push(Face::embedded(data)?);
                     Some(faces.len() as u16 - 1)
                 });
                 if let Some(face) = face.filter(|&face| has(&self.faces[usize::from(face)])) {
@@ -413,7 +423,7 @@ impl Fonts {
 
     /// Coverage of a glyph whose pen stands at (x, y) in pixels, the axis pointing down.
     pub fn coverage(&self, face: u16, id: u16, size: f32, x: f32, y: f32) -> Coverage {
-        self.faces[usize::from(face)].coverage_at(id, size, x, y)
+        self.faces[usize::from(face)].coverage(id, size, x, y)
     }
 
     /// A glyph's outline as the data of an SVG path, and the units of an em.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use fontdb::{Database, FaceInfo, ID, Style};
+use read_fonts::{FontRef, TableProvider, tables::cmap::CmapIterLimits};
 
 use super::face::Face;
 
@@ -64,22 +65,29 @@ impl Found {
 struct Letters(Vec<u64>);
 
 impl Letters {
-    /// Adds those of a face.
+    /// Adds those of a face. What a malformed one says at most is bounded.
     fn add(&mut self, data: &[u8], index: u32) {
-        let face = ttf_parser::Face::parse(data, index);
-        let Some(table) = face.ok().and_then(|face| face.tables().cmap) else {
+        /// Tables of characters that are read; fonts have a few.
+        const TABLES: usize = 16;
+        let Ok(font) = FontRef::from_index(data, index) else {
             return;
         };
-        for part in table.subtables.into_iter().filter(|part| part.is_unicode()) {
-            part.codepoints(|letter| {
+        let Ok(cmap) = font.cmap() else {
+            return;
+        };
+        let limits = CmapIterLimits::default_for_font(&font);
+        for table in cmap.encoding_records().iter().take(TABLES) {
+            let Ok(table) = table.subtable(cmap.offset_data()) else {
+                continue;
+            };
+            let letters = table.iter_with_limits(limits).take(char::MAX as usize);
+            for (letter, _) in letters.filter(|(letter, _)| *letter <= char::MAX.into()) {
                 let at = letter as usize / 64;
-                if letter <= u32::from(char::MAX) {
-                    if at >= self.0.len() {
-                        self.0.resize(at + 1, 0);
-                    }
-                    self.0[at] |= 1 << (letter % 64);
+                if at >= self.0.len() {
+                    self.0.resize(at + 1, 0);
                 }
-            });
+                self.0[at] |= 1 << (letter % 64);
+            }
         }
     }
 

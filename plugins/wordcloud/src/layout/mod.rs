@@ -279,7 +279,7 @@ impl Layout {
             .collect()
     }
 
-    /// Places every one of `words`, which stand in the order of their rank.
+    /// Places every one of `words`, which stand in the order of their rank, no key twice.
     ///
     /// # Panics
     /// If they fit at no size, which they do up to the number of [`Layout::places`].
@@ -373,11 +373,16 @@ impl Layout {
         let mut turned = Vec::with_capacity(words.len());
         std::mem::swap(&mut self.stands, &mut self.gone);
         self.stands.clear();
+        if self.settings.packing == Packing::Tight {
+            // Each picture is made anew.
+            self.gone.clear();
+            self.ranks.clear();
+        }
         for (rank, word) in words.iter().enumerate() {
             let known = self.ranks.get_mut(word.key);
             self.stands.push(known.and_then(|known| {
                 let before = std::mem::replace(known, rank as u32);
-                self.gone[before as usize].take()
+                self.gone.get_mut(before as usize)?.take()
             }));
             if self.stands[rank].is_none() {
                 self.fresh.push(rank);

@@ -20,7 +20,7 @@ impl Layout {
         for number in [self.fill, self.restless] {
             out.extend(number.to_le_bytes());
         }
-        out.extend((self.ranks.len() as u32).to_le_bytes());
+        out.extend((self.stands.len() as u32).to_le_bytes());
         for spot in self.stands.iter().flatten() {
             put(&spot.key, out);
             put(&spot.text, out);
@@ -75,12 +75,16 @@ impl Layout {
                     shaped: Arc::clone(&shaped),
                     stands: true,
                 };
-                layout.fresh.push(layout.stands.len());
                 layout.stands.push(Some(spot));
             }
             Some(())
         })?;
+        layout.fresh = (0..layout.stands.len()).collect();
         layout.rank();
+        if layout.ranks.len() < layout.stands.len() {
+            // A word twice.
+            return None;
+        }
         from.is_empty().then_some(layout)
     }
 }

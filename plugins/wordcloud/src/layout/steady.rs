@@ -33,7 +33,7 @@ const GIVE: f32 = 0.995;
 /// How far a kept word moves in a frame on average, in parts of the diagonal, where the share aimed
 /// at stays as it is: a fuller canvas has less room to give way. Frames over which it is averaged;
 /// by how much the share changes in a frame where nothing moves, and how much faster it falls.
-const RESTLESS: f32 = 0.0005;
+const RESTLESS: f32 = 0.0006;
 const MEMORY: f32 = 200.0;
 const GAIN: f32 = 0.001;
 const LEAST_CALM: f32 = 10.0;
@@ -68,8 +68,9 @@ pub(super) fn size_of(class: i32) -> f32 {
 
 /// Its smallest size and its largest.
 pub(super) fn band(class: i32) -> (f32, f32) {
-    let middle = class * BAND;
-    (size_at(middle - HALF), size_at(middle + HALF))
+    let middle = class.saturating_mul(BAND);
+    let [low, high] = [-HALF, HALF].map(|step| size_at(middle.saturating_add(step)));
+    (low, high)
 }
 
 /// From one place to another.
@@ -172,6 +173,10 @@ impl Layout {
 
     /// A first layout, with air for the words to change.
     fn begin(&mut self, task: &Task<'_>, fonts: &Fonts) -> f32 {
+        if self.field.gap() < self.settings.padding {
+            // What is kept of other words' distance is of the smaller gap.
+            (self.inks, self.ink_bytes) = (HashMap::new(), 0);
+        }
         self.field.keep_gap(self.settings.padding);
         let mut scale = self.greatest(task, None, fonts) * EASE;
         let laid = loop {

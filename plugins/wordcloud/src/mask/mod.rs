@@ -83,10 +83,7 @@ impl Grid {
 
     /// Whether `ink`, its block's upper left cell at (x, y), lies inside and touches no other ink.
     pub fn fits(&self, ink: &Ink, x: i32, y: i32) -> bool {
-        self.holds(ink, x, y)
-            && !self.any_pair(ink, x as usize, y as usize, |canvas, word| {
-                canvas & word != 0
-            })
+        self.holds(ink, x, y) && !self.meets(ink, x as usize, y as usize)
     }
 
     /// Whether the block of `ink` lies inside the canvas when its upper left cell is at (x, y).
@@ -107,16 +104,14 @@ impl Grid {
         self.each_pair(ink, x as usize, y as usize, |canvas, word| *canvas &= !word);
     }
 
-    fn any_pair(&self, ink: &Ink, x: usize, y: usize, hit: impl Fn(u64, u64) -> bool) -> bool {
+    fn meets(&self, ink: &Ink, x: usize, y: usize) -> bool {
         let (first, shift) = (x / 64, x % 64);
         (0..ink.height).any(|line| {
             let canvas = &self.bits[(y + line) * self.stride..(y + line + 1) * self.stride];
             ink.row(line).iter().enumerate().any(|(i, &word)| {
-                hit(canvas[first + i], word << shift)
-                    || (shift > 0
-                        && canvas
-                            .get(first + i + 1)
-                            .is_some_and(|&next| hit(next, word >> (64 - shift))))
+                let next = || canvas.get(first + i + 1).copied().unwrap_or(0);
+                canvas[first + i] & word << shift != 0
+                    || shift > 0 && next() & word >> (64 - shift) != 0
             })
         })
     }
