@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plugin_api::StageError;
+use plugin_api::{StageError, options};
 use reqwest::{RequestBuilder, Response, StatusCode, header::CONTENT_ENCODING};
 
 use crate::{
@@ -13,6 +13,18 @@ use crate::{
     refusal::{Refusal, Verdict},
     stage::Shared,
 };
+
+options! {
+    /// What to do when the stream ends.
+    #[derive(Copy, Default)]
+    pub enum OnClose {
+        /// Connect again.
+        #[default]
+        Reconnect,
+        /// Be finished.
+        Finish,
+    }
+}
 
 /// A network's stream: what to ask for, and what its bytes mean.
 #[expect(

@@ -7,6 +7,8 @@
 mod catch_up;
 mod config;
 mod event;
+#[doc(hidden)]
+pub mod fuzzed;
 mod id;
 mod ledger;
 mod listener;

@@ -1,7 +1,7 @@
 //! Requests to the server: where it streams, and pages of its timelines.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use live::{End, Refusal, Setup, reason};
 use plugin_api::{Context, StageError};
@@ -10,7 +10,6 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use crate::config::{self, Options};
 use crate::id::Id;
@@ -226,8 +225,9 @@ pub(crate) async fn refusal(response: Response, ctx: &Context) -> Refusal {
 fn rate_limit(headers: &HeaderMap, now_us: i64) -> (Option<u64>, Option<Duration>) {
     let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
     let remaining = text("x-ratelimit-remaining").and_then(|n| n.parse().ok());
-    let date = text("date").and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok());
-    let now_us = date.map_or(now_us, |date| date.unix_timestamp() * 1_000_000);
+    let date = text("date").and_then(|date| httpdate::parse_http_date(date).ok());
+    let date = date.and_then(|date| date.duration_since(UNIX_EPOCH).ok());
+    let now_us = date.map_or(now_us, |date| date.as_secs() as i64 * 1_000_000);
     let reset_us = text("x-ratelimit-reset").and_then(|at| time_us(at.as_bytes()));
     let reset = reset_us.map(|at| {
         let wait = u64::try_from(at.saturating_sub(now_us)).unwrap_or_default();

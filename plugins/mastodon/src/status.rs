@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use json_walk::{Malformed, Value, elements, members, parse};
 use live::{NO_LANGUAGE, is_language};
 use plugin_api::StageError;
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use track::{Post, Scratch, Track};
 
 use crate::config::Options;
@@ -277,8 +277,8 @@ fn utf8(bytes: &[u8]) -> &str {
 
 /// `2022-08-30T23:05:46.839Z` in microseconds since 1970.
 pub(crate) fn time_us(text: &[u8]) -> Option<i64> {
-    let time = OffsetDateTime::parse(std::str::from_utf8(text).ok()?, &Rfc3339).ok()?;
-    i64::try_from(time.unix_timestamp_nanos() / 1_000).ok()
+    let time: Timestamp = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(time.as_microsecond())
 }
 
 #[cfg(test)]

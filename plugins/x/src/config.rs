@@ -1,6 +1,6 @@
 //! Options of the source, and what can be said of them without a connection.
 
-use live::is_loopback;
+use live::{http::OnClose, is_loopback};
 use plugin_api::prelude::*;
 use reqwest::Url;
 
@@ -140,18 +140,6 @@ options! {
         /// Disconnect, and come again when the next day or month begins.
         #[default]
         Wait,
-        /// Be finished.
-        Finish,
-    }
-}
-
-options! {
-    /// What to do when the stream ends.
-    #[derive(Copy, Default)]
-    pub enum OnClose {
-        /// Connect again.
-        #[default]
-        Reconnect,
         /// Be finished.
         Finish,
     }

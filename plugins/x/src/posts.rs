@@ -4,13 +4,13 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use live::http::Stream;
+use live::http::{OnClose, Stream};
 use live::{Brought, End, Framing, Gone, Intake, Piece, Refusal, Trouble, Verdict};
 use plugin_api::{Context, StageError};
 use reqwest::{RequestBuilder, Url};
 
 use crate::budget::{Budget, Limits, Spent};
-use crate::config::{self, OnClose, Options, WhenSpent};
+use crate::config::{self, Options, WhenSpent};
 use crate::messages::{Meaning, Messages};
 use crate::request::Requests;
 use crate::rules::Wanted;

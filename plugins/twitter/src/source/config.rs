@@ -1,6 +1,6 @@
 //! Options of the source, and what can be said of them without a connection.
 
-use live::is_loopback;
+use live::{http::OnClose, is_loopback};
 use plugin_api::prelude::*;
 use reqwest::Url;
 use track::{BoundingBox, Filter, FilterError, Predicate};
@@ -84,18 +84,6 @@ options! {
         Off,
         /// By a length before each.
         Length,
-    }
-}
-
-options! {
-    /// What to do when the stream ends.
-    #[derive(Copy, Default)]
-    pub enum OnClose {
-        /// Connect again.
-        #[default]
-        Reconnect,
-        /// Be finished.
-        Finish,
     }
 }
 

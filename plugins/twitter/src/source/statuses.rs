@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use live::{Brought, End, Framing, Intake, Piece, Refusal, Trouble, Verdict, http::Stream};
+use live::{
+    Brought, End, Framing, Intake, Piece, Refusal, Trouble, Verdict,
+    http::{OnClose, Stream},
+};
 use plugin_api::StageError;
 use reqwest::{RequestBuilder, Url};
 
-use super::config::{Delimited, OnClose, Options};
+use super::config::{Delimited, Options};
 use super::messages::{CONNECTION_LIMIT, Meaning, Messages};
 use super::request::Requests;
 use super::verdict::verdict;
