@@ -1,12 +1,11 @@
-//! What a Mastodon server sends over a websocket: a message says the same whatever came before it;
-//! a post is JSON whose address and time are its own.
+//! What a Mastodon server sends over a websocket: a message says the same whatever came before it,
+//! and nothing in it grows.
 #![no_main]
 
 use std::str::from_utf8;
 
 use libfuzzer_sys::fuzz_target;
 use plugin_mastodon::fuzzed::{Reader, Said};
-use serde::de::IgnoredAny;
 
 const OPTIONS: [&str; 3] = [
     r#"{"url":"https://a.example"}"#,
@@ -21,7 +20,6 @@ fn messages(options: &str, lines: &str) {
         let said = all.read(message);
         assert_eq!(said, reader().read(message));
         if let Said::Post { json, uri, .. } = said {
-            serde_json::from_slice::<IgnoredAny>(&json).expect("JSON");
             assert!(json.len() <= message.len() && uri.len() <= json.len());
         }
     }
