@@ -90,7 +90,8 @@ pub fn search(search: &Search) -> Registry {
     }
     // Now those of this run are in use. Without a folder there is nothing to clean.
     if let Ok(copies) = store::folder() {
-        store::clean(&copies, SystemTime::now() - store::KEEP);
+        let before = SystemTime::now() - store::KEEP;
+        store::clean(&copies, before, store::MOST_BYTES);
     }
     registry
 }

@@ -1,8 +1,10 @@
 //! The private copies of plugins, under their content's names in a folder that is only the user's.
 //!
 //! A copy stays after the run, for backtraces, debuggers and the next start. Each start removes
-//! those that no run has used for [`KEEP`]. A process locks the copies that it has open (shared,
-//! until it ends), and only what nobody has locked is removed, so a run may be older than that.
+//! those that no run has used for [`KEEP`], and of the others the ones used longest ago, as far as
+//! all together are more than [`MOST_BYTES`]: who builds a plugin all day leaves a copy each time.
+//! A process locks the copies that it has open (shared, until it ends), and only what nobody has
+//! locked is removed, so a run may be older than that.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -14,6 +16,8 @@ use std::{
 
 /// How long a copy is kept after its last use.
 pub const KEEP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Bytes of all copies, beyond which those that are not in use go.
+pub const MOST_BYTES: u64 = 1 << 30;
 
 /// The folder of the copies: below the user's cache folder, only for the user.
 pub fn folder() -> io::Result<PathBuf> {
@@ -93,24 +97,34 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&aside, path)
 }
 
-/// Removes what was last used before `before` and is not in use. What cannot be removed stays
-/// for the next start.
-pub fn clean(folder: &Path, before: SystemTime) {
+/// Removes what was last used before `before` or, the newest first, goes beyond `most` bytes, and
+/// is not in use. What cannot be removed stays for the next start.
+pub fn clean(folder: &Path, before: SystemTime, most: u64) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
-    for entry in entries.flatten() {
-        let _ = remove_unused(&entry.path(), before);
+    let copy = |path: PathBuf| {
+        let meta = fs::symlink_metadata(&path)
+            .ok()
+            .filter(fs::Metadata::is_file)?;
+        Some((meta.modified().ok()?, meta.len(), path))
+    };
+    let copies = entries.flatten().map(|entry| entry.path());
+    let mut copies: Vec<_> = copies.filter_map(copy).collect();
+    copies.sort_unstable_by(|one, other| other.cmp(one));
+    let mut bytes = 0;
+    for (used, length, path) in copies {
+        bytes += length;
+        if used < before || bytes > most {
+            let _ = remove_unused(&path, used);
+        }
     }
 }
 
-fn remove_unused(path: &Path, before: SystemTime) -> io::Result<()> {
-    let old = |meta: fs::Metadata| Ok::<_, io::Error>(meta.is_file() && meta.modified()? < before);
-    if !old(fs::symlink_metadata(path)?)? {
-        return Ok(());
-    }
+/// Removes a copy that was last used at this time, unless it is in use or was since.
+fn remove_unused(path: &Path, used: SystemTime) -> io::Result<()> {
     let file = File::open(path)?;
-    if file.try_lock().is_ok() && old(file.metadata()?)? {
+    if file.try_lock().is_ok() && file.metadata()?.modified()? == used {
         fs::remove_file(path)?;
     }
     Ok(())
@@ -142,8 +156,22 @@ mod tests {
             fs::write(folder.path().join(name), name).unwrap();
             age(&folder.path().join(name), days);
         }
-        clean(folder.path(), SystemTime::now() - KEEP);
+        clean(folder.path(), SystemTime::now() - KEEP, MOST_BYTES);
         assert_eq!(names(folder.path()), ["new.so"]);
+    }
+
+    #[test]
+    fn of_more_than_may_stay_the_ones_used_last_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let used = keep(folder.path(), "used", &[0; 40]).unwrap();
+        age(&used, 9);
+        for days in 1..=5 {
+            let path = folder.path().join(format!("{days}.so"));
+            fs::write(&path, [0; 40]).unwrap();
+            age(&path, days);
+        }
+        clean(folder.path(), SystemTime::now() - KEEP, 120);
+        assert_eq!(names(folder.path()), ["1.so", "2.so", "3.so", "used.so"]);
     }
 
     #[test]
@@ -151,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = keep(folder.path(), "a", b"content").unwrap();
         age(&path, 400);
-        clean(folder.path(), SystemTime::now() - KEEP);
+        clean(folder.path(), SystemTime::now() - KEEP, MOST_BYTES);
         assert_eq!(names(folder.path()), ["a.so"]);
     }
 
