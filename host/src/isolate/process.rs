@@ -243,7 +243,8 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
     thread::Builder::new().name(name.into()).spawn(run)
 }
 
-/// Logs what the process writes to its standard output and error, and keeps the last lines.
+/// Logs what the process writes to its standard output and error, and keeps the last lines that
+/// are not indented.
 fn lines(shared: &Shared, stderr: UnixStream) {
     let mut stderr = BufReader::new(stderr);
     let mut bytes = Vec::new();
@@ -267,6 +268,10 @@ fn lines(shared: &Shared, stderr: UnixStream) {
         }
         if let Some(services) = shared.services.get() {
             services.log(Level::Info, &line);
+        }
+        // What is indented belongs to a line before: a backtrace would leave no room for the why.
+        if line.starts_with(' ') {
+            continue;
         }
         let mut tail = shared.tail();
         if tail.len() == TAIL_LINES {
