@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(json["words"][0]["width"], 20.13);
         assert_eq!(json["words"][0]["box"], serde_json::json!([40, 14, 13, 20]));
         assert_eq!(json["unit"], 1.5);
-        assert_eq!(json["colors"][0], "#0072b2");
+        assert_eq!(json["colors"][0], "#166af9");
         assert!(json.get("shrunk").is_none());
     }
 }
