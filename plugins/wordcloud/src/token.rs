@@ -397,16 +397,41 @@ fn pieces(
 
 fn ascii(text: &str, mut sink: impl FnMut(&str, usize)) {
     let bytes = text.as_bytes();
-    let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'\'';
+    let inner = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'\'');
+    let run = |from: usize| from + bytes[from..].iter().take_while(inner).count();
     let mut at = 0;
     while at < bytes.len() {
-        if !inner(bytes[at]) {
-            at += 1;
-            continue;
+        let (mut part, mut end) = (at, run(at));
+        while let Some(mark @ (b'.' | b',')) = bytes.get(end) {
+            let (next, until) = (end + 1, run(end + 1));
+            if !joins(&text[part..end], char::from(*mark), &text[next..until]) {
+                break;
+            }
+            (part, end) = (next, until);
         }
-        let length = bytes[at..].iter().take_while(|byte| inner(**byte)).count();
-        sink(&text[at..at + length], at + length);
-        at += length;
+        if end > at {
+            sink(&text[at..end], end);
+        }
+        at = end.max(at + 1);
+    }
+}
+
+/// Whether a mark between two parts makes them one word, as in "3,000", "U.S" and "intel·ligent".
+/// The rules of Unicode join more, "end.It" among them, which is left out by mistake in tweets.
+fn joins(before: &str, mark: char, after: &str) -> bool {
+    let (last, first) = (before.chars().next_back(), after.chars().next());
+    let (Some(last), Some(first)) = (last, first) else {
+        return false;
+    };
+    let initial = |part: &str| {
+        let letters = part.split('\'').next().unwrap_or_default();
+        letters.chars().count() == 1 && letters.contains(char::is_alphabetic)
+    };
+    match mark {
+        '.' | ',' if last.is_numeric() && first.is_numeric() => true,
+        '.' => initial(before) && initial(after),
+        '·' => matches!((last, first), ('l' | 'L', 'l' | 'L')),
+        _ => false,
     }
 }
 
@@ -425,12 +450,21 @@ fn general(
         let (piece, start) = (&text[from..until], from);
         from = until;
         if segments.is_word_like() {
-            // The Unicode rules keep "end.It" and "3,4" together; here they part.
-            for part in piece.split(['.', ',', ':', ';', '·']) {
-                let end = start + (part.as_ptr() as usize - piece.as_ptr() as usize) + part.len();
-                if !part.is_empty() {
-                    sink(part, end);
+            let (mut word, mut part) = (0, 0);
+            for (at, mark) in piece.match_indices(['.', ',', ':', ';', '·']) {
+                let after = at + mark.len();
+                let next = piece[after..].split(['.', ',', ':', ';', '·']).next();
+                let mark = mark.chars().next().unwrap_or_default();
+                if !joins(&piece[part..at], mark, next.unwrap_or_default()) {
+                    if at > word {
+                        sink(&piece[word..at], start + at);
+                    }
+                    word = after;
                 }
+                part = after;
+            }
+            if word < piece.len() {
+                sink(&piece[word..], until);
             }
         } else if emoji_too && is_emoji(piece) {
             sink(piece, until);

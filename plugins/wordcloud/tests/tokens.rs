@@ -47,12 +47,40 @@ fn plain_words_are_cut_folded_and_stopped() {
         ["grösse", "été", "naïve", "жизнь"]
     );
     assert_eq!(words("2021 covid-19 b2b 3,000"), ["covid", "b2b"]);
-    assert_eq!(words("end.It begins a.b"), ["end", "begins"]);
+    assert_eq!(words("end.It begins,at"), ["end", "begins"]);
     assert_eq!(words("caf\u{65}\u{301} ﬁne"), ["café", "fine"]);
     assert_eq!(words("Tom &amp; Jerry &lt;3"), ["tom", "jerry"]);
     assert_eq!(words(""), [""; 0]);
     assert_eq!(words(&"a".repeat(41)), [""; 0]);
     assert_eq!(words(&"a".repeat(40)), ["a".repeat(40)]);
+}
+
+#[test]
+fn marks_inside_words_and_numbers_part_nothing() {
+    assert_eq!(
+        words("U.S. sanctions, e.g. the U.K's A.I., at 5 p.m."),
+        ["u.s", "sanctions", "u.k", "a.i"]
+    );
+    assert_eq!(
+        words("la U.E. decidió, Η.Π.Α."),
+        ["la", "u.e", "decidió", "η.π.α"]
+    );
+    assert_eq!(
+        words("tel·la INTEL·LIGENT vés·a"),
+        ["tel·la", "intel·ligent", "vés"]
+    );
+    let numbers = |text| {
+        let rules = Rules {
+            numbers: true,
+            ..rules()
+        };
+        words_by(rules, text)
+    };
+    assert_eq!(
+        numbers("3,000 people: 12.5 % of 1,234,567.8, 10,20,x and 7. 42"),
+        ["3,000", "people", "12.5", "1,234,567.8", "10,20", "42"]
+    );
+    assert_eq!(numbers("３,０００ más 2.5€ é.5,"), ["3,000", "más", "2.5"]);
 }
 
 #[test]
