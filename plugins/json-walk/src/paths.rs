@@ -34,10 +34,11 @@ struct Child {
     node: Node,
 }
 
-/// A value that was found, and how far back its path stands among those of the same.
+/// A value that was found.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
-    rank: usize,
+    /// The position of its path among those of the same.
+    pub rank: usize,
     /// The value.
     pub value: Value<'a>,
 }

@@ -45,6 +45,7 @@ impl Options {
     pub fn wanted(&self) -> Wanted<'_> {
         Wanted {
             text: &self.text,
+            time: &self.time,
             group_by: self.group_by.as_deref(),
             origin: self.retweets == Retweets::Once,
         }

@@ -66,7 +66,8 @@ pub struct Frame<'a> {
     pub tokens: u64,
     /// Different words in the window.
     pub distinct: usize,
-    /// The words, most frequent first.
+    /// The words, most frequent first; with steady packing some that were shown before may stand for
+    /// ones that are hardly more frequent.
     pub words: Vec<Item<'a>>,
     /// Keys of the words of the group's last frame that are not in this one.
     #[serde(skip_serializing_if = "Vec::is_empty")]

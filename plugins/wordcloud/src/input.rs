@@ -8,6 +8,7 @@ use json_walk::{Found, Kind as Sought, Path, Paths, Value as Json};
 use plugin_api::prelude::*;
 
 use crate::layout::hash;
+use crate::time::{is_id, time_us, whole};
 use crate::window::Origin;
 
 /// JSON paths tried when the option `text` is left out: a retweet's own text is cut.
@@ -29,6 +30,18 @@ const JSON_IDS: [&str; 4] = [
     "id",
 ];
 const AVRO_IDS: [&str; 4] = ["r_id", "r.id", "t_id", "t.id"];
+/// JSON paths, and Avro fields, of the record's time tried when the option `time` is left out.
+const JSON_TIMES: [&str; 3] = ["timestamp_ms", "time_us", "created_at"];
+const AVRO_TIMES: [&str; 8] = [
+    "t_timestamp_ms",
+    "t.timestamp_ms",
+    "timestamp_ms",
+    "t_created_at",
+    "t.created_at",
+    "created_at",
+    "t_id",
+    "t.id",
+];
 /// Names the key of the record in the option `group_by`.
 pub const BY_KEY: &str = "@key";
 /// Most bytes of a group's name.
@@ -39,6 +52,8 @@ const LONGEST_GROUP: usize = 256;
 pub struct Wanted<'a> {
     /// The option `text`.
     pub text: &'a [String],
+    /// The option `time`.
+    pub time: &'a [String],
     /// The option `group_by`.
     pub group_by: Option<&'a str>,
     /// Whether retweets are known as such.
@@ -54,6 +69,8 @@ pub struct Item {
     pub group: Option<String>,
     /// Which tweet it is or repeats.
     pub origin: Option<Origin>,
+    /// Its time in microseconds since 1970, if it is known.
+    pub time_us: Option<i64>,
     spare: String,
 }
 
@@ -63,6 +80,8 @@ pub struct Reader {
     kind: Kind,
     by_key: bool,
     origin: bool,
+    /// Whether the record's content says its time, whatever time it came with.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -79,10 +98,13 @@ struct Places {
     paths: Paths,
     group: Option<usize>,
     id: Option<usize>,
+    time: usize,
+    /// Of each path of the time, whether the number of a tweet stands there.
+    ids: Vec<bool>,
 }
 
 /// Things that are looked for in a JSON record, at most.
-const SOUGHT: usize = 3;
+const SOUGHT: usize = 4;
 
 /// The fields of an Avro schema that are of use, by their rank in order of preference.
 #[derive(Debug)]
@@ -91,6 +113,7 @@ struct Avro {
     texts: Vec<String>,
     group: Option<String>,
     ids: &'static [&'static str],
+    times: Vec<String>,
 }
 
 impl Reader {
@@ -107,8 +130,14 @@ impl Reader {
                     format!("texts have no fields: expected `{BY_KEY}`"),
                 ));
             }
+            Format::Text if !wanted.time.is_empty() => {
+                return Err(StageError::config(
+                    "/time",
+                    "texts have no fields: leave it out",
+                ));
+            }
             Format::Text => Kind::Text,
-            Format::Json => Kind::Json(Places::new(wanted.text, field, wanted.origin)?),
+            Format::Json => Kind::Json(Places::new(wanted, field)?),
             Format::Avro => Kind::Avro(Box::new(Avro::new(input, wanted, field)?)),
             other => {
                 return Err(StageError::config(
@@ -121,6 +150,7 @@ impl Reader {
             kind,
             by_key: wanted.group_by == Some(BY_KEY),
             origin: wanted.origin,
+            told: !wanted.time.is_empty(),
         })
     }
 
@@ -133,17 +163,23 @@ impl Reader {
             text,
             group,
             origin,
+            time_us,
             spare,
         } = item;
         text.clear();
         *origin = None;
+        *time_us = record.ts_us().filter(|_| !self.told);
         let mut name = group.take().unwrap_or_else(|| std::mem::take(spare));
         name.clear();
         let mut named = false;
         match &self.kind {
             Kind::Text => text.push_str(record.text()?),
-            Kind::Json(json) => named = json.read(record.bytes(), text, &mut name, origin)?,
-            Kind::Avro(avro) => named = avro.read(record.bytes(), text, &mut name, origin)?,
+            Kind::Json(json) => {
+                named = json.read(record.bytes(), text, &mut name, origin, time_us)?;
+            }
+            Kind::Avro(avro) => {
+                named = avro.read(record.bytes(), text, &mut name, origin, time_us)?;
+            }
         }
         if self.by_key
             && let Some(key) = record.key()
@@ -178,7 +214,8 @@ fn digest(kind: &str, id: &str) -> Origin {
 }
 
 impl Places {
-    fn new(text: &[String], group: Option<&str>, origin: bool) -> Result<Self, StageError> {
+    fn new(wanted: Wanted<'_>, group: Option<&str>) -> Result<Self, StageError> {
+        let Wanted { text, origin, .. } = wanted;
         let path = |pointer: &str, text: &str| {
             let path = Path::parse(text);
             path.map_err(|error| StageError::config(pointer, error.to_string()))
@@ -192,10 +229,22 @@ impl Places {
             .map(|(at, text)| path(&format!("/text/{at}"), text))
             .collect();
         let mut paths = Paths::default();
-        paths.seek(&parsed?, Sought::Text).map_err(|at| {
-            let message = format!("`{}` stands there twice", texts[at]);
-            StageError::config(&format!("/text/{at}"), message)
-        })?;
+        let twice = |name: &str, at: usize, those: &[String]| {
+            let message = format!("`{}` stands there twice", those[at]);
+            StageError::config(&format!("/{name}/{at}"), message)
+        };
+        let sought = paths.seek(&parsed?, Sought::Text);
+        sought.map_err(|at| twice("text", at, &texts))?;
+        let times = if wanted.time.is_empty() {
+            JSON_TIMES.map(String::from).to_vec()
+        } else {
+            wanted.time.to_vec()
+        };
+        let parsed: Result<Vec<Path>, StageError> = (times.iter().enumerate())
+            .map(|(at, time)| path(&format!("/time/{at}"), time))
+            .collect();
+        let time = paths.seek(&parsed?, Sought::Scalar);
+        let time = time.map_err(|at| twice("time", at, &times))?;
         let mut scalar = |those: &[Path]| paths.seek(those, Sought::Scalar).ok();
         let group = match group {
             Some(field) => scalar(&[path("/group_by", field)?]),
@@ -204,7 +253,13 @@ impl Places {
         let ids: Result<Vec<Path>, StageError> =
             JSON_IDS.iter().map(|id| path("/retweets", id)).collect();
         let id = if origin { scalar(&ids?) } else { None };
-        Ok(Self { paths, group, id })
+        Ok(Self {
+            paths,
+            group,
+            id,
+            time,
+            ids: times.iter().map(|time| is_id(time)).collect(),
+        })
     }
 
     fn read(
@@ -213,6 +268,7 @@ impl Places {
         text: &mut String,
         group: &mut String,
         origin: &mut Option<Origin>,
+        time: &mut Option<i64>,
     ) -> Result<bool, Reject> {
         let wrong = |error: json_walk::Malformed| Reject::new(error.to_string());
         let record = json_walk::parse(json).map_err(wrong)?;
@@ -229,6 +285,12 @@ impl Places {
         if let Some(id) = at(self.id) {
             let id = String::from_utf8_lossy(id.value.raw());
             *origin = Some(digest("id", id.trim_matches('"')));
+        }
+        if time.is_none()
+            && let Some(found) = found[self.time]
+        {
+            let text = str::from_utf8(found.value.raw()).unwrap_or_default();
+            *time = time_us(text.trim_matches('"'), self.ids[found.rank]);
         }
         let name = at(self.group);
         if let Some(name) = name {
@@ -281,15 +343,27 @@ impl Avro {
                 return Err(StageError::config(&format!("/text/{position}"), message));
             }
         }
-        if let Some(name) = group {
-            let fields = schema.fields().iter().map(|field| &*field.name);
-            let fields: Vec<&str> = fields.collect();
-            if !fields.contains(&name) {
-                let known = list(&fields);
-                let message = format!("the schema has no field `{name}`: it has {known}");
-                return Err(StageError::config("/group_by", message));
+        let all: Vec<&str> = schema.fields().iter().map(|field| &*field.name).collect();
+        let has = |pointer: &str, name: &str| {
+            if all.contains(&name) {
+                return Ok(());
             }
+            let known = list(&all);
+            let message = format!("the schema has no field `{name}`: it has {known}");
+            Err(StageError::config(pointer, message))
+        };
+        if let Some(name) = group {
+            has("/group_by", name)?;
         }
+        for (position, name) in wanted.time.iter().enumerate() {
+            has(&format!("/time/{position}"), name)?;
+        }
+        let times = if wanted.time.is_empty() {
+            let known = AVRO_TIMES.iter().filter(|name| all.contains(name));
+            known.map(|name| (*name).to_owned()).collect()
+        } else {
+            wanted.time.to_vec()
+        };
         let fields: Vec<String> = if wanted.text.is_empty() {
             let known = AVRO_TEXTS.iter().filter(|name| texts.contains(name));
             known.map(|name| (*name).to_owned()).collect()
@@ -308,6 +382,7 @@ impl Avro {
             texts: fields,
             group: group.map(str::to_owned),
             ids: if wanted.origin { &AVRO_IDS } else { &[] },
+            times,
         })
     }
 
@@ -317,10 +392,14 @@ impl Avro {
         out: &mut String,
         group: &mut String,
         origin: &mut Option<Origin>,
+        time: &mut Option<i64>,
     ) -> Result<bool, Reject> {
         let mut best: Option<(usize, &str)> = None;
         let mut id: Option<(usize, Origin)> = None;
         let mut named = false;
+        // The record's own time stands before all fields.
+        let mut at: Option<(usize, i64)> = None;
+        let times: &[String] = if time.is_none() { &self.times } else { &[] };
         datum::visit(&self.schema, datum, |name, value| {
             if let Value::Text(text) = value
                 && let Some(rank) = self.texts.iter().position(|field| field == name)
@@ -335,6 +414,17 @@ impl Avro {
                     Value::Text(text) => id = Some((rank, digest("id", text))),
                     _ => {}
                 }
+            }
+            let rank = times.iter().position(|field| field == name);
+            if let Some(rank) = rank.filter(|rank| at.is_none_or(|(least, _)| *rank < least)) {
+                let us = match value {
+                    Value::Long(number) if is_id(name) => time_us(&number.to_string(), true),
+                    Value::Long(number) => whole(number),
+                    Value::Double(number) => time_us(&number.to_string(), false),
+                    Value::Text(text) => time_us(text, is_id(name)),
+                    _ => None,
+                };
+                at = us.map(|us| (rank, us)).or(at);
             }
             if self.group.as_deref() == Some(name) {
                 named = true;
@@ -354,6 +444,7 @@ impl Avro {
         };
         out.push_str(text);
         *origin = id.map(|id| id.1);
+        *time = time.or(at.map(|at| at.1));
         Ok(named)
     }
 }

@@ -19,6 +19,7 @@ pub mod palette;
 pub mod processor;
 pub mod shape;
 pub mod stop;
+mod time;
 pub mod token;
 pub mod window;
 

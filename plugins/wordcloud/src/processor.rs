@@ -2,7 +2,7 @@
 
 use plugin_api::{Emit, prelude::*};
 
-use crate::bytes::{put, text_of, u64_of};
+use crate::bytes::{array, put, text_of, u64_of};
 use crate::check::Checked;
 use crate::config::{Options, Output};
 use crate::font;
@@ -22,7 +22,7 @@ const LAST_BYTES: usize = 240 << 20;
 /// Bytes of a character, at most.
 const CHARACTER_BYTES: u64 = 4;
 /// Bytes of a known word besides its characters: its form, its count, its place in the index.
-const WORD_BYTES: u64 = 96;
+const WORD_BYTES: u64 = 112;
 /// Bytes of a word of the window, at most: see the window's `RECORD`.
 const TOKEN_BYTES: u64 = 76;
 
@@ -43,13 +43,15 @@ pub struct WordCloud {
     /// Monotonic time of the newest record, to know how long the stream has been quiet.
     fed_ns: u64,
     told: Losses,
+    /// Whether a record had a time.
+    timed: bool,
     /// As of the barrier that passed last.
     state: Vec<u8>,
 }
 
 impl Processor for WordCloud {
     const NAME: &'static str = "wordcloud";
-    const STATE_VERSION: u32 = 5;
+    const STATE_VERSION: u32 = 6;
     type Options = Options;
 
     fn plan(options: &Options, inputs: &[ContentType]) -> Result<Planned, StageError> {
@@ -107,6 +109,7 @@ impl Processor for WordCloud {
             turn: 0,
             fed_ns: 0,
             told: Losses::default(),
+            timed: false,
             state: Vec::new(),
             options,
             ctx: ctx.clone(),
@@ -120,6 +123,7 @@ impl Processor for WordCloud {
         let torn = || StageError::fatal("its state of the last run does not read");
         let from = &mut { state };
         let seq = u64_of(from).ok_or_else(torn)?;
+        let [timed] = *array(from).ok_or_else(torn)?;
         let group_by = text_of(from).ok_or_else(torn)?;
         self.maker.seq = seq;
         if group_by != self.options.group_by.as_deref().unwrap_or_default() {
@@ -130,7 +134,9 @@ impl Processor for WordCloud {
         let settings = &self.settings;
         let layout = |from: &[u8]| Layout::load(settings.clone(), from);
         let most = self.options.groups();
-        self.groups = Groups::load(self.bounds, most, layout, from).ok_or_else(torn)?;
+        let keeps = |word: &str| self.tokenizer.keeps(word);
+        self.groups = Groups::load(self.bounds, most, keeps, layout, from).ok_or_else(torn)?;
+        self.timed = timed != 0;
         self.told = self.groups.losses();
         self.fed_ns = self.ctx.monotonic_ns();
         // As if the last frame had just gone out: crashes in a row make no burst of frames.
@@ -141,6 +147,7 @@ impl Processor for WordCloud {
 
     fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<(), StageError> {
         self.state.extend(self.maker.seq.to_le_bytes());
+        self.state.push(u8::from(self.timed));
         let group_by = self.options.group_by.as_deref();
         put(group_by.unwrap_or_default(), &mut self.state);
         let (words, each) = (self.options.words, self.options.samples);
@@ -177,8 +184,13 @@ impl Processor for WordCloud {
                 }
                 None => "",
             };
-            let time_us = record.ts_us().filter(|time| *time <= latest_us);
-            let time_us = time_us.unwrap_or(now_us);
+            self.timed |= item.time_us.is_some();
+            let time_us = item.time_us.filter(|time| *time <= latest_us);
+            // Beside records of the past, "now" would make all that follow late.
+            let time_us = time_us.unwrap_or_else(|| match groups.newest_us() {
+                newest if self.timed && newest > i64::MIN => newest.min(now_us),
+                _ => now_us,
+            });
             match groups.admit(group, time_us, item.origin) {
                 Admitted::Late => passed += 1,
                 Admitted::Repeated => {}
@@ -296,10 +308,15 @@ impl WordCloud {
                 told.groups,
                 "there are as many clouds as max_groups allows: for a new one the one that has been quiet longest goes",
             ),
-            ("wordcloud_records_late", losses.late, told.late, ""),
+            (
+                "wordcloud_records_late",
+                losses.late,
+                told.late,
+                "records are older than the window reaches back, or than `lateness` allows: they are left out",
+            ),
         ] {
             if lost > before {
-                if before == 0 && !why.is_empty() {
+                if before == 0 {
                     self.ctx.warn(why);
                 }
                 self.ctx.counter(name, lost - before);

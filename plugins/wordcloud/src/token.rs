@@ -96,6 +96,12 @@ impl Tokenizer {
         }
     }
 
+    /// Whether a word that was counted, by its key, would be by the rules of now. What the key does
+    /// not tell is taken for right: how upper case is written, a pair of words without a blank.
+    pub fn keeps(&self, key: &str) -> bool {
+        self.words.rules.keep(&fold(key))
+    }
+
     /// Gives each word of `text` to `sink`, in order: as written, and with its case folded.
     pub fn words(&mut self, text: &str, mut sink: impl FnMut(&str, &str)) {
         clean(text, &mut self.text);
@@ -129,6 +135,49 @@ impl Tokenizer {
                 words.tag(&text[entity.start..entity.end], &mut sink);
             }
         }
+    }
+}
+
+impl Rules {
+    /// Whether a word is counted, which is folded.
+    fn keep(&self, key: &str) -> bool {
+        if self.stop.contains(key) {
+            return false;
+        }
+        if let Some((first, second)) = key.split_once(' ') {
+            return self.bigrams && self.keep(first) && self.keep(second);
+        }
+        let mut letters = key.chars();
+        match letters.next() {
+            Some('#' | '＃' | '$') => self.hashtags && self.names(letters.as_str()),
+            Some('@' | '＠') => self.mentions && self.names(letters.as_str()),
+            _ => self.counts(key, false),
+        }
+    }
+
+    /// Whether the name of a tag or a mention is counted.
+    fn names(&self, name: &str) -> bool {
+        let count = name.chars().take(self.max_length + 1).count();
+        count <= self.max_length && !self.stop.contains(name)
+    }
+
+    /// Whether a word has the length and the letters of one; all of one that is `uniform` are
+    /// letters.
+    fn counts(&self, word: &str, uniform: bool) -> bool {
+        let count = if word.is_ascii() {
+            word.len()
+        } else {
+            word.chars().count()
+        };
+        let symbol = self.emoji && is_emoji(word);
+        if (count < self.min_length && !symbol) || count > self.max_length {
+            return false;
+        }
+        let hiragana = |letter| ('\u{3041}'..='\u{309f}').contains(&letter);
+        if !self.particles && count <= 2 && word.chars().all(hiragana) {
+            return false;
+        }
+        self.numbers || symbol || uniform || word.contains(char::is_alphabetic)
     }
 }
 
@@ -183,7 +232,7 @@ impl Words {
                 return;
             }
         }
-        if !self.counts() {
+        if !self.rules.counts(&self.text, self.uniform) {
             return;
         }
         if !self.rules.fold_case {
@@ -211,25 +260,6 @@ impl Words {
         } else {
             word
         }
-    }
-
-    /// Whether the word at hand has the length and the letters of one.
-    fn counts(&self) -> bool {
-        let rules = &self.rules;
-        let count = if self.text.is_ascii() {
-            self.text.len()
-        } else {
-            self.text.chars().count()
-        };
-        let symbol = rules.emoji && is_emoji(&self.text);
-        if (count < rules.min_length && !symbol) || count > rules.max_length {
-            return false;
-        }
-        let hiragana = |letter| ('\u{3041}'..='\u{309f}').contains(&letter);
-        if !rules.particles && count <= 2 && self.text.chars().all(hiragana) {
-            return false;
-        }
-        rules.numbers || symbol || self.uniform || self.text.contains(char::is_alphabetic)
     }
 
     /// Counts the word at hand with the one before it if nothing but a blank, or in scripts without
@@ -260,10 +290,8 @@ impl Words {
     fn tag(&mut self, tag: &str, sink: &mut impl FnMut(&str, &str)) {
         self.fold(tag);
         let mark = self.key.chars().next().map_or(0, char::len_utf8);
-        let name = &self.key[mark..];
-        let count = name.chars().take(self.rules.max_length + 1).count();
-        let stop = &self.rules.stop;
-        if count > self.rules.max_length || stop.contains(&*self.key) || stop.contains(name) {
+        let rules = &self.rules;
+        if rules.stop.contains(&*self.key) || !rules.names(&self.key[mark..]) {
             return;
         }
         let key = if self.rules.fold_case {

@@ -217,6 +217,31 @@ fn groups_by_another_field_begin_anew() {
 }
 
 #[test]
+fn words_that_other_options_leave_out_do_not_come_back_from_a_checkpoint() {
+    for window in ["all", "10 records"] {
+        let options = json!({"window": window, "bigrams": true, "mentions": true});
+        let mut stage = open(&options);
+        let text = "Storm tide, #Storm for @ann and @bob: calm tide 2 Storm";
+        stage.process(0, &keyed(&[("", text)])).unwrap();
+        due(&mut stage);
+        let (state, _) = stage.checkpoint(1, false).unwrap();
+        let fewer = json!({"window": window, "stop": ["storm"]});
+        for (options, known, tokens) in [(&options, 8, 10), (&fewer, 2, 3)] {
+            let mut other = open(options);
+            other.restore(1, 6, Some(&state)).unwrap();
+            other.process(0, &keyed(&[("", "sun")])).unwrap();
+            let frame = &frames(&other.end(0).unwrap())[0];
+            assert_eq!(
+                frame["words"].as_array().unwrap().len(),
+                known + 1,
+                "{frame}"
+            );
+            assert_eq!(frame["tokens"], tokens + 1, "{frame}");
+        }
+    }
+}
+
+#[test]
 fn a_frame_in_a_million_years_is_one_at_the_end() {
     let mut stage = open(&json!({"fps": 1e-20}));
     stage.process(0, &keyed(&[("", "storm")])).unwrap();

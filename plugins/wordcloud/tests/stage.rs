@@ -172,6 +172,70 @@ fn a_window_of_time_goes_by_the_time_of_the_records() {
 }
 
 #[test]
+fn records_of_a_file_say_their_time_themselves() {
+    let at = |seconds: i64| 1_600_000_000 + seconds;
+    let tweets = [
+        json!({"text": "gone", "timestamp_ms": (at(0) * 1000).to_string()}),
+        json!({"text": "first", "created_at": "Sun Sep 13 12:26:45 +0000 2020"}),
+        json!({"text": "second", "created_at": "2020-09-13T12:26:50Z"}),
+        // Without a time it counts as of the newest, and empties nothing.
+        json!({"text": "third", "created_at": "soon"}),
+        json!({"text": "fourth", "time_us": at(12) * 1_000_000}),
+        json!({"text": "late", "timestamp_ms": at(1) * 1000}),
+    ];
+    let mut stage = open(&json!({"window": "10s"}), ContentType::json());
+    let batch = batch_of(tweets.map(|tweet| tweet.to_string()));
+    let outcome = stage.process(0, &batch).unwrap();
+    assert_eq!((outcome.filtered_count(), outcome.consumed_count()), (1, 5));
+    let frame = &frames(&stage.end(0).unwrap())[0];
+    assert_eq!(frame["newest_ms"], at(12) * 1000);
+    let shown = [("first", 1), ("fourth", 1), ("second", 1), ("third", 1)];
+    assert_eq!(counts(frame), shown);
+
+    // The number of a tweet tells when it was written: 664 ms apart.
+    let tweet = |id: u64, text: &str| {
+        let mut datum = Vec::new();
+        let mut zigzag = id << 1;
+        while zigzag > 0x7f {
+            datum.push(zigzag as u8 | 0x80);
+            zigzag >>= 7;
+        }
+        datum.extend([zigzag as u8, text.len() as u8 * 2]);
+        datum.extend(text.as_bytes());
+        datum.push(2);
+        datum
+    };
+    let id = 1_345_059_463_120_621_570;
+    let mut stage = open(&json!({"window": "0.5s"}), ContentType::avro(SCHEMA));
+    let batch = batch_of([tweet(id, "storm"), tweet(id + (664 << 22), "calm")]);
+    stage.process(0, &batch).unwrap();
+    let frame = &frames(&stage.end(0).unwrap())[0];
+    assert_eq!(counts(frame), [("calm", 1)]);
+}
+
+#[test]
+fn the_option_time_goes_before_the_time_that_a_record_came_with() {
+    let mut stage = open(&json!({"time": ["seen", "at"]}), ContentType::json());
+    let mut builder = BatchBuilder::new();
+    let record = json!({"text": "storm", "at": 1_600_000_000, "timestamp_ms": "7"}).to_string();
+    builder.push(Some(record.as_bytes())).ts_us(Some(7));
+    stage.process(0, &builder.finish()).unwrap();
+    let frame = &frames(&stage.end(0).unwrap())[0];
+    assert_eq!(frame["newest_ms"], 1_600_000_000_000_i64);
+
+    let time = json!({"time": ["when"]});
+    let (pointer, why) = plan_error(&time, ContentType::avro(SCHEMA));
+    assert_eq!(pointer, "/time/0");
+    assert!(
+        why.starts_with("the schema has no field `when`: it has t_id,"),
+        "{why}"
+    );
+    assert_eq!(plan_error(&time, ContentType::text()).0, "/time");
+    let twice = json!({"time": ["at", "at"]});
+    assert_eq!(plan_error(&twice, ContentType::json()).0, "/time/1");
+}
+
+#[test]
 fn one_timestamp_from_the_future_does_not_empty_the_window() {
     for options in [
         json!({"window": "10m"}),

@@ -20,7 +20,7 @@ struct Form {
     /// Short ones stand here, so that comparing them reads no other memory.
     text: CompactString,
     hash: u64,
-    written: u32,
+    written: u64,
     key: u32,
     /// The forms of one key are a ring in both directions, the key itself being one of them.
     next: u32,
@@ -32,7 +32,7 @@ struct Form {
 pub(super) struct Forms {
     forms: Vec<Form>,
     /// Of each key, how often its word occurs; apart, because it is searched from end to end.
-    totals: Vec<u32>,
+    totals: Vec<u64>,
     /// How many words occur so often, the last for all that occur more often: so one knows at once
     /// how often the most frequent ones do at least.
     levels: Box<[u32; LEVELS]>,
@@ -79,11 +79,11 @@ impl Forms {
         self.forms[id as usize].key
     }
 
-    pub(super) fn total(&self, id: u32) -> u32 {
+    pub(super) fn total(&self, id: u32) -> u64 {
         self.totals[id as usize]
     }
 
-    pub(super) fn written(&self, id: u32) -> u32 {
+    pub(super) fn written(&self, id: u32) -> u64 {
         self.forms[id as usize].written
     }
 
@@ -137,7 +137,7 @@ impl Forms {
         Some(self.insert(text, hash, key))
     }
 
-    pub(super) fn add(&mut self, id: u32, times: u32) {
+    pub(super) fn add(&mut self, id: u32, times: u64) {
         let form = &mut self.forms[id as usize];
         form.written += times;
         let total = &mut self.totals[form.key as usize];
@@ -247,7 +247,7 @@ impl Forms {
 
     /// Keys of the `n` most frequent words that occur at least `least` times, those of one count
     /// in the order of the alphabet.
-    pub(super) fn top(&self, n: usize, least: u32) -> Vec<u32> {
+    pub(super) fn top(&self, n: usize, least: u64) -> Vec<u32> {
         let order = |a: &Ranked, b: &Ranked| {
             let ranks = (b.total, a.start).cmp(&(a.total, b.start));
             ranks.then_with(|| self.text(a.id).cmp(self.text(b.id)))
@@ -283,7 +283,7 @@ impl Forms {
 
     /// A count that no less than `n` words reach, if there are so many: the greatest of those that
     /// are told apart.
-    fn bound(&self, n: usize) -> u32 {
+    fn bound(&self, n: usize) -> u64 {
         let mut number = 0;
         let levels = self.levels.iter().enumerate().rev();
         let reached = levels.map(|(level, words)| {
@@ -292,7 +292,7 @@ impl Forms {
         });
         let mut enough = reached.take_while(|(level, _)| *level > 0);
         let enough = enough.find(|(_, number)| *number >= n);
-        enough.map_or(1, |(level, _)| level as u32)
+        enough.map_or(1, |(level, _)| level as u64)
     }
 }
 
@@ -302,14 +302,14 @@ const CHUNK: usize = 32;
 /// A word that may be one of the most frequent.
 #[derive(Clone, Copy)]
 struct Ranked {
-    total: u32,
+    total: u64,
     /// The first bytes of its text, by which most words are in order.
     start: u64,
     id: u32,
 }
 
-fn level(total: u32) -> usize {
-    (total as usize).min(LEVELS - 1)
+fn level(total: u64) -> usize {
+    total.min(LEVELS as u64 - 1) as usize
 }
 
 fn start_of(text: &str) -> u64 {

@@ -384,11 +384,13 @@ impl<T> Groups<T> {
         }
     }
 
-    /// What [`Groups::save`] wrote, within bounds that may be others by now; `None` if it is not
-    /// that. `own` reads the owner's part, or goes without.
+    /// What [`Groups::save`] wrote, within bounds that may be others by now, of the words that are
+    /// to be kept by their keys; `None` if it is not that. `own` reads the owner's part, or goes
+    /// without.
     pub fn load(
         bounds: Bounds,
         most_groups: usize,
+        keeps: impl Fn(&str) -> bool,
         own: impl Fn(&[u8]) -> Option<T>,
         mut state: &[u8],
     ) -> Option<Self> {
@@ -414,7 +416,7 @@ impl<T> Groups<T> {
                 let word = text_of(from)?;
                 shown.insert(word.into(), u64_of(from)?);
             }
-            let window = Window::load(bounds, from)?;
+            let window = Window::load(bounds, &keeps, from)?;
             let length = u32_of(from)? as usize;
             let part = from.split_off(..length)?;
             let slot = groups.put(Group {

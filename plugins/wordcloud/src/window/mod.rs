@@ -251,18 +251,17 @@ impl Window {
     /// How often a word occurs, given with its case folded.
     pub fn count(&self, key: &str) -> u64 {
         let found = self.forms.find(key);
-        found.map_or(0, |id| u64::from(self.forms.total(id)))
+        found.map_or(0, |id| self.forms.total(id))
     }
 
     /// The `n` most frequent words that occur at least `least` times, those of one count in the
     /// order of the alphabet.
     pub fn top(&self, n: usize, least: u64) -> Vec<Counted<'_>> {
-        let least = u32::try_from(least).unwrap_or(u32::MAX);
         let counted = |id| Counted {
             id,
             key: self.forms.text(id),
             text: self.forms.shown(id),
-            count: u64::from(self.forms.total(id)),
+            count: self.forms.total(id),
         };
         self.forms.top(n, least).into_iter().map(counted).collect()
     }

@@ -65,7 +65,7 @@ impl Window {
         let mut state = Vec::new();
         let numbers = self.save_records(&mut state);
         state.extend(0_u32.to_le_bytes());
-        let Some(mut new) = Self::load(self.bounds, &mut &*state) else {
+        let Some(mut new) = Self::load(self.bounds, |_| true, &mut &*state) else {
             return false;
         };
         new.texts = std::mem::take(&mut self.texts);
@@ -126,17 +126,18 @@ impl Window {
         numbers
     }
 
-    /// What [`Window::save`] wrote, within bounds that may be others by now; `None` if it is not
-    /// that.
-    pub fn load(bounds: Bounds, from: &mut &[u8]) -> Option<Self> {
+    /// What [`Window::save`] wrote, within bounds that may be others by now, of the words that are
+    /// to be kept by their keys; `None` if it is not that.
+    pub fn load(bounds: Bounds, keeps: impl Fn(&str) -> bool, from: &mut &[u8]) -> Option<Self> {
         let mut window = Self::new(bounds);
         let everything = array::<1>(from)?[0] != 0;
         window.refused = u64_of(from)?;
         window.ever = (u64_of(from)?, u64_of(from)?);
-        let forms = u32_of(from)?;
-        for number in 0..forms {
+        // Of each form whether it is kept; one that is not stays uncounted, and is swept away.
+        let mut kept = Vec::new();
+        for number in 0..u32_of(from)? {
             let key = u32_of(from)?;
-            let written = u32_of(from)?;
+            let written = u64_of(from)?;
             let text = text_of(from)?;
             let key = if key == SELF {
                 None
@@ -147,9 +148,17 @@ impl Window {
             if window.forms.define(text, key)? != number {
                 return None;
             }
+            kept.push(match key {
+                Some(key) => kept[key as usize],
+                None => keeps(text),
+            });
             // Where nothing leaves, counts outlive their records; else the records are counted.
             if everything && bounds.everything() {
-                window.forms.add(number, written);
+                if kept[number as usize] {
+                    window.forms.add(number, written);
+                } else {
+                    window.ever.1 = window.ever.1.saturating_sub(written);
+                }
             }
         }
         let mut entries = Vec::new();
@@ -158,7 +167,7 @@ impl Window {
             let record = u32_of(from)?;
             entries.push(Entry { time_us, record });
         }
-        window.load_records(from, forms, !(everything && bounds.everything()), &entries)?;
+        window.load_records(from, &kept, !(everything && bounds.everything()), &entries)?;
         for _ in 0..u32_of(from)? {
             let number = u32_of(from)?;
             let record = window.records.get_mut(number as usize)?;
@@ -181,7 +190,7 @@ impl Window {
     fn load_records(
         &mut self,
         from: &mut &[u8],
-        forms: u32,
+        kept: &[bool],
         count: bool,
         entries: &[Entry],
     ) -> Option<()> {
@@ -192,14 +201,17 @@ impl Window {
             } else {
                 None
             };
-            let len = u32_of(from)?;
-            for _ in 0..len {
-                let id = Some(u32_of(from)?).filter(|id| *id < forms)?;
+            for _ in 0..u32_of(from)? {
+                let id = u32_of(from)?;
+                if !*kept.get(id as usize)? {
+                    continue;
+                }
                 if count {
                     self.forms.add(id, 1);
                 }
                 self.pending.push(id);
             }
+            let len = self.pending.len() as u32;
             if let Some(origin) = origin {
                 let number = self.records.len() as u32;
                 if self.origins.insert(origin, number).is_some() {

@@ -208,8 +208,8 @@ fn counts_equal_a_recount_after_every_record() {
                         if random(&mut state, 20) == 0 {
                             let mut saved = Vec::new();
                             groups.save(5, 1, nothing, &mut saved);
-                            groups =
-                                Groups::load(bounds, 10, |_| None, &saved).expect("what was saved");
+                            groups = Groups::load(bounds, 10, |_| true, |_| None, &saved)
+                                .expect("what was saved");
                             restores += 1;
                         }
                         if random(&mut state, 20) == 0 {
@@ -309,7 +309,8 @@ fn groups_share_one_bound_on_memory() {
     );
     let mut saved = Vec::new();
     groups.save(5, 1, nothing, &mut saved);
-    let fewer: Groups<()> = Groups::load(bounds, 1, |_| None, &saved).expect("what was saved");
+    let fewer: Groups<()> =
+        Groups::load(bounds, 1, |_| true, |_| None, &saved).expect("what was saved");
     assert_eq!(records(&fewer, "w"), Some(2));
     assert_eq!(fewer.len(), 1);
 }
@@ -377,7 +378,7 @@ fn samples_are_the_newest_texts_and_shared() {
     // A state has the samples of its most frequent words.
     let mut saved = Vec::new();
     groups.save(5, 2, nothing, &mut saved);
-    let loaded = Groups::load(bounds, 1, |_| None, &saved).expect("what was saved");
+    let loaded = Groups::load(bounds, 1, |_| true, |_| None, &saved).expect("what was saved");
     assert_eq!(samples(&loaded, 2), two);
     // Texts are kept within their bytes.
     let small = Bounds {
@@ -409,7 +410,7 @@ fn a_state_that_is_torn_or_for_other_bounds_is_known() {
     }
     let mut saved = Vec::new();
     groups.save(5, 1, nothing, &mut saved);
-    let load = |bounds, saved: &[u8]| Groups::<()>::load(bounds, 2, |_| None, saved);
+    let load = |bounds, saved: &[u8]| Groups::<()>::load(bounds, 2, |_| true, |_| None, saved);
     for len in 0..saved.len() {
         assert!(load(bounds, &saved[..len]).is_none(), "{len} bytes");
     }
@@ -513,7 +514,7 @@ fn a_state_for_everything_counts_what_is_in_it() {
     }
     let mut saved = Vec::new();
     groups.save(5, 1, nothing, &mut saved);
-    let groups = Groups::<()>::load(FREE, 1, |_| None, &saved).expect("what was saved");
+    let groups = Groups::<()>::load(FREE, 1, |_| true, |_| None, &saved).expect("what was saved");
     let window = &groups.named("").expect("a group").window;
     assert_eq!((window.records(), window.tokens()), (2, 4));
 }
