@@ -10,7 +10,7 @@ struct Column {
 #[derive(Default)]
 pub struct Report {
     columns: Vec<Column>,
-    ratio: f64,
+    ratio: Option<f64>,
 }
 
 impl Report {
@@ -35,9 +35,9 @@ impl Report {
             .map_or(0.0, Column::median)
     }
 
-    /// Says what comes of it.
+    /// Says what comes of it; of several ratios the least counts.
     pub fn conclude(&mut self, ratio: f64) {
-        self.ratio = ratio;
+        self.ratio = Some(self.ratio.map_or(ratio, |least| least.min(ratio)));
     }
 
     /// Prints the rounds and their medians; the ratio.
@@ -63,7 +63,7 @@ impl Report {
             });
         }
         line("median", &|column| number(Some(column.median())));
-        self.ratio
+        self.ratio.unwrap_or(0.0)
     }
 }
 
