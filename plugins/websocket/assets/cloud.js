@@ -106,21 +106,22 @@ export class Cloud {
     this.go();
   }
 
-  /** The word at a point of the window, if any; `broad`: or next to it. */
+  /**
+   * The word at a point of the window, if any; `broad`: or next to it. Only ink is kept apart, so a
+   * word may stand within the box of another: of several the smallest is meant.
+   */
   at(x, y, broad) {
     if (!this.frame) return null;
     const box = this.canvas.getBoundingClientRect();
     const { scale, left, top } = this.fit;
     const cx = ((x - box.left) * this.ratio - left) / scale;
     const cy = ((y - box.top) * this.ratio - top) / scale;
-    let nearest = null;
-    let least = broad ? (FINGER * this.ratio) / scale : 0;
+    let [found, least, smallest] = [null, broad ? (FINGER * this.ratio) / scale : 0, Infinity];
     for (const word of this.frame.words) {
-      const away = distance(word, cx, cy);
-      if (away === 0) return word;
-      if (away < least) [nearest, least] = [word, away];
+      const [away, size] = [distance(word, cx, cy), area(word)];
+      if (away < least || (away === least && size < smallest)) [found, least, smallest] = [word, away, size];
     }
-    return nearest;
+    return found;
   }
 
   go() {
@@ -342,6 +343,11 @@ function distance(word, px, py) {
   }
   const [dx, dy] = turned(px - word.x, py - word.y, -word.rotate);
   return Math.hypot(Math.max(0, Math.abs(dx) - word.width / 2), Math.max(0, dy - word.size * BELOW, -dy - word.size * ABOVE));
+}
+
+/** Of the box that a word takes. */
+function area({ box, width, size }) {
+  return box ? box[2] * box[3] : width * size;
 }
 
 /** The part of the canvas, about its middle, that words take: in steps, so that it seldom changes. */
