@@ -54,16 +54,78 @@ async function sprites(page) {
     const word = (text, size) => ({ text, count: 1, x: 1, y: 1, size, width: size * 3 });
     const cloud = (words) => asFrame({ type: "wordcloud", seq: 1, width: 9, height: 9, words });
     const all = cloud([word("vast", 1e9), ...Array.from({ length: 20 }, (_, at) => word(`w${at}`, 5000))]);
-    made.make(all, 1, false, true, Infinity);
+    made.make(all, 1, false, () => true, Infinity);
     const images = [...made.all.values()].map(({ image }) => image);
     const most = images.reduce((sum, { width, height }) => sum + width * height, 0);
     const longest = Math.max(...images.flatMap(({ width, height }) => [width, height]));
-    made.keep(cloud([word("w3", 1)]));
+    made.keep(new Set(["w3"]));
     return { most, longest, left: [...made.all.keys()] };
   });
   assert.ok(most > 0 && most <= 80 << 20, `${most} pixels`);
   assert.ok(longest <= 10_000, `${longest} pixels along one side`);
   assert.deepEqual(left, ["w3"]);
+}
+
+/** Clouds that follow each other before a move is over: what left is let go of, what stays is as it should be. */
+async function hurried(page) {
+  const found = await page.evaluate(async () => {
+    const { Cloud } = await import("/cloud.js");
+    const { asFrame } = await import("/frames.js");
+    const { colour } = await import("/theme.js");
+    const canvas = Object.assign(document.createElement("canvas"), { width: 400, height: 300 });
+    const cloud = new Cloud(canvas);
+    // Pictures are made here, not by the screen.
+    cloud.go = () => {};
+    const word = (text, x, size) => ({ text, count: 1, x, y: 150, size, width: size * 4 });
+    const most = { sprites: 0 };
+    for (let seq = 0; seq < 40; seq += 1) {
+      if (seq === 20) cloud.theme = true;
+      const words = [word("stays", 100, seq ? 25 : 20), word("moves", 200 + seq, 20), word(`new ${seq}`, 300, 20)];
+      await cloud.show(asFrame({ type: "wordcloud", seq, width: 400, height: 300, words }));
+      for (const time of [0, 10, 20]) cloud.picture(seq * 500 + time);
+      most.sprites = Math.max(most.sprites, cloud.sprites.all.size);
+    }
+    const stays = cloud.sprites.all.get("stays");
+    const { ink: moved } = cloud.sprites.all.get("moves");
+    const [shown] = cloud.frame.words;
+    return { sprites: most.sprites, inks: [stays.ink, moved], ink: colour(shown, cloud.frame, true), size: stays.size, wanted: 25 * cloud.fit.scale };
+  });
+  assert.ok(found.sprites <= 6, `${found.sprites} sprites for 3 words`);
+  assert.deepEqual(found.inks, [found.ink, found.ink]);
+  assert.equal(found.size, found.wanted);
+}
+
+/** Clouds that come while one is listed wait for the end of that: the list is right again and again. */
+async function passes(page) {
+  const listed = await page.evaluate(async () => {
+    const { List } = await import("/list.js");
+    const { asFrame } = await import("/frames.js");
+    const rows = document.createElement("ol");
+    const list = new List(rows, () => {});
+    const word = (text) => ({ text, count: 1, x: 1, y: 1, size: 1, width: 1 });
+    const cloud = (seq) => asFrame({ type: "wordcloud", seq, width: 9, height: 9, words: ["a", "b", `c${seq}`].map(word) });
+    const found = [];
+    let [coming, time] = [0, 0];
+    const genuine = performance.now;
+    // Each row takes a slice of its own, and with each another cloud comes.
+    performance.now = () => (time += 100);
+    await new Promise((done) => {
+      const come = () => {
+        if (coming === 40) return null;
+        const frame = cloud(++coming);
+        list.show(frame, come, () => {
+          found.push([frame.seq, rows.getAttribute("aria-busy"), rows.lastChild.textContent]);
+          if (frame.seq === 40) done();
+        });
+        return null;
+      };
+      come();
+    });
+    performance.now = genuine;
+    return found;
+  });
+  assert.ok(listed.length > 5, `${listed.length} of 40 clouds were listed`);
+  for (const [seq, busy, last] of listed) assert.deepEqual([busy, last], ["false", `c${seq}1`]);
 }
 
 /** A feed faster than the page loses its oldest; one that answers seldom asked is not given up. */
@@ -159,7 +221,7 @@ await script(async (browser) => {
   const server = await Server.start();
   const page = await visit(browser, server.url);
   await state(page, "live");
-  for (const part of [groups, frames, plain, sprites, csv]) await part(page);
+  for (const part of [groups, frames, plain, sprites, hurried, passes, csv]) await part(page);
   await rows(page, server);
   await page.leave();
   const other = await visit(browser, server.url);
