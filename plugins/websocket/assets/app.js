@@ -75,10 +75,11 @@ function receive(text) {
   // What a topic sends belongs to it, whatever it calls itself.
   const group = asked ?? frame.group;
   if (chosen === null) chosen = group;
-  if (!groups.add(group, frame, chosen, shown)) return;
-  received += 1;
-  main.dataset.frames = received;
-  choices();
+  if (groups.add(group, frame, chosen, shown)) {
+    received += 1;
+    main.dataset.frames = received;
+    choices();
+  }
   if (group !== chosen) return;
   slider();
   if (!paused) soon();
@@ -220,7 +221,10 @@ function waiting() {
 function state(now, until) {
   connection = now;
   again = until ?? 0;
-  if (now === "live") refreshed = false;
+  if (now === "live") {
+    refreshed = false;
+    groups.begin();
+  }
   clearInterval(ticking);
   if (again) ticking = setInterval(countdown, 500);
   id("lock").hidden = now !== "locked";

@@ -67,6 +67,11 @@ export class Groups {
     this.all.clear();
   }
 
+  /** What comes from now on is another connection's: it may begin with what is known. */
+  begin() {
+    for (const frames of this.all.values()) frames.begin();
+  }
+
   /** Keeps a cloud; false: it is known. Of other groups than `chosen` the last one stays, and `shown` in any case. */
   add(name, frame, chosen, shown) {
     const frames = this.all.get(name) ?? new Frames();
@@ -85,18 +90,36 @@ export class Frames {
   constructor() {
     this.all = [];
     this.words = 0;
+    /** How many of the last came with this connection since the last one that was known before. */
+    this.fresh = 0;
+  }
+
+  begin() {
+    this.fresh = 0;
   }
 
   get newest() {
     return this.all[this.all.length - 1] ?? null;
   }
 
-  /** Keeps a cloud; false: it is known. */
+  /**
+   * Keeps a cloud; false: it is known. A connection sends clouds in their order: what it sent before
+   * one that is known, and had been passed over, belongs in front of that.
+   */
   add(frame) {
-    if (this.all.some((known) => known.seq === frame.seq && known.time_ms === frame.time_ms)) return false;
-    this.all.push(frame);
-    this.words += frame.words.length;
-    return true;
+    const place = this.all.findLastIndex((known) => known.seq === frame.seq && known.time_ms === frame.time_ms);
+    if (place < 0) {
+      this.all.push(frame);
+      this.words += frame.words.length;
+      this.fresh += 1;
+      return true;
+    }
+    const first = this.all.length - this.fresh;
+    if (place < first) {
+      this.all.splice(place, 0, ...this.all.splice(first));
+      this.fresh = 0;
+    }
+    return false;
   }
 
   /** Lets go of the oldest until so many are left, or two that are very large; of `shown` last. */
@@ -105,23 +128,29 @@ export class Frames {
       const [gone] = this.all.splice(this.all[0] === shown && this.all.length > 1 ? 1 : 0, 1);
       this.words -= gone.words.length;
     }
+    this.fresh = Math.min(this.fresh, this.all.length);
   }
 
-  /** Counts of a word over all clouds kept; 0 where it is not shown. */
+  /** Counts of a word over all clouds kept; null where it is not among the words: it may be rare, not gone. */
   course(key) {
     return this.all.map((frame) => ({
       time: Number.isFinite(frame.time_ms) ? frame.time_ms : frame.seq,
-      count: frame.counts.get(key)?.count ?? 0,
+      count: frame.counts.get(key)?.count ?? null,
       frame,
     }));
   }
 
-  /** Says by how much a word's count changed: as the frame says, or against the cloud before. */
+  /**
+   * Says by how much a word's count changed: as the frame says, or, where clouds in between did not
+   * come, against the one before. null: it was not among the words of that.
+   */
   changes(frame) {
     const before = this.all[this.all.indexOf(frame) - 1];
+    const skipped = before && before.seq !== frame.seq - 1;
     return (word) => {
-      if (Number.isFinite(word.change)) return word.change;
-      return before ? word.count - (before.counts.get(word.key)?.count ?? 0) : null;
+      if (Number.isFinite(word.change) && !skipped) return word.change;
+      const known = before?.counts.get(word.key);
+      return known ? word.count - known.count : null;
     };
   }
 

@@ -170,6 +170,24 @@ async function details(browser) {
   await server.close();
 }
 
+/** Of a word that was rare for a while the count of that while is not known, which is not none. */
+async function gap(browser) {
+  const server = await Server.start();
+  const words = [["rare", "other"], ["rare", "other"], ["other"], ["other", "rare"]];
+  await server.send(words.map((all, at) => frame(at + 1, all)));
+  const page = await visit(browser, server.url);
+  await shows(page, 4);
+  await page.locator("#list .row >> nth=1").focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#panel-facts").textContent(), "100 times, place 2 of 2");
+  assert.match(await page.locator("#chart").getAttribute("aria-label"), /first 133, least 100, most 133, last 100; 1 of 4 clouds without it$/);
+  const line = await page.locator("#chart .line").getAttribute("d");
+  assert.equal(line.split("M").length - 1, 2, "two parts");
+  await picture(page, "gap");
+  await page.leave();
+  await server.close();
+}
+
 async function client(browser) {
   const [, code] = readme.match(/```js\n([^]*?)```/);
   assert.ok(code.trim().split("\n").length <= 10, "ten lines");
@@ -200,5 +218,6 @@ await script(async (browser) => {
   await silent(browser);
   await groups(browser);
   await details(browser);
+  await gap(browser);
   await client(browser);
 });

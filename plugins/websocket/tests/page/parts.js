@@ -22,6 +22,42 @@ async function groups(page) {
   assert.deepEqual(kept, { groups: 100, clouds: 600, shown: true, second: 402, other: 1 });
 }
 
+/** What a new connection repeats tells where clouds belong that were passed over; a server that begins anew goes on behind. */
+async function order(page) {
+  const found = await page.evaluate(async () => {
+    const { Frames } = await import("/frames.js");
+    const all = new Frames();
+    const add = (...clouds) => clouds.forEach(([seq, time_ms]) => all.add({ seq, time_ms, words: [] }));
+    const run = (from, to, time) => Array.from({ length: to - from + 1 }, (_, at) => [from + at, time + from + at]);
+    add(...run(2, 4, 0), ...run(6, 7, 0));
+    all.begin();
+    add(...run(1, 8, 0));
+    all.begin();
+    add(...run(1, 3, 100), ...run(3, 3, 100));
+    return all.all.map(({ seq, time_ms }) => [seq, time_ms]);
+  });
+  assert.deepEqual(found, [...[1, 2, 3, 4, 5, 6, 7, 8].map((seq) => [seq, seq]), [1, 101], [2, 102], [3, 103]]);
+}
+
+/** A word that was not among those shown was not seen to change, and no cloud that did not come is counted with. */
+async function changes(page) {
+  const found = await page.evaluate(async () => {
+    const { Frames, asFrame } = await import("/frames.js");
+    const all = new Frames();
+    const cloud = (seq, ...words) => {
+      const whole = words.map((word) => ({ text: "a", x: 1, y: 1, size: 1, width: 1, ...word }));
+      const frame = asFrame({ type: "wordcloud", seq, width: 9, height: 9, words: whole });
+      all.add(frame);
+      return frame;
+    };
+    const change = (frame) => all.changes(frame)(frame.words[0]);
+    const clouds = [[{ count: 20 }], [], [{ count: 31 }], [{ count: 40, change: 9 }]].map((words, at) => cloud(at + 1, ...words));
+    clouds.push(cloud(9, { count: 42, change: -1 }));
+    return { changes: [clouds[0], ...clouds.slice(2)].map(change), course: all.course("a").map(({ count }) => count) };
+  });
+  assert.deepEqual(found, { changes: [null, null, 9, 2], course: [20, null, 31, 40, 42] });
+}
+
 /** Words that are there twice, or are none, are left out. */
 async function frames(page) {
   const words = await page.evaluate(async () => {
@@ -221,7 +257,7 @@ await script(async (browser) => {
   const server = await Server.start();
   const page = await visit(browser, server.url);
   await state(page, "live");
-  for (const part of [groups, frames, plain, sprites, hurried, passes, csv]) await part(page);
+  for (const part of [groups, order, changes, frames, plain, sprites, hurried, passes, csv]) await part(page);
   await rows(page, server);
   await page.leave();
   const other = await visit(browser, server.url);
