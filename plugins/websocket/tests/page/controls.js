@@ -125,15 +125,19 @@ await script(async (browser) => {
   await page.keyboard.press("Enter");
   assert.equal(await page.locator("#panel-word").textContent(), "avro");
   assert.equal(await focus(), "panel-word");
-  await page.keyboard.press("Escape");
-  assert.equal(await focus(), "avro");
-  await page.evaluate(() => document.activeElement.blur());
-  for (const [key, seq] of [["ArrowLeft", 5], ["ArrowLeft", 4], ["ArrowRight", 5]]) {
+  for (const [key, seq] of [["ArrowLeft", 5], ["ArrowLeft", 4], ["ArrowRight", 5], [" ", 6]]) {
     await page.keyboard.press(key);
     await shows(page, seq);
   }
+  await page.keyboard.press("Escape");
+  assert.equal(await focus(), "avro");
+  // A button keeps the space bar, and no other key.
+  await page.focus("#pause");
+  await page.keyboard.press("ArrowLeft");
+  await shows(page, 5);
   await page.keyboard.press(" ");
   await shows(page, 6);
+  await state(page, "live");
   await page.keyboard.press("l");
   assert.equal(await pressed(page, "#view"), "true");
   await page.keyboard.press("d");
@@ -176,7 +180,6 @@ await script(async (browser) => {
   await tab("keys");
   await page.keyboard.press(" ");
   await page.keyboard.press("Escape");
-  await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press("l");
   assert.equal(await pressed(page, "#view"), "true", "single keys are off");
   await page.leave();
