@@ -144,6 +144,7 @@ function line(text) {
     });
     id("records").hidden = false;
     if (!shown) id("stage").hidden = true;
+    waiting();
     const lines = id("lines");
     lines.prepend(...items.reverse());
     while (lines.children.length > LINES) lines.lastChild.remove();
@@ -211,7 +212,7 @@ const AWAY = {
 
 function waiting() {
   const note = id("waiting");
-  note.hidden = Boolean(shown?.words.length) || connection === "locked";
+  note.hidden = Boolean(shown?.words.length) || !id("records").hidden || connection === "locked";
   if (shown) note.textContent = "No words at the moment: the window is empty.";
   else if (connection === "live") note.textContent = "Connected. Waiting for the first words …";
   else if (connection === "connecting") note.textContent = "Connecting …";

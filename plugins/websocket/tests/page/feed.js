@@ -1,7 +1,7 @@
 // The token, topics and groups, and the client that the README shows.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { Server, frame, picture, script, shows, state, still, visit } from "./driver.js";
+import { Server, frame, picture, script, shows, state, still, visit, vocabulary } from "./driver.js";
 
 const TOKEN = "a-token-for-this-test/+~&%";
 const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
@@ -35,6 +35,35 @@ async function token(browser) {
     await page.leave();
   }
   await server.close();
+}
+
+/** A server that asks for a token from now on is heard on whatever the page shows. */
+async function locked(browser) {
+  const phone = { width: 390, height: 844, hasTouch: true, isMobile: true };
+  for (const [records, screen, ready] of [
+    [[{ any: "record" }], {}, (page) => page.locator("#lines li").waitFor()],
+    [[frame(1, vocabulary(200))], phone, (page) => shows(page, 1).then(() => page.tap("#view"))],
+  ]) {
+    let server = await Server.start();
+    const { listen } = server;
+    await server.send(records);
+    const page = await visit(browser, server.url, screen);
+    await ready(page);
+    assert.equal(await page.locator("#waiting").isVisible(), false);
+    await page.evaluate(() => (document.querySelector("main").scrollTop = 300));
+    await server.close();
+    await state(page, "offline");
+    server = await Server.start({ listen, token: TOKEN });
+    await server.send([frame(2, ["open"])]);
+    await page.evaluate(() => document.querySelector("#retry").click());
+    await state(page, "locked");
+    await picture(page, `locked-${screen.width ?? "screen"}`);
+    await page.fill("#token", TOKEN);
+    await page.click("#lock button");
+    await shows(page, 2);
+    await page.leave();
+    await server.close();
+  }
 }
 
 async function topics(browser) {
@@ -212,6 +241,7 @@ async function client(browser) {
 
 await script(async (browser) => {
   await token(browser);
+  await locked(browser);
   await topics(browser);
   await refused(browser);
   await keyless(browser);
