@@ -8,6 +8,7 @@ pub mod hub;
 mod limits;
 pub mod message;
 pub mod page;
+mod quota;
 pub mod server;
 pub mod sink;
 mod tls;

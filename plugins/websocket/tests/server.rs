@@ -253,6 +253,16 @@ fn messages_too_large_or_too_many_end_a_reader() {
         }
     }
     assert_eq!(farewell(&mut reader).code, CloseCode::Policy);
+    // A message that begins, and goes on with parts of nothing.
+    let mut reader = connect(address);
+    let endless = [[1, 0x80, 0, 0, 0, 0], [0, 0x80, 0, 0, 0, 0]];
+    let endless = [&endless[..1], &endless[1..].repeat(100_000)].concat();
+    // The server may be gone before it has them all.
+    let _ = reader.get_mut().write_all(endless.as_flattened());
+    let Message::Close(Some(frame)) = reader.read().unwrap() else {
+        panic!("it is asked whether it is there")
+    };
+    assert_eq!(frame.code, CloseCode::Policy);
 }
 
 #[test]
