@@ -29,7 +29,7 @@ const MOST_A_SECOND: usize = 20;
 const BYTES_A_SECOND: usize = 4 * MOST_INCOMING;
 /// Longest a reader may take for one record, and longest its connection may have no room for one.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest a reader may take to let itself be said goodbye.
+/// Longest a goodbye may take, whoever says it first.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What a reader asked for, and how it is treated.
@@ -143,7 +143,12 @@ where
                             _ => return None,
                         }
                     }
-                    Some(Ok(Message::Close(_))) | None => return None,
+                    Some(Ok(Message::Close(_))) => {
+                        // The codec has made the answer, but does not send it by itself.
+                        let _ = timeout(GOODBYE, socket.flush()).await;
+                        return None;
+                    }
+                    None => return None,
                     Some(Ok(_)) => {}
                     Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                         return Some((CloseCode::Size, "the message is too large"));

@@ -266,6 +266,18 @@ fn messages_too_large_or_too_many_end_a_reader() {
 }
 
 #[test]
+fn a_reader_that_says_goodbye_is_answered() {
+    let (_stage, address) = open(json!({}));
+    let mut reader = connect(address);
+    let frame = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "done".into(),
+    };
+    reader.close(Some(frame.clone())).unwrap();
+    assert_eq!(farewell(&mut reader), frame);
+}
+
+#[test]
 fn one_reader_too_many_is_told_to_come_back_and_does() {
     let (mut stage, address) = open(json!({"max_clients": 2}));
     let mut first = connect(address);
