@@ -8,13 +8,12 @@
 import { Cloud } from "/cloud.js";
 import { Controls } from "/controls.js";
 import { Feed } from "/feed.js";
-import { EMPTY, Groups, asFrame, plain } from "/frames.js";
+import { EMPTY, Groups, KEPT, asFrame, plain } from "/frames.js";
 import { List } from "/list.js";
 import { Panel } from "/panel.js";
 import { applyTheme } from "/theme.js";
 import { clock, id, number } from "/tools.js";
 
-const BACK = 30;
 const LINES = 100;
 
 const main = id("cloud");
@@ -46,7 +45,7 @@ const feed = new Feed({ state, message: receive, topics: learn }, () => {
   // One that was followed is followed on, even where a new server has not heard of it yet.
   asked = topics?.length || asked !== null ? chosen : null;
   // Clouds that are known already are told apart from those that came meanwhile, lines cannot be.
-  return { history: pending.length || id("lines").children.length ? 1 : BACK, ...(asked !== null && { topic: asked }) };
+  return { history: pending.length || id("lines").children.length ? 1 : frames()?.room ?? KEPT, ...(asked !== null && { topic: asked }) };
 });
 
 function frames() {

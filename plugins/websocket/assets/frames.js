@@ -3,32 +3,47 @@
 
 const MOST_WORDS = 2000;
 const MOST_SAMPLES = 20;
-/** Clouds kept of the group that is looked at, and their words together; of each other one the last. */
-const KEPT = 600;
+/** Clouds kept of the group that is looked at, their words and letters together; of each other one the last. */
+export const KEPT = 600;
 const KEPT_WORDS = 120_000;
+const KEPT_LETTERS = 16 << 20;
+/** Clouds whose samples are kept: they are most of what comes, and seldom asked for later. */
+const KEPT_SAMPLES = 48;
 const MOST_GROUPS = 100;
+const COLOUR = /^#[0-9a-f]{6}$/i;
+/** Times that a date can have, in milliseconds from 1970. */
+const LATEST = 8.64e15;
 
 /** What is shown where nothing came. */
 export const EMPTY = { words: [], counts: new Map(), width: 1, height: 1, palette: {} };
 
-/** A word cloud, or null: any other record. Whatever a frame lacks is left out, not made up. */
+/** A word cloud, or null: any other record. Whatever a frame lacks is left out, not made up, and so is what the page does not read. */
 export function asFrame(value) {
   if (value?.type !== "wordcloud" || !Array.isArray(value.words)) return null;
-  const { seq, width, height } = value;
+  const { seq, width, height, records, distinct } = value;
   if (![seq, width, height].every(Number.isFinite) || width <= 0 || height <= 0) return null;
-  const shared = Array.isArray(value.samples) ? value.samples : [];
-  const words = value.words.slice(0, MOST_WORDS).filter(good).map((word) => ({
-    ...word,
+  const shared = Array.isArray(value.samples) ? value.samples.map(sample) : [];
+  const words = value.words.slice(0, MOST_WORDS).filter(good).map(({ text, key, count, change, x, y, size, width, rotate, box, color, samples }) => ({
+    text,
     // What stays the same when another way to write it becomes the most frequent one.
-    key: typeof word.key === "string" ? word.key : word.text,
-    rotate: Number.isFinite(word.rotate) ? word.rotate : 0,
-    box: Array.isArray(word.box) && word.box.length === 4 && word.box.every(Number.isFinite) ? word.box : null,
-    samples: samples(word.samples, shared),
+    key: typeof key === "string" ? key : text,
+    count,
+    change: finite(change),
+    x,
+    y,
+    size,
+    width,
+    rotate: finite(rotate) ?? 0,
+    box: Array.isArray(box) && box.length === 4 && box.every(Number.isFinite) ? box : null,
+    color: COLOUR.test(color) ? color : finite(color),
+    samples: sampled(samples, shared),
   }));
   const known = new Map();
   for (const word of words) if (!known.has(word.key)) known.set(word.key, word);
   const palette = { light: colours(value.colors), dark: colours(value.colors_dark ?? value.colors) };
-  return { ...value, words: [...known.values()], counts: known, group: String(value.group ?? ""), palette };
+  const group = String(value.group ?? "");
+  const figures = { seq, time_ms: time(value.time_ms), records: finite(records), distinct: finite(distinct) };
+  return { ...figures, width, height, group, palette, words: [...known.values()], counts: known };
 }
 
 function good(word) {
@@ -36,16 +51,37 @@ function good(word) {
   return typeof text === "string" && [count, x, y, size, width].every(Number.isFinite) && size > 0 && width > 0;
 }
 
-/** Tweets of a word: texts, objects with a `text`, or places in the list that all words share. */
-function samples(given, shared) {
+/** Tweets of a word: by themselves, or places in the list that all words share. */
+function sampled(given, shared) {
   if (!Array.isArray(given)) return [];
-  const found = given.map((sample) => (Number.isInteger(sample) ? shared[sample] : sample));
-  const asObject = (sample) => (typeof sample === "string" ? { text: sample } : sample);
-  return found.map(asObject).filter((sample) => typeof sample?.text === "string").slice(0, MOST_SAMPLES);
+  const found = given.map((one) => (Number.isInteger(one) ? shared[one] : sample(one)));
+  return found.filter(Boolean).slice(0, MOST_SAMPLES);
+}
+
+/** A text, or an object with a `text`; null: neither. */
+function sample(given) {
+  const { text, id = "", user, author, time_ms, at_ms } = typeof given === "string" ? { text: given } : (given ?? {});
+  if (typeof text !== "string") return null;
+  const name = user?.screen_name ?? user ?? author;
+  return { text, id: String(id), user: typeof name === "string" ? name.replace(/^@/, "") : null, time_ms: time(time_ms ?? at_ms) };
+}
+
+const finite = (given) => (Number.isFinite(given) ? given : null);
+
+/** Milliseconds that are a date, or null. */
+function time(given) {
+  return Math.abs(given) <= LATEST ? finite(given) : null;
+}
+
+/** How much text is kept of a cloud; samples that words share stand there once. */
+function letters({ words }) {
+  const texts = new Set(words.flatMap((word) => word.samples));
+  const sum = (all, length) => all.reduce((total, one) => total + length(one), 0);
+  return sum(words, ({ text, key }) => text.length + (key === text ? 0 : key.length)) + sum([...texts], ({ text, id, user }) => text.length + id.length + (user?.length ?? 0));
 }
 
 function colours(palette) {
-  const all = Array.isArray(palette) && palette.length > 0 && palette.every((c) => /^#[0-9a-f]{6}$/i.test(c));
+  const all = Array.isArray(palette) && palette.length > 0 && palette.every((c) => COLOUR.test(c));
   return all ? palette : null;
 }
 
@@ -90,12 +126,20 @@ export class Frames {
   constructor() {
     this.all = [];
     this.words = 0;
+    this.letters = 0;
+    /** Whether the oldest had to go because clouds are large. */
+    this.full = false;
     /** How many of the last came with this connection since the last one that was known before. */
     this.fresh = 0;
   }
 
   begin() {
     this.fresh = 0;
+  }
+
+  /** How many clouds there is room for: fewer where they are large. */
+  get room() {
+    return this.full ? this.all.length : KEPT;
   }
 
   get newest() {
@@ -111,6 +155,7 @@ export class Frames {
     if (place < 0) {
       this.all.push(frame);
       this.words += frame.words.length;
+      this.letters += frame.letters = letters(frame);
       this.fresh += 1;
       return true;
     }
@@ -124,11 +169,23 @@ export class Frames {
 
   /** Lets go of the oldest until so many are left, or two that are very large; of `shown` last. */
   trim(most, shown) {
-    while (this.all.length > most || (this.words > KEPT_WORDS && this.all.length > 2)) {
+    for (const frame of this.all.slice(0, -KEPT_SAMPLES)) if (!frame.bare && frame !== shown) this.strip(frame);
+    const large = () => this.all.length > 2 && (this.words > KEPT_WORDS || this.letters > KEPT_LETTERS);
+    while (this.all.length > most || large()) {
+      this.full ||= this.all.length <= most;
       const [gone] = this.all.splice(this.all[0] === shown && this.all.length > 1 ? 1 : 0, 1);
       this.words -= gone.words.length;
+      this.letters -= gone.letters;
     }
     this.fresh = Math.min(this.fresh, this.all.length);
+  }
+
+  /** Lets go of a cloud's samples. */
+  strip(frame) {
+    this.letters -= frame.letters;
+    for (const word of frame.words) word.samples = [];
+    frame.bare = true;
+    this.letters += frame.letters = letters(frame);
   }
 
   /** Counts of a word over all clouds kept; null where it is not among the words: it may be rare, not gone. */

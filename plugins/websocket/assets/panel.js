@@ -44,7 +44,7 @@ export class Panel {
         (change && `, ${change} since the last cloud`)
       : "Not in this cloud.";
     this.chart(frames.course(this.word), frame);
-    this.tweets(frames.samples(frame, this.word));
+    this.tweets(frames.samples(frame, this.word), frame.bare);
   }
 
   chart(course, frame) {
@@ -82,10 +82,12 @@ export class Panel {
     );
   }
 
-  tweets(samples) {
+  /** `gone`: those of this cloud are not kept any more. */
+  tweets(samples, gone) {
     id("no-samples").hidden = samples.length > 0;
+    id("no-samples").textContent = gone ? "Only those of newer clouds are kept." : "None came along with the clouds.";
     const known = [...id("samples").children].map((item) => item.dataset.key);
-    const keys = samples.map((sample) => `${sample.id ?? ""} ${sample.text}`);
+    const keys = samples.map((sample) => `${sample.id} ${sample.text}`);
     // What stands there already stays, so that a reader's place and selection stay too.
     if (known.length === keys.length && known.every((key, at) => key === keys[at])) return;
     id("samples").replaceChildren(...samples.map((sample, at) => tweet(sample, keys[at])));
@@ -110,9 +112,7 @@ function tweet(sample, key) {
   text.dir = "auto";
   text.textContent = sample.text;
   item.append(text);
-  const user = sample.user?.screen_name ?? sample.user ?? sample.author;
-  const time = sample.time_ms ?? sample.at_ms;
-  const from = [typeof user === "string" && user && `@${user.replace(/^@/, "")}`, Number.isFinite(time) && clock.format(time)];
+  const from = [sample.user && `@${sample.user}`, sample.time_ms !== null && clock.format(sample.time_ms)];
   if (from.some(Boolean)) {
     const note = document.createElement("p");
     note.className = "from";

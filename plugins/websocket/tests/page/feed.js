@@ -199,6 +199,20 @@ async function details(browser) {
   await server.close();
 }
 
+/** Who comes later has as much to look back on as the server keeps. */
+async function past(browser) {
+  const server = await Server.start({ history: 300 });
+  await server.send(Array.from({ length: 320 }, (_, at) => frame(at + 1, ["word"])));
+  const page = await visit(browser, server.url);
+  await page.waitForFunction(() => document.getElementById("slider").max === "299");
+  await shows(page, 320);
+  await page.locator("#slider").focus();
+  await page.keyboard.press("Home");
+  await shows(page, 21);
+  await page.leave();
+  await server.close();
+}
+
 /** Of a word that was rare for a while the count of that while is not known, which is not none. */
 async function gap(browser) {
   const server = await Server.start();
@@ -248,6 +262,7 @@ await script(async (browser) => {
   await silent(browser);
   await groups(browser);
   await details(browser);
+  await past(browser);
   await gap(browser);
   await client(browser);
 });

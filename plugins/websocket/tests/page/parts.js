@@ -58,15 +58,40 @@ async function changes(page) {
   assert.deepEqual(found, { changes: [null, null, 9, 2], course: [20, null, 31, 40, 42] });
 }
 
-/** Words that are there twice, or are none, are left out. */
+/** Samples stay for the newest clouds and the one that is shown; of text only so much is kept. */
+async function letters(page) {
+  const found = await page.evaluate(async () => {
+    const { Groups, asFrame } = await import("/frames.js");
+    const text = "x".repeat(50_000);
+    const word = { count: 1, x: 1, y: 1, size: 1, width: 1 };
+    const cloud = (seq, more) => asFrame({ type: "wordcloud", seq, width: 9, height: 9, ...more });
+    const sampled = (seq) => cloud(seq, { words: [{ ...word, text: "a", samples: [0, "own"] }], samples: [text], more: text });
+    const all = new Groups();
+    const first = sampled(0);
+    for (let seq = 0; seq < 200; seq += 1) all.add("", seq ? sampled(seq) : first, "", first);
+    const { all: clouds } = all.get("");
+    const before = clouds.length;
+    const with_samples = clouds.filter(({ words }) => words[0].samples.length > 0).map(({ seq }) => seq);
+    for (let seq = 200; seq < 800; seq += 1) all.add("", cloud(seq, { words: [{ ...word, text: `${seq}${text}` }] }), "", clouds.at(-1));
+    const kept = all.get("").all.reduce((sum, { words }) => sum + words[0].text.length, 0);
+    return { before, with_samples, unknown: "more" in clouds.at(-1), kept, newest: all.get("").newest.seq };
+  });
+  assert.ok(found.kept > 15 << 20 && found.kept <= 16 << 20, `${found.kept} letters`);
+  assert.deepEqual({ ...found, kept: 0 }, { before: 200, with_samples: [0, ...Array.from({ length: 48 }, (_, at) => 152 + at)], unknown: false, kept: 0, newest: 799 });
+}
+
+/** Words that are there twice, or are none, are left out, and so are times that no date has. */
 async function frames(page) {
-  const words = await page.evaluate(async () => {
+  const { words, times } = await page.evaluate(async () => {
     const { asFrame } = await import("/frames.js");
-    const word = { text: "a", count: 1, x: 1, y: 1, size: 1, width: 1 };
+    const samples = [8.64e15, 8.65e15].map((time_ms) => ({ text: "tweet", time_ms }));
+    const word = { text: "a", count: 1, x: 1, y: 1, size: 1, width: 1, samples };
     const words = [word, { ...word, text: "b", key: "a" }, { ...word, text: "c", size: NaN }, null, { ...word, text: "d" }];
-    return asFrame({ type: "wordcloud", seq: 1, width: 9, height: 9, words }).words.map(({ text }) => text);
+    const frame = asFrame({ type: "wordcloud", seq: 1, width: 9, height: 9, words, time_ms: -8.65e15 });
+    return { words: frame.words.map(({ text }) => text), times: [frame, ...frame.words[0].samples].map(({ time_ms }) => time_ms) };
   });
   assert.deepEqual(words, ["a", "d"]);
+  assert.deepEqual(times, [null, 8.64e15, null]);
 }
 
 /** Accents are passed over, vowels are not, whatever the script. */
@@ -193,7 +218,8 @@ async function feed(page) {
     const [socket] = made;
     socket.onopen();
     const packed = await new Response(new Blob(["packed"]).stream().pipeThrough(new CompressionStream("deflate-raw"))).arrayBuffer();
-    for (let number = 0; number < 1000; number += 1) socket.onmessage({ data: packed });
+    socket.onmessage({ data: packed });
+    for (let number = 0; number < 1000; number += 1) socket.onmessage({ data: `${number} ${"x".repeat(100_000)}` });
     socket.onmessage({ data: "last" });
     while (messages.at(-1) !== "last") await new Promise((then) => genuine.setTimeout.call(window, then));
     // A minute in which nothing came, the question, its answer, and all timers that were set.
@@ -207,10 +233,11 @@ async function feed(page) {
     feed.hurry();
     timers.forEach((then) => then());
     Object.assign(window, genuine);
-    return { messages: messages.length, first: messages[0], asked, answered, given_up: socket.closed, last: states.at(-1) };
+    return { messages: messages.length, first: messages[0], second: messages[1].slice(0, 5), asked, answered, given_up: socket.closed, last: states.at(-1) };
   });
-  assert.ok(got.messages <= 202, `${got.messages} messages`);
   assert.equal(got.first, "packed");
+  assert.ok(got.messages > 80 && got.messages < 170, `${got.messages} messages of 100 kB`);
+  assert.match(got.second, /^[89]\d\d x/);
   assert.ok(got.asked >= 2);
   assert.equal(got.answered, false);
   assert.equal(got.given_up, true);
@@ -257,7 +284,7 @@ await script(async (browser) => {
   const server = await Server.start();
   const page = await visit(browser, server.url);
   await state(page, "live");
-  for (const part of [groups, order, changes, frames, plain, sprites, hurried, passes, csv]) await part(page);
+  for (const part of [groups, order, changes, letters, frames, plain, sprites, hurried, passes, csv]) await part(page);
   await rows(page, server);
   await page.leave();
   const other = await visit(browser, server.url);
