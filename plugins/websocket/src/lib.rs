@@ -9,6 +9,7 @@ mod limits;
 pub mod message;
 pub mod page;
 mod quota;
+mod readers;
 pub mod server;
 pub mod sink;
 mod tls;

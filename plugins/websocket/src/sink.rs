@@ -92,6 +92,7 @@ impl Sink for WebSocket {
                 .map(|token| Token::new(token.expose())),
             tls,
             max_clients: options.max_clients,
+            max_clients_per_address: options.max_clients_per_address,
             history: options.history,
             ping: options.ping.duration(),
         };

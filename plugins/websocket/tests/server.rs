@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use plugin_api::testing::batch_of;
 use plugin_api::{BatchBuilder, ContentType, Format};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, WebSocket};
@@ -293,6 +294,19 @@ fn one_reader_too_many_is_told_to_come_back_and_does() {
 }
 
 #[test]
+fn one_address_has_no_more_readers_than_it_may() {
+    let (_stage, address) = open(json!({"max_clients_per_address": 1}));
+    let _first = connect(address);
+    assert_eq!(try_connect(address, "/feed", &[]).err(), Some(503));
+    assert!(get(address, "/topics", "").body.contains(r#""full":true"#));
+    let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let from = SocketAddr::from(([127, 0, 0, 2], 0));
+    other.bind(&from.into()).unwrap();
+    other.connect(&address.into()).unwrap();
+    assert!(connect_over(TcpStream::from(other), address, "/feed", &[]).is_ok());
+}
+
+#[test]
 fn a_reader_that_does_not_answer_is_let_go_and_one_that_does_is_not() {
     let (mut stage, address) = open(json!({"ping": "100ms"}));
     let mut silent = dial(address);
@@ -390,6 +404,10 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
         (json!({"listen": "localhost:99999"}), "/listen"),
         (json!({"history": 0}), "/history"),
         (json!({"max_clients": 0}), "/max_clients"),
+        (
+            json!({"max_clients_per_address": 0}),
+            "/max_clients_per_address",
+        ),
         (json!({"max_record": "1 GiB"}), "/max_record"),
         (json!({"ping": "1ms"}), "/ping"),
         (
