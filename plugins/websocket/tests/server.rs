@@ -371,10 +371,15 @@ fn at_the_end_readers_get_the_rest_and_a_goodbye_and_the_port_is_free_again() {
     let (mut stage, address) = open(json!({}));
     let mut reader = connect(address);
     settle(&mut reader);
+    stage.tick().unwrap();
+    let host = stage.host();
+    assert_eq!(host.metric_value("websocket_clients"), 1.0);
     stage.write(&batch_of(["last words"])).unwrap();
     stage.close().unwrap();
     assert_eq!(text(&mut reader), "last words");
     assert_eq!(farewell(&mut reader).code, CloseCode::Away);
+    let metrics = ["websocket_clients", "websocket_sent"].map(|name| host.metric_value(name));
+    assert_eq!(metrics, [0.0, 1.0]);
     let (mut stage, again) = open(json!({"listen": address.to_string()}));
     assert_eq!(again, address);
     stage.write(&batch_of(["first words"])).unwrap();
