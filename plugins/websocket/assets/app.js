@@ -38,14 +38,17 @@ let scheduled = false;
 let connection = "connecting";
 let again = 0;
 let ticking = 0;
-/** Lines that are not put in yet. */
+/** Lines that are not put in yet, and the last that came. */
 const pending = [];
+let last = null;
+/** Whether this connection has sent anything: it begins with what came last, which may be known. */
+let heard = false;
 
 const feed = new Feed({ state, message: receive, topics: learn }, () => {
   // One that was followed is followed on, even where a new server has not heard of it yet.
   asked = topics?.length || asked !== null ? chosen : null;
   // Clouds that are known already are told apart from those that came meanwhile, lines cannot be.
-  return { history: pending.length || id("lines").children.length ? 1 : frames()?.room ?? KEPT, ...(asked !== null && { topic: asked }) };
+  return { history: last !== null ? 1 : frames()?.room ?? KEPT, ...(asked !== null && { topic: asked }) };
 });
 
 function frames() {
@@ -61,9 +64,12 @@ function receive(text) {
   } catch {
     // A text record.
   }
+  const first = !heard;
+  heard = true;
   const frame = asFrame(value);
   if (!frame) {
-    line(typeof value === "string" ? value : JSON.stringify(value));
+    const said = typeof value === "string" ? value : JSON.stringify(value);
+    if (!first || said !== last) line(said);
     return;
   }
   if (topics && asked === null && !refreshed) {
@@ -112,7 +118,9 @@ function change(group) {
   if (!frames()?.newest) blank();
   pause(false);
   // A topic is another feed; a group was in this one all along.
-  if (topics) feed.connect();
+  if (!topics) return;
+  unlist();
+  feed.connect();
 }
 
 /** Shows the newest frame with the next picture: of several that came at once only the last moves. */
@@ -126,28 +134,37 @@ function soon() {
   });
 }
 
-/** Puts in with the next picture what came as lines: of many only the last. */
+/** Puts in with the next picture, or when the page goes live again, what came as lines: of many only the last. */
 function line(text) {
-  if (paused) return;
+  last = text;
   pending.push(text.length > 4000 ? `${text.slice(0, 4000)} …` : text);
-  if (pending.length > 1) {
-    if (pending.length > LINES) pending.shift();
-    return;
-  }
-  next(() => {
-    const items = pending.splice(0).map((text) => {
-      const item = document.createElement("li");
-      item.textContent = text;
-      item.dir = "auto";
-      return item;
-    });
-    id("records").hidden = false;
-    if (!shown) id("stage").hidden = true;
-    waiting();
-    const lines = id("lines");
-    lines.prepend(...items.reverse());
-    while (lines.children.length > LINES) lines.lastChild.remove();
+  if (pending.length > LINES) pending.shift();
+  if (pending.length === 1) next(enlist);
+}
+
+function enlist() {
+  if (paused || !pending.length) return;
+  const items = pending.splice(0).map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    item.dir = "auto";
+    return item;
   });
+  id("records").hidden = false;
+  if (!shown) id("stage").hidden = true;
+  waiting();
+  const lines = id("lines");
+  lines.prepend(...items.reverse());
+  while (lines.children.length > LINES) lines.lastChild.remove();
+}
+
+/** Lines of another topic are none of this one. */
+function unlist() {
+  pending.length = 0;
+  last = null;
+  id("lines").replaceChildren();
+  id("records").hidden = true;
+  waiting();
 }
 
 /** With the next picture. A hidden page has none, but its list should still be right. */
@@ -223,6 +240,7 @@ function state(now, until) {
   again = until ?? 0;
   if (now === "live") {
     refreshed = false;
+    heard = false;
     groups.begin();
   }
   clearInterval(ticking);
@@ -271,6 +289,7 @@ function pause(on) {
   tell();
   const newest = frames()?.newest;
   if (!on && newest) display(newest);
+  if (!on) enlist();
   slider();
 }
 

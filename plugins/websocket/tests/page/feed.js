@@ -94,6 +94,36 @@ async function topics(browser) {
   await server.close();
 }
 
+/** Lines are those of their topic, each once; what comes while the page is paused is put in when it goes on. */
+async function lines(browser) {
+  let server = await Server.start({ topics: "key", history: 200 });
+  const { listen } = server;
+  await server.send([{ n: 1 }], "one");
+  await server.send([{ n: 2 }], "two");
+  const page = await visit(browser, server.url);
+  const listed = (...wanted) =>
+    page.waitForFunction((all) => [...document.querySelectorAll("#lines li")].map((line) => line.textContent).join() === all, wanted.map((n) => `{"n":${n}}`).join());
+  await listed(1);
+  await page.selectOption("#topic", "two");
+  await listed(2);
+  await server.close();
+  await state(page, "offline");
+  server = await Server.start({ topics: "key", history: 200, listen });
+  await server.send([{ n: 2 }], "two");
+  await page.evaluate(() => document.querySelector("#retry").click());
+  await state(page, "live");
+  await server.send([{ n: 3 }], "two");
+  await listed(3, 2);
+  await page.click("#pause");
+  await server.send([...Array.from({ length: 120 }, (_, at) => ({ n: 4 + at })), frame(1, ["a", "cloud"])], "two");
+  await page.waitForFunction(() => document.getElementById("cloud").dataset.frames === "1");
+  await listed(3, 2);
+  await page.click("#pause");
+  await listed(...Array.from({ length: 100 }, (_, at) => 123 - at));
+  await page.leave();
+  await server.close();
+}
+
 /** A server that has no room for the topic says no: the page says so, and not that it is away. */
 async function refused(browser) {
   const server = await Server.start({ topics: "key" });
@@ -257,6 +287,7 @@ await script(async (browser) => {
   await token(browser);
   await locked(browser);
   await topics(browser);
+  await lines(browser);
   await refused(browser);
   await keyless(browser);
   await silent(browser);
