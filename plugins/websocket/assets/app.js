@@ -364,6 +364,12 @@ id("lock").onsubmit = (event) => {
   feed.unlock(id("token").value);
 };
 new ResizeObserver(() => cloud.resize()).observe(id("stage"));
+/** Another screen may have other pixels in a stage that is as large. */
+function follow() {
+  const ratio = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+  ratio.addEventListener("change", () => (cloud.resize(), follow()), { once: true });
+}
+follow();
 
 theme(false);
 cloud.resize();

@@ -15,6 +15,8 @@ export class Controls {
     id("view").onclick = act.view;
     id("theme").onclick = act.theme;
     id("full").onclick = full;
+    // Some phones have none.
+    id("full").hidden = !document.documentElement.requestFullscreen;
     id("slider").oninput = (event) => act.at(Number(event.target.value));
     id("topic").onchange = (event) => act.topic(event.target.value);
     this.search();

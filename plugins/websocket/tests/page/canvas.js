@@ -34,10 +34,24 @@ async function nested(page, server) {
   }
 }
 
+/** A window that goes to a finer screen is drawn finer. */
+async function finer(page) {
+  await still(page);
+  const cdp = await page.context().newCDPSession(page);
+  for (const [deviceScaleFactor, contrast] of [[2, "more"], [1.5, "no-preference"]]) {
+    await cdp.send("Emulation.setDeviceMetricsOverride", { width: 1280, height: 800, deviceScaleFactor, mobile: false });
+    // A screen that is only played lets the page know when something else about it changes.
+    await page.emulateMedia({ contrast });
+    await page.waitForFunction((ratio) => document.getElementById("canvas").width === innerWidth * ratio, deviceScaleFactor);
+    await still(page);
+  }
+}
+
 await script(async (browser) => {
   const server = await Server.start();
   const page = await visit(browser, server.url);
   await state(page, "live");
   await nested(page, server);
+  await finer(page);
   await page.leave();
 });
