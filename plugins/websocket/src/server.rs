@@ -34,6 +34,8 @@ const VISIT: Duration = Duration::from_secs(60);
 /// Connections that the kernel keeps until they are looked at: all readers of a server that was
 /// started again come at once.
 const WAITING: i32 = 4096;
+/// Bytes of a record that are kept encrypted until the kernel takes them: of one fragment of TLS.
+const TLS_UNSENT: usize = 16 * 1024;
 /// Most threads that serve.
 const WORKERS: usize = 4;
 /// Most bytes and lines of the head of a request.
@@ -186,7 +188,10 @@ async fn visit(wire: Wire, shared: Arc<Shared>, seat: Seat) {
         match shared.setup.tls.clone() {
             None => converse(wire.clone(), wire, &shared).await,
             Some(tls) => {
-                if let Ok(Ok(stream)) = timeout(HEAD, tls.accept(wire.clone())).await {
+                let accept = tls.accept_with(wire.clone(), |tls| {
+                    tls.set_buffer_limit(Some(TLS_UNSENT));
+                });
+                if let Ok(Ok(stream)) = timeout(HEAD, accept).await {
                     converse(stream, wire, &shared).await;
                 }
             }
