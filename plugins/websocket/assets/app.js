@@ -20,7 +20,7 @@ const main = id("cloud");
 
 const cloud = new Cloud(id("canvas"));
 const list = new List(id("list"), choose);
-const panel = new Panel(() => choose(null));
+const panel = new Panel(() => choose(null), () => list.stopped);
 
 /** Clouds by group; a feed without groups has the one named "". */
 const groups = new Groups();
@@ -36,6 +36,8 @@ let received = 0;
 let paused = false;
 let scheduled = false;
 let connection = "connecting";
+/** Whether the connection was lost since it was last there: else it is another one that is wanted. */
+let lost = false;
 let again = 0;
 let ticking = 0;
 /** Lines that are not put in yet, and the last that came. */
@@ -238,6 +240,7 @@ function waiting() {
 function state(now, until) {
   connection = now;
   again = until ?? 0;
+  lost = now in AWAY || (lost && now === "connecting");
   if (now === "live") {
     refreshed = false;
     heard = false;
@@ -256,19 +259,20 @@ function state(now, until) {
 
 function tell() {
   const away = connection in AWAY;
-  const was = away || (connection === "connecting" && received);
   const words = {
     live: "live",
-    connecting: received ? "reconnecting" : "connecting",
+    connecting: lost ? "reconnecting" : "connecting",
     offline: "reconnecting",
     full: "the server is full",
     refused: "refused",
     locked: "locked",
   };
   const said = paused ? (connection === "live" ? "paused" : `paused, ${words[connection]}`) : words[connection];
-  id("state").dataset.state = paused ? "paused" : was ? "offline" : connection;
+  id("state").dataset.state = paused ? "paused" : lost ? "offline" : connection;
   // Said once: a screen reader need not hear it again.
   if (id("state-text").textContent !== said) id("state-text").textContent = said;
+  // It must not take the focus with it.
+  if (!away && document.activeElement === id("retry")) id("state").focus();
   id("retry").hidden = !away;
   countdown();
 }

@@ -8,10 +8,11 @@ const WIDTH = 320;
 const HEIGHT = 96;
 
 export class Panel {
-  /** `closed()` is told when the reader closes it. */
-  constructor(closed) {
+  /** `closed()` is told when the reader closes it; `otherwise()` is what gets the focus where what had it is gone. */
+  constructor(closed, otherwise) {
     this.word = null;
     this.before = null;
+    this.otherwise = otherwise;
     id("panel-close").onclick = () => closed();
   }
 
@@ -28,9 +29,15 @@ export class Panel {
   close() {
     if (this.word === null) return;
     this.word = null;
+    if (id("panel").contains(document.activeElement)) this.back();
     id("panel").hidden = true;
-    if (this.before?.isConnected) this.before.focus({ preventScroll: true });
     this.before = null;
+  }
+
+  back() {
+    const { before } = this;
+    before.focus({ preventScroll: true });
+    if (before !== document.body && before !== document.activeElement) this.otherwise()?.focus({ preventScroll: true });
   }
 
   show(frame, frames) {

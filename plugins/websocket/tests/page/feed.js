@@ -73,8 +73,17 @@ async function topics(browser) {
   const page = await visit(browser, server.url);
   await shows(page, 7);
   assert.deepEqual(await page.locator("#topic option").allTextContents(), ["kafka & co", "rust"]);
+  await page.locator("#list .row").first().focus();
+  await page.keyboard.press("Enter");
+  await page.focus("#topic");
+  await page.evaluate(() => {
+    window.said = [];
+    new MutationObserver(() => window.said.push(document.getElementById("state-text").textContent)).observe(document.getElementById("state-text"), { childList: true });
+  });
   await page.selectOption("#topic", "rust");
   await shows(page, 1);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "topic");
+  assert.deepEqual(await page.evaluate("said"), ["connecting", "live"], "another topic is no loss");
   await picture(page, "topics");
   await server.send([frame(8, ["java"])], "kafka & co");
   await server.send([frame(2, ["crab"])], "rust");

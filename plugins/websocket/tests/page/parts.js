@@ -278,6 +278,12 @@ async function rows(page, server) {
   await send(5, ["three", ...words.slice(4), "four"]);
   assert.deepEqual([await focus(), await marked()], ["four", ["three"]]);
   assert.equal(await page.locator("#list [tabindex='0']").count(), 1);
+  // The panel gives the focus back to the list even where the row that it came from is gone.
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#panel-word").textContent(), "four");
+  await send(6, ["one", "three"]);
+  await page.keyboard.press("Escape");
+  assert.equal(await focus(), "one");
 }
 
 await script(async (browser) => {
