@@ -28,6 +28,7 @@ fn address() -> SocketAddr {
             token: None,
             tls: None,
             max_clients: 10,
+            max_clients_per_address: None,
             history: 3,
             ping: Duration::from_secs(20),
         };

@@ -1,6 +1,6 @@
 //! Thousands of readers of one feed, at the sink `websocket` and at a plain server on tungstenite,
-//! in turn: how old frames are when a reader has them whole, what a reader costs while nothing
-//! comes, and what those cost the others who never read, or never end their request.
+//! in turn: how old frames are when a reader has them whole, what a reader costs before they come
+//! and after, and what those cost the others who never read, or never end their request.
 //!
 //! `fanout [READERS [ROUNDS]]` prints a line `NAME VALUE` for each figure of each round. Server and
 //! readers are processes of their own, since together they take more descriptors than one may have.

@@ -8,20 +8,19 @@
 import { Cloud } from "/cloud.js";
 import { Controls } from "/controls.js";
 import { Feed } from "/feed.js";
-import { EMPTY, Groups, asFrame, plain } from "/frames.js";
+import { EMPTY, Groups, KEPT, asFrame, plain } from "/frames.js";
 import { List } from "/list.js";
 import { Panel } from "/panel.js";
 import { applyTheme } from "/theme.js";
 import { clock, id, number } from "/tools.js";
 
-const BACK = 30;
 const LINES = 100;
 
 const main = id("cloud");
 
 const cloud = new Cloud(id("canvas"));
 const list = new List(id("list"), choose);
-const panel = new Panel(() => choose(null));
+const panel = new Panel(() => choose(null), () => list.stopped);
 
 /** Clouds by group; a feed without groups has the one named "". */
 const groups = new Groups();
@@ -37,16 +36,21 @@ let received = 0;
 let paused = false;
 let scheduled = false;
 let connection = "connecting";
+/** Whether the connection was lost since it was last there: else it is another one that is wanted. */
+let lost = false;
 let again = 0;
 let ticking = 0;
-/** Lines that are not put in yet. */
+/** Lines that are not put in yet, and the last that came. */
 const pending = [];
+let last = null;
+/** Whether this connection has sent anything: it begins with what came last, which may be known. */
+let heard = false;
 
 const feed = new Feed({ state, message: receive, topics: learn }, () => {
   // One that was followed is followed on, even where a new server has not heard of it yet.
   asked = topics?.length || asked !== null ? chosen : null;
   // Clouds that are known already are told apart from those that came meanwhile, lines cannot be.
-  return { history: pending.length || id("lines").children.length ? 1 : BACK, ...(asked !== null && { topic: asked }) };
+  return { history: last !== null ? 1 : frames()?.room ?? KEPT, ...(asked !== null && { topic: asked }) };
 });
 
 function frames() {
@@ -62,9 +66,12 @@ function receive(text) {
   } catch {
     // A text record.
   }
+  const first = !heard;
+  heard = true;
   const frame = asFrame(value);
   if (!frame) {
-    line(typeof value === "string" ? value : JSON.stringify(value));
+    const said = typeof value === "string" ? value : JSON.stringify(value);
+    if (!first || said !== last) line(said);
     return;
   }
   if (topics && asked === null && !refreshed) {
@@ -75,10 +82,11 @@ function receive(text) {
   // What a topic sends belongs to it, whatever it calls itself.
   const group = asked ?? frame.group;
   if (chosen === null) chosen = group;
-  if (!groups.add(group, frame, chosen, shown)) return;
-  received += 1;
-  main.dataset.frames = received;
-  choices();
+  if (groups.add(group, frame, chosen, shown)) {
+    received += 1;
+    main.dataset.frames = received;
+    choices();
+  }
   if (group !== chosen) return;
   slider();
   if (!paused) soon();
@@ -112,7 +120,9 @@ function change(group) {
   if (!frames()?.newest) blank();
   pause(false);
   // A topic is another feed; a group was in this one all along.
-  if (topics) feed.connect();
+  if (!topics) return;
+  unlist();
+  feed.connect();
 }
 
 /** Shows the newest frame with the next picture: of several that came at once only the last moves. */
@@ -126,27 +136,37 @@ function soon() {
   });
 }
 
-/** Puts in with the next picture what came as lines: of many only the last. */
+/** Puts in with the next picture, or when the page goes live again, what came as lines: of many only the last. */
 function line(text) {
-  if (paused) return;
+  last = text;
   pending.push(text.length > 4000 ? `${text.slice(0, 4000)} …` : text);
-  if (pending.length > 1) {
-    if (pending.length > LINES) pending.shift();
-    return;
-  }
-  next(() => {
-    const items = pending.splice(0).map((text) => {
-      const item = document.createElement("li");
-      item.textContent = text;
-      item.dir = "auto";
-      return item;
-    });
-    id("records").hidden = false;
-    if (!shown) id("stage").hidden = true;
-    const lines = id("lines");
-    lines.prepend(...items.reverse());
-    while (lines.children.length > LINES) lines.lastChild.remove();
+  if (pending.length > LINES) pending.shift();
+  if (pending.length === 1) next(enlist);
+}
+
+function enlist() {
+  if (paused || !pending.length) return;
+  const items = pending.splice(0).map((text) => {
+    const item = document.createElement("li");
+    item.textContent = text;
+    item.dir = "auto";
+    return item;
   });
+  id("records").hidden = false;
+  if (!shown) id("stage").hidden = true;
+  waiting();
+  const lines = id("lines");
+  lines.prepend(...items.reverse());
+  while (lines.children.length > LINES) lines.lastChild.remove();
+}
+
+/** Lines of another topic are none of this one. */
+function unlist() {
+  pending.length = 0;
+  last = null;
+  id("lines").replaceChildren();
+  id("records").hidden = true;
+  waiting();
 }
 
 /** With the next picture. A hidden page has none, but its list should still be right. */
@@ -210,7 +230,7 @@ const AWAY = {
 
 function waiting() {
   const note = id("waiting");
-  note.hidden = Boolean(shown?.words.length) || connection === "locked";
+  note.hidden = Boolean(shown?.words.length) || !id("records").hidden || connection === "locked";
   if (shown) note.textContent = "No words at the moment: the window is empty.";
   else if (connection === "live") note.textContent = "Connected. Waiting for the first words …";
   else if (connection === "connecting") note.textContent = "Connecting …";
@@ -220,7 +240,12 @@ function waiting() {
 function state(now, until) {
   connection = now;
   again = until ?? 0;
-  if (now === "live") refreshed = false;
+  lost = now in AWAY || (lost && now === "connecting");
+  if (now === "live") {
+    refreshed = false;
+    heard = false;
+    groups.begin();
+  }
   clearInterval(ticking);
   if (again) ticking = setInterval(countdown, 500);
   id("lock").hidden = now !== "locked";
@@ -234,19 +259,20 @@ function state(now, until) {
 
 function tell() {
   const away = connection in AWAY;
-  const was = away || (connection === "connecting" && received);
   const words = {
     live: "live",
-    connecting: received ? "reconnecting" : "connecting",
+    connecting: lost ? "reconnecting" : "connecting",
     offline: "reconnecting",
     full: "the server is full",
     refused: "refused",
     locked: "locked",
   };
   const said = paused ? (connection === "live" ? "paused" : `paused, ${words[connection]}`) : words[connection];
-  id("state").dataset.state = paused ? "paused" : was ? "offline" : connection;
+  id("state").dataset.state = paused ? "paused" : lost ? "offline" : connection;
   // Said once: a screen reader need not hear it again.
   if (id("state-text").textContent !== said) id("state-text").textContent = said;
+  // It must not take the focus with it.
+  if (!away && document.activeElement === id("retry")) id("state").focus();
   id("retry").hidden = !away;
   countdown();
 }
@@ -267,6 +293,7 @@ function pause(on) {
   tell();
   const newest = frames()?.newest;
   if (!on && newest) display(newest);
+  if (!on) enlist();
   slider();
 }
 
@@ -341,6 +368,12 @@ id("lock").onsubmit = (event) => {
   feed.unlock(id("token").value);
 };
 new ResizeObserver(() => cloud.resize()).observe(id("stage"));
+/** Another screen may have other pixels in a stage that is as large. */
+function follow() {
+  const ratio = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+  ratio.addEventListener("change", () => (cloud.resize(), follow()), { once: true });
+}
+follow();
 
 theme(false);
 cloud.resize();

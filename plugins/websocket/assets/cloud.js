@@ -100,27 +100,26 @@ export class Cloud {
     this.sought = sought;
     this.chosen = chosen;
     if (!this.frame) return;
-    if (this.settled) this.layered = false;
-    else this.spread();
-    this.dirty = true;
+    this.anew();
     this.go();
   }
 
-  /** The word at a point of the window, if any; `broad`: or next to it. */
+  /**
+   * The word at a point of the window, if any; `broad`: or next to it. Only ink is kept apart, so a
+   * word may stand within the box of another: of several the smallest is meant.
+   */
   at(x, y, broad) {
     if (!this.frame) return null;
     const box = this.canvas.getBoundingClientRect();
     const { scale, left, top } = this.fit;
     const cx = ((x - box.left) * this.ratio - left) / scale;
     const cy = ((y - box.top) * this.ratio - top) / scale;
-    let nearest = null;
-    let least = broad ? (FINGER * this.ratio) / scale : 0;
+    let [found, least, smallest] = [null, broad ? (FINGER * this.ratio) / scale : 0, Infinity];
     for (const word of this.frame.words) {
-      const away = distance(word, cx, cy);
-      if (away === 0) return word;
-      if (away < least) [nearest, least] = [word, away];
+      const [away, size] = [distance(word, cx, cy), area(word)];
+      if (away < least || (away === least && size < smallest)) [found, least, smallest] = [word, away, size];
     }
-    return nearest;
+    return found;
   }
 
   go() {
@@ -132,10 +131,10 @@ export class Cloud {
   picture(now) {
     this.turn = 0;
     const until = performance.now() + SLICE_MS;
-    if (this.next && this.make(this.next.frame, false, until)) this.begin(now);
+    if (this.next && this.make(this.next.frame, () => false, until)) this.begin(now);
     const part = this.part(now);
     if (part === 1 && !this.settled) this.settle();
-    if (part === 1 && !this.next && !this.sharp) this.sharpen(until);
+    if (!this.next && !this.sharp) this.sharpen(until);
     if (part < 1 || this.dirty) this.draw(part);
     if (part < 1 || this.next || !this.sharp) this.go();
     else if (!this.awaited) this.canvas.dataset.rest = "yes";
@@ -145,11 +144,20 @@ export class Cloud {
     return this.sprites.make(frame, this.fitted(frame).scale, this.dark, exact, until);
   }
 
-  /** Makes the sprites as they should be, and shows them when all are. */
+  /**
+   * Makes the sprites as they should be, and shows them when all are. Those of words that move have
+   * to be when they arrive: where clouds follow each other fast, nothing ever does.
+   */
   sharpen(until) {
-    this.sharp = this.make(this.frame, true, until);
-    if (!this.sharp || this.drawn === this.sprites.made) return;
-    this.layered = false;
+    const own = new Set(this.settled ? [] : this.moving.map(({ word }) => word.key));
+    this.sharp = this.make(this.frame, (word) => !own.has(word.key), until);
+    if (this.sharp && this.drawn !== this.sprites.made) this.anew();
+  }
+
+  /** Words are to look otherwise where they are. */
+  anew() {
+    if (this.settled) this.layered = false;
+    else this.spread();
     this.dirty = true;
   }
 
@@ -175,10 +183,14 @@ export class Cloud {
     for (const { word, at } of were.values()) this.moves.push({ word, from: at, to: small(at) });
     this.begun = jump ? -Infinity : now;
     this.settled = false;
-    this.layered = false;
-    if (jump) this.settle();
-    else this.spread();
     this.sharp = false;
+    this.layered = false;
+    if (jump) {
+      this.settle();
+    } else {
+      this.forget();
+      this.spread();
+    }
     this.dirty = true;
   }
 
@@ -206,9 +218,15 @@ export class Cloud {
   /** The end of a move: what has left is let go of. */
   settle() {
     this.settled = true;
+    this.sharp = false;
     this.moves = this.moves.filter(({ to }) => to.alpha > 0);
-    if (!this.next) this.sprites.keep(this.frame);
+    this.forget();
     this.dirty = true;
+  }
+
+  /** Lets go of sprites of words that are no longer seen, unless the next cloud's are being made. */
+  forget() {
+    if (!this.next) this.sprites.keep(new Set(this.moves.map(({ word }) => word.key)));
   }
 
   /** How much of the move is over, from 0 to 1. */
@@ -342,6 +360,11 @@ function distance(word, px, py) {
   }
   const [dx, dy] = turned(px - word.x, py - word.y, -word.rotate);
   return Math.hypot(Math.max(0, Math.abs(dx) - word.width / 2), Math.max(0, dy - word.size * BELOW, -dy - word.size * ABOVE));
+}
+
+/** Of the box that a word takes. */
+function area({ box, width, size }) {
+  return box ? box[2] * box[3] : width * size;
 }
 
 /** The part of the canvas, about its middle, that words take: in steps, so that it seldom changes. */

@@ -15,6 +15,8 @@ export class Controls {
     id("view").onclick = act.view;
     id("theme").onclick = act.theme;
     id("full").onclick = full;
+    // Some phones have none.
+    id("full").hidden = !document.documentElement.requestFullscreen;
     id("slider").oninput = (event) => act.at(Number(event.target.value));
     id("topic").onchange = (event) => act.topic(event.target.value);
     this.search();
@@ -89,8 +91,8 @@ export class Controls {
       if (act.open() !== null && !document.querySelector("#menu:popover-open")) act.choose(null);
       return;
     }
-    // Buttons and fields have keys of their own; single keys can be switched off (WCAG 2.1.4).
-    if (event.target.closest?.("button, input, select, [popover]") || !id("keys").checked) return;
+    // Fields have keys of their own; single keys can be switched off (WCAG 2.1.4).
+    if (event.target.closest?.("input, select, [popover]") || !id("keys").checked) return;
     const wish = {
       " ": act.pause,
       l: act.view,
@@ -101,8 +103,8 @@ export class Controls {
       ArrowRight: () => act.look(1),
     }[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!wish || (event.repeat && event.key.length === 1)) return;
-    // There it goes on by a page.
-    if (event.key === " " && event.target.closest?.("#panel-body, #records")) return;
+    // It presses a button, and goes on by a page in what scrolls.
+    if (event.key === " " && event.target.closest?.("button, #panel-body, #records")) return;
     event.preventDefault();
     wish();
   }

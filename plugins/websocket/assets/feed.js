@@ -7,8 +7,8 @@ const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
 const ALIVE_EVERY = 20_000;
 const ANSWER_WITHIN = 10_000;
-/** Messages that may wait for being unpacked; beyond, the older half of them is dropped. */
-const MOST_WAITING = 200;
+/** Bytes of messages that may wait for being unpacked, more than a server keeps of the past; beyond, the older half of them is dropped. */
+const MOST_WAITING = 16 << 20;
 const TOKEN = "token";
 
 /** States: connecting, live, locked; offline, full and refused (with `until`, when it tries again). */
@@ -28,7 +28,9 @@ export class Feed {
     /** By which number the server told of its topics. */
     this.version = 0;
     this.token = givenToken();
+    /** Messages that wait for being unpacked, and their bytes. */
     this.waiting = [];
+    this.heap = 0;
     this.unpacking = false;
     setInterval(() => this.probe(), ALIVE_EVERY);
     addEventListener("online", () => this.hurry());
@@ -91,7 +93,8 @@ export class Feed {
       // Only now: a server that takes connections and drops them must not be hurried.
       this.wait = FIRST_WAIT;
       this.waiting.push(data);
-      if (this.waiting.length > MOST_WAITING) this.waiting.splice(0, MOST_WAITING / 2);
+      this.heap += size(data);
+      if (this.heap > MOST_WAITING) this.heap -= total(this.waiting.splice(0, this.waiting.length >> 1));
       this.unpack();
     };
     // One that the server does not even open is refused: it has just told of its topics.
@@ -104,6 +107,7 @@ export class Feed {
     this.unpacking = true;
     while (this.waiting.length) {
       const data = this.waiting.shift();
+      this.heap -= size(data);
       const from = this.socket;
       try {
         const text = typeof data === "string" ? data : await inflate(data);
@@ -167,6 +171,7 @@ export class Feed {
     this.socket = null;
     this.asked = null;
     this.waiting = [];
+    this.heap = 0;
     old?.close();
   }
 
@@ -181,6 +186,10 @@ export class Feed {
     setTimeout(() => this.asked === mine && this.lost(), ANSWER_WITHIN);
   }
 }
+
+/** Bytes of a message; letters of one that is a text. */
+const size = (data) => data.byteLength ?? data.length;
+const total = (all) => all.reduce((sum, data) => sum + size(data), 0);
 
 async function inflate(packed) {
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate-raw"));

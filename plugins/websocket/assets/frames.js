@@ -3,32 +3,47 @@
 
 const MOST_WORDS = 2000;
 const MOST_SAMPLES = 20;
-/** Clouds kept of the group that is looked at, and their words together; of each other one the last. */
-const KEPT = 600;
+/** Clouds kept of the group that is looked at, their words and letters together; of each other one the last. */
+export const KEPT = 600;
 const KEPT_WORDS = 120_000;
+const KEPT_LETTERS = 16 << 20;
+/** Clouds whose samples are kept: they are most of what comes, and seldom asked for later. */
+const KEPT_SAMPLES = 48;
 const MOST_GROUPS = 100;
+const COLOUR = /^#[0-9a-f]{6}$/i;
+/** Times that a date can have, in milliseconds from 1970. */
+const LATEST = 8.64e15;
 
 /** What is shown where nothing came. */
 export const EMPTY = { words: [], counts: new Map(), width: 1, height: 1, palette: {} };
 
-/** A word cloud, or null: any other record. Whatever a frame lacks is left out, not made up. */
+/** A word cloud, or null: any other record. Whatever a frame lacks is left out, not made up, and so is what the page does not read. */
 export function asFrame(value) {
   if (value?.type !== "wordcloud" || !Array.isArray(value.words)) return null;
-  const { seq, width, height } = value;
+  const { seq, width, height, records, distinct } = value;
   if (![seq, width, height].every(Number.isFinite) || width <= 0 || height <= 0) return null;
-  const shared = Array.isArray(value.samples) ? value.samples : [];
-  const words = value.words.slice(0, MOST_WORDS).filter(good).map((word) => ({
-    ...word,
+  const shared = Array.isArray(value.samples) ? value.samples.map(sample) : [];
+  const words = value.words.slice(0, MOST_WORDS).filter(good).map(({ text, key, count, change, x, y, size, width, rotate, box, color, samples }) => ({
+    text,
     // What stays the same when another way to write it becomes the most frequent one.
-    key: typeof word.key === "string" ? word.key : word.text,
-    rotate: Number.isFinite(word.rotate) ? word.rotate : 0,
-    box: Array.isArray(word.box) && word.box.length === 4 && word.box.every(Number.isFinite) ? word.box : null,
-    samples: samples(word.samples, shared),
+    key: typeof key === "string" ? key : text,
+    count,
+    change: finite(change),
+    x,
+    y,
+    size,
+    width,
+    rotate: finite(rotate) ?? 0,
+    box: Array.isArray(box) && box.length === 4 && box.every(Number.isFinite) ? box : null,
+    color: COLOUR.test(color) ? color : finite(color),
+    samples: sampled(samples, shared),
   }));
   const known = new Map();
   for (const word of words) if (!known.has(word.key)) known.set(word.key, word);
   const palette = { light: colours(value.colors), dark: colours(value.colors_dark ?? value.colors) };
-  return { ...value, words: [...known.values()], counts: known, group: String(value.group ?? ""), palette };
+  const group = String(value.group ?? "");
+  const figures = { seq, time_ms: time(value.time_ms), records: finite(records), distinct: finite(distinct) };
+  return { ...figures, width, height, group, palette, words: [...known.values()], counts: known };
 }
 
 function good(word) {
@@ -36,16 +51,37 @@ function good(word) {
   return typeof text === "string" && [count, x, y, size, width].every(Number.isFinite) && size > 0 && width > 0;
 }
 
-/** Tweets of a word: texts, objects with a `text`, or places in the list that all words share. */
-function samples(given, shared) {
+/** Tweets of a word: by themselves, or places in the list that all words share. */
+function sampled(given, shared) {
   if (!Array.isArray(given)) return [];
-  const found = given.map((sample) => (Number.isInteger(sample) ? shared[sample] : sample));
-  const asObject = (sample) => (typeof sample === "string" ? { text: sample } : sample);
-  return found.map(asObject).filter((sample) => typeof sample?.text === "string").slice(0, MOST_SAMPLES);
+  const found = given.map((one) => (Number.isInteger(one) ? shared[one] : sample(one)));
+  return found.filter(Boolean).slice(0, MOST_SAMPLES);
+}
+
+/** A text, or an object with a `text`; null: neither. */
+function sample(given) {
+  const { text, id = "", user, author, time_ms, at_ms } = typeof given === "string" ? { text: given } : (given ?? {});
+  if (typeof text !== "string") return null;
+  const name = user?.screen_name ?? user ?? author;
+  return { text, id: String(id), user: typeof name === "string" ? name.replace(/^@/, "") : null, time_ms: time(time_ms ?? at_ms) };
+}
+
+const finite = (given) => (Number.isFinite(given) ? given : null);
+
+/** Milliseconds that are a date, or null. */
+function time(given) {
+  return Math.abs(given) <= LATEST ? finite(given) : null;
+}
+
+/** How much text is kept of a cloud; samples that words share stand there once. */
+function letters({ words }) {
+  const texts = new Set(words.flatMap((word) => word.samples));
+  const sum = (all, length) => all.reduce((total, one) => total + length(one), 0);
+  return sum(words, ({ text, key }) => text.length + (key === text ? 0 : key.length)) + sum([...texts], ({ text, id, user }) => text.length + id.length + (user?.length ?? 0));
 }
 
 function colours(palette) {
-  const all = Array.isArray(palette) && palette.length > 0 && palette.every((c) => /^#[0-9a-f]{6}$/i.test(c));
+  const all = Array.isArray(palette) && palette.length > 0 && palette.every((c) => COLOUR.test(c));
   return all ? palette : null;
 }
 
@@ -67,6 +103,11 @@ export class Groups {
     this.all.clear();
   }
 
+  /** What comes from now on is another connection's: it may begin with what is known. */
+  begin() {
+    for (const frames of this.all.values()) frames.begin();
+  }
+
   /** Keeps a cloud; false: it is known. Of other groups than `chosen` the last one stays, and `shown` in any case. */
   add(name, frame, chosen, shown) {
     const frames = this.all.get(name) ?? new Frames();
@@ -85,43 +126,88 @@ export class Frames {
   constructor() {
     this.all = [];
     this.words = 0;
+    this.letters = 0;
+    /** Whether the oldest had to go because clouds are large. */
+    this.full = false;
+    /** How many of the last came with this connection since the last one that was known before. */
+    this.fresh = 0;
+  }
+
+  begin() {
+    this.fresh = 0;
+  }
+
+  /** How many clouds there is room for: fewer where they are large. */
+  get room() {
+    return this.full ? this.all.length : KEPT;
   }
 
   get newest() {
     return this.all[this.all.length - 1] ?? null;
   }
 
-  /** Keeps a cloud; false: it is known. */
+  /**
+   * Keeps a cloud; false: it is known. A connection sends clouds in their order: what it sent before
+   * one that is known, and had been passed over, belongs in front of that.
+   */
   add(frame) {
-    if (this.all.some((known) => known.seq === frame.seq && known.time_ms === frame.time_ms)) return false;
-    this.all.push(frame);
-    this.words += frame.words.length;
-    return true;
+    const place = this.all.findLastIndex((known) => known.seq === frame.seq && known.time_ms === frame.time_ms);
+    if (place < 0) {
+      this.all.push(frame);
+      this.words += frame.words.length;
+      this.letters += frame.letters = letters(frame);
+      this.fresh += 1;
+      return true;
+    }
+    const first = this.all.length - this.fresh;
+    if (place < first) {
+      this.all.splice(place, 0, ...this.all.splice(first));
+      this.fresh = 0;
+    }
+    return false;
   }
 
   /** Lets go of the oldest until so many are left, or two that are very large; of `shown` last. */
   trim(most, shown) {
-    while (this.all.length > most || (this.words > KEPT_WORDS && this.all.length > 2)) {
+    for (const frame of this.all.slice(0, -KEPT_SAMPLES)) if (!frame.bare && frame !== shown) this.strip(frame);
+    const large = () => this.all.length > 2 && (this.words > KEPT_WORDS || this.letters > KEPT_LETTERS);
+    while (this.all.length > most || large()) {
+      this.full ||= this.all.length <= most;
       const [gone] = this.all.splice(this.all[0] === shown && this.all.length > 1 ? 1 : 0, 1);
       this.words -= gone.words.length;
+      this.letters -= gone.letters;
     }
+    this.fresh = Math.min(this.fresh, this.all.length);
   }
 
-  /** Counts of a word over all clouds kept; 0 where it is not shown. */
+  /** Lets go of a cloud's samples. */
+  strip(frame) {
+    this.letters -= frame.letters;
+    for (const word of frame.words) word.samples = [];
+    frame.bare = true;
+    this.letters += frame.letters = letters(frame);
+  }
+
+  /** Counts of a word over all clouds kept; null where it is not among the words: it may be rare, not gone. */
   course(key) {
     return this.all.map((frame) => ({
       time: Number.isFinite(frame.time_ms) ? frame.time_ms : frame.seq,
-      count: frame.counts.get(key)?.count ?? 0,
+      count: frame.counts.get(key)?.count ?? null,
       frame,
     }));
   }
 
-  /** Says by how much a word's count changed: as the frame says, or against the cloud before. */
+  /**
+   * Says by how much a word's count changed: as the frame says, or, where clouds in between did not
+   * come, against the one before. null: it was not among the words of that.
+   */
   changes(frame) {
     const before = this.all[this.all.indexOf(frame) - 1];
+    const skipped = before && before.seq !== frame.seq - 1;
     return (word) => {
-      if (Number.isFinite(word.change)) return word.change;
-      return before ? word.count - (before.counts.get(word.key)?.count ?? 0) : null;
+      if (Number.isFinite(word.change) && !skipped) return word.change;
+      const known = before?.counts.get(word.key);
+      return known ? word.count - known.count : null;
     };
   }
 

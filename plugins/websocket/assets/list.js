@@ -17,8 +17,10 @@ export class List {
     this.rows = rows;
     /** Rows by the key of their word. */
     this.items = new Map();
-    /** The cloud whose typeface is waited for, and what is left to do for the one before. */
+    /** The cloud whose typeface is waited for, and what is listed next. */
     this.awaited = null;
+    this.next = null;
+    /** What is left to do of the pass that is under way, and whom to tell of its end. */
     this.work = null;
     this.then = null;
     this.current = "";
@@ -41,13 +43,21 @@ export class List {
     // A row that was laid out with another typeface may keep it.
     await typeface(frame.words);
     if (this.awaited !== frame) return;
-    const idle = this.work === null;
-    this.then = then;
-    this.work = this.update(frame, change);
+    const idle = !this.work && !this.next;
+    // A pass goes to its end before the next begins: clouds that come faster than they are listed
+    // would else leave the last rows as they are for ever.
+    this.next = { frame, change, then };
     if (idle) setTimeout(() => this.slice());
   }
 
   slice() {
+    if (!this.work) {
+      const { frame, change, then } = this.next;
+      this.next = null;
+      this.then = then;
+      this.work = this.update(frame, change);
+      this.rows.setAttribute("aria-busy", "true");
+    }
     const until = performance.now() + SLICE_MS;
     while (!this.work.next().done) {
       if (performance.now() < until) continue;
@@ -58,6 +68,7 @@ export class List {
     this.rows.setAttribute("aria-busy", "false");
     this.find();
     this.then();
+    if (this.next) setTimeout(() => this.slice());
   }
 
   *update(frame, change) {

@@ -8,10 +8,11 @@ const WIDTH = 320;
 const HEIGHT = 96;
 
 export class Panel {
-  /** `closed()` is told when the reader closes it. */
-  constructor(closed) {
+  /** `closed()` is told when the reader closes it; `otherwise()` is what gets the focus where what had it is gone. */
+  constructor(closed, otherwise) {
     this.word = null;
     this.before = null;
+    this.otherwise = otherwise;
     id("panel-close").onclick = () => closed();
   }
 
@@ -28,9 +29,15 @@ export class Panel {
   close() {
     if (this.word === null) return;
     this.word = null;
+    if (id("panel").contains(document.activeElement)) this.back();
     id("panel").hidden = true;
-    if (this.before?.isConnected) this.before.focus({ preventScroll: true });
     this.before = null;
+  }
+
+  back() {
+    const { before } = this;
+    before.focus({ preventScroll: true });
+    if (before !== document.body && before !== document.activeElement) this.otherwise()?.focus({ preventScroll: true });
   }
 
   show(frame, frames) {
@@ -44,45 +51,65 @@ export class Panel {
         (change && `, ${change} since the last cloud`)
       : "Not in this cloud.";
     this.chart(frames.course(this.word), frame);
-    this.tweets(frames.samples(frame, this.word));
+    this.tweets(frames.samples(frame, this.word), frame.bare);
   }
 
   chart(course, frame) {
     const chart = id("chart");
-    const most = Math.max(1, ...course.map((point) => point.count));
+    const known = course.filter((point) => point.count !== null);
+    const counts = known.map((point) => point.count);
+    const most = Math.max(1, ...counts);
     const [first, last] = [course[0], course[course.length - 1]];
     const span = last.time - first.time || 1;
     const x = (point) => 4 + ((point.time - first.time) / span) * (WIDTH - 8);
     const y = (point) => HEIGHT - 4 - (point.count / most) * (HEIGHT - 12);
-    const line = course.map((point) => `${x(point).toFixed(1)} ${y(point).toFixed(1)}`).join("L");
-    const now = course.find((point) => point.frame === frame) ?? last;
+    const at = (point) => `${x(point).toFixed(1)} ${y(point).toFixed(1)}`;
+    // A line of one point has no length, but ends that are round.
+    const lines = runs(course).map((run) => ({ run, line: `M${run.map(at).join("L")}${run.length > 1 ? "" : "h0"}` }));
+    const areas = lines.map(({ run, line }) => `${line}L${x(run[run.length - 1])} ${HEIGHT - 4}H${x(run[0])}Z`);
+    const now = known.find((point) => point.frame === frame);
     chart.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
     chart.replaceChildren(
-      shape("path", { class: "area", d: `M${x(first)} ${HEIGHT - 4}L${line}L${x(last)} ${HEIGHT - 4}Z` }),
-      shape("path", { class: "line", d: `M${line}` }),
-      shape("circle", { class: "now", cx: x(now), cy: y(now), r: 4 }),
+      shape("path", { class: "area", d: areas.join("") }),
+      shape("path", { class: "line", d: lines.map(({ line }) => line).join("") }),
+      ...(now ? [shape("circle", { class: "now", cx: x(now), cy: y(now), r: 4 })] : []),
     );
     const times = Number.isFinite(frame.time_ms);
     const when = (point) => (times ? clock.format(point.time) : `cloud ${point.time}`);
-    const counts = course.map((point) => point.count);
-    const least = Math.min(...counts);
+    const absent = course.length - known.length;
+    const figures = known.length
+      ? `: first ${counts[0]}, least ${Math.min(...counts)}, most ${Math.max(...counts)}, last ${counts[counts.length - 1]}`
+      : "";
     id("chart-from").textContent = when(first);
     id("chart-to").textContent = when(last);
-    id("chart-most").textContent = `most ${number.format(most)}`;
+    id("chart-most").textContent = known.length ? `most ${number.format(most)}` : "";
     chart.setAttribute(
       "aria-label",
-      `Count over time, from ${when(first)} to ${when(last)}: first ${first.count}, least ${least}, most ${Math.max(...counts)}, last ${last.count}`,
+      `Count over time, from ${when(first)} to ${when(last)}${figures}${absent ? `; ${absent} of ${course.length} clouds without it` : ""}`,
     );
   }
 
-  tweets(samples) {
+  /** `gone`: those of this cloud are not kept any more. */
+  tweets(samples, gone) {
     id("no-samples").hidden = samples.length > 0;
+    id("no-samples").textContent = gone ? "Only those of newer clouds are kept." : "None came along with the clouds.";
     const known = [...id("samples").children].map((item) => item.dataset.key);
-    const keys = samples.map((sample) => `${sample.id ?? ""} ${sample.text}`);
+    const keys = samples.map((sample) => `${sample.id} ${sample.text}`);
     // What stands there already stays, so that a reader's place and selection stay too.
     if (known.length === keys.length && known.every((key, at) => key === keys[at])) return;
     id("samples").replaceChildren(...samples.map((sample, at) => tweet(sample, keys[at])));
   }
+}
+
+/** The parts of a course in which the word is among the words without a gap. */
+function runs(course) {
+  const found = [];
+  course.forEach((point, at) => {
+    if (point.count === null) return;
+    if (at > 0 && course[at - 1].count !== null) found[found.length - 1].push(point);
+    else found.push([point]);
+  });
+  return found;
 }
 
 function tweet(sample, key) {
@@ -92,9 +119,7 @@ function tweet(sample, key) {
   text.dir = "auto";
   text.textContent = sample.text;
   item.append(text);
-  const user = sample.user?.screen_name ?? sample.user ?? sample.author;
-  const time = sample.time_ms ?? sample.at_ms;
-  const from = [typeof user === "string" && user && `@${user.replace(/^@/, "")}`, Number.isFinite(time) && clock.format(time)];
+  const from = [sample.user && `@${sample.user}`, sample.time_ms !== null && clock.format(sample.time_ms)];
   if (from.some(Boolean)) {
     const note = document.createElement("p");
     note.className = "from";

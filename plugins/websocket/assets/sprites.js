@@ -29,7 +29,7 @@ export class Sprites {
 
   /**
    * Makes what words of a frame lack at this scale, until a time; false: there is more to make.
-   * `exact`: other sizes and colours of the same word will not do.
+   * `exact(word)`: whether a size that is only near will not do.
    */
   make(frame, scale, dark, exact, until) {
     const area = frame.words.reduce((sum, word) => sum + word.width * word.size, 0) * scale * scale;
@@ -38,7 +38,8 @@ export class Sprites {
       const size = Math.min(word.size * detail, LONGEST / 2, (LONGEST * word.size) / word.width);
       const ink = colour(word, frame, dark);
       const old = this.all.get(word.key);
-      if (old?.text === word.text && (exact ? old.size === size && old.ink === ink : near(old.size, size))) continue;
+      const same = old?.text === word.text && old.ink === ink;
+      if (same && (old.size === size || (!exact(word) && near(old.size, size)))) continue;
       if (performance.now() > until) return false;
       const sprite = this.sprite(word, size, ink);
       old?.image.close();
@@ -47,10 +48,10 @@ export class Sprites {
     return true;
   }
 
-  /** Lets go of all but those of a frame. */
-  keep(frame) {
+  /** Lets go of all but those of words with these keys. */
+  keep(keys) {
     for (const [key, { image }] of this.all) {
-      if (frame.counts.has(key)) continue;
+      if (keys.has(key)) continue;
       image.close();
       this.all.delete(key);
     }

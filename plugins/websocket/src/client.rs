@@ -2,6 +2,7 @@
 //! it is silent, too slow or too talkative.
 
 use std::future::{pending, ready};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,15 +18,18 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 
 use crate::hub::{Channel, Hub};
+use crate::quota::{Metered, Quota};
 use crate::wire::Wire;
 
 /// Largest message that a reader may send; it has nothing to say but "alive?".
 const MOST_INCOMING: usize = 4096;
-/// Messages and pings that a reader may send in a second.
-const MOST_A_SECOND: u32 = 20;
+/// Messages and pings that a reader may send in a second, and bytes: parts of a message that never
+/// ends are no messages.
+const MOST_A_SECOND: usize = 20;
+const BYTES_A_SECOND: usize = 4 * MOST_INCOMING;
 /// Longest a reader may take for one record, and longest its connection may have no room for one.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest a reader may take to let itself be said goodbye.
+/// Longest a goodbye may take, whoever says it first.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 /// What a reader asked for, and how it is treated.
@@ -59,6 +63,7 @@ pub async fn serve<S>(
         .max_write_buffer_size(MOST_INCOMING * 2 + 64)
         .max_message_size(Some(MOST_INCOMING))
         .max_frame_size(Some(MOST_INCOMING));
+    let io = Metered::new(io, BYTES_A_SECOND);
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     hub.clients.fetch_add(1, Ordering::Relaxed);
     let packers = usize::from(manners.packed);
@@ -107,10 +112,7 @@ where
     // The ping that has not been answered.
     let mut asked: Option<Instant> = None;
     let mut last = None;
-    let mut quota = Quota {
-        since: Instant::now(),
-        used: 0,
-    };
+    let mut quota = Quota::new(MOST_A_SECOND);
     loop {
         newest.mark_unchanged();
         let more = channel.has(next);
@@ -131,7 +133,7 @@ where
             _ = stop.changed() => {}
             message = socket.next() => {
                 asked = None;
-                if !quota.spend(Instant::now()) {
+                if !quota.spend(1) {
                     return Some((CloseCode::Policy, "too many messages"));
                 }
                 match message {
@@ -141,10 +143,18 @@ where
                             _ => return None,
                         }
                     }
-                    Some(Ok(Message::Close(_))) | None => return None,
+                    Some(Ok(Message::Close(_))) => {
+                        // The codec has made the answer, but does not send it by itself.
+                        let _ = timeout(GOODBYE, socket.flush()).await;
+                        return None;
+                    }
+                    None => return None,
                     Some(Ok(_)) => {}
                     Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                         return Some((CloseCode::Size, "the message is too large"));
+                    }
+                    Some(Err(Error::Io(error))) if error.kind() == ErrorKind::QuotaExceeded => {
+                        return Some((CloseCode::Policy, "too many bytes"));
                     }
                     Some(Err(_)) => return None,
                 }
@@ -241,25 +251,6 @@ where
     stream.write_all(frame).await?;
     stream.flush().await?;
     Ok(())
-}
-
-/// What a reader may still send in this second.
-struct Quota {
-    since: Instant,
-    used: u32,
-}
-
-impl Quota {
-    fn spend(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.since) >= Duration::from_secs(1) {
-            *self = Self {
-                since: now,
-                used: 0,
-            };
-        }
-        self.used += 1;
-        self.used <= MOST_A_SECOND
-    }
 }
 
 #[cfg(test)]

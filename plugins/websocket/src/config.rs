@@ -32,6 +32,12 @@ options! {
         #[serde(default = "max_clients")]
         #[schemars(range(min = 1, max = 100_000))]
         pub max_clients: usize,
+        /// Most readers of one address, 1 to 100000, lest one take the seats of all; of IPv6 the
+        /// first 64 bits count. Behind a proxy all readers have its address. Default: as many as
+        /// `max_clients`.
+        #[serde(default)]
+        #[schemars(range(min = 1, max = 100_000))]
+        pub max_clients_per_address: Option<usize>,
         /// Largest record; larger ones are rejected. Default: 1 MiB.
         #[serde(default = "max_record")]
         pub max_record: ByteSize,
@@ -135,9 +141,14 @@ impl Options {
                 format!("history is {}: expected 1 to 1000", self.history),
             ));
         }
-        if !(1..=100_000).contains(&self.max_clients) {
-            let message = format!("max_clients is {}: expected 1 to 100000", self.max_clients);
-            return Err(StageError::config("/max_clients", message));
+        for (name, clients) in [
+            ("max_clients", Some(self.max_clients)),
+            ("max_clients_per_address", self.max_clients_per_address),
+        ] {
+            if let Some(clients) = clients.filter(|clients| !(1..=100_000).contains(clients)) {
+                let message = format!("{name} is {clients}: expected 1 to 100000");
+                return Err(StageError::config(&format!("/{name}"), message));
+            }
         }
         if !(1..=HISTORY_BYTES).contains(&self.max_record.bytes()) {
             return Err(StageError::config(

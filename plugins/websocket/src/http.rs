@@ -59,7 +59,11 @@ pub fn answer(request: Request<Incoming>, shared: &Arc<Shared>, wire: &Wire) -> 
             response
         }
         "/feed" => feed(request, shared, wire),
-        "/topics" => respond(StatusCode::OK, "application/json", topics(shared).into()),
+        "/topics" => respond(
+            StatusCode::OK,
+            "application/json",
+            topics(shared, wire).into(),
+        ),
         "/metrics" => respond(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",
@@ -86,7 +90,7 @@ fn known(request: &Request<Incoming>, shared: &Shared) -> bool {
 }
 
 /// What there is to follow, as JSON.
-fn topics(shared: &Shared) -> String {
+fn topics(shared: &Shared, wire: &Wire) -> String {
     // Before the names: if they change meanwhile, they are asked for once more.
     let version = shared.hub.version();
     let mut names = String::new();
@@ -99,7 +103,7 @@ fn topics(shared: &Shared) -> String {
     format!(
         "{{\"topics\":[{names}],\"by_key\":{},\"version\":{version},\"full\":{}}}",
         shared.hub.by_key(),
-        shared.readers.available_permits() == 0
+        wire.peer().is_some_and(|peer| shared.readers.is_full(peer))
     )
 }
 
@@ -204,7 +208,7 @@ fn feed(mut request: Request<Incoming>, shared: &Arc<Shared>, wire: &Wire) -> Re
     let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key)) else {
         return plain(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is wrong.\n");
     };
-    let Ok(seat) = Arc::clone(&shared.readers).try_acquire_owned() else {
+    let Some(seat) = wire.peer().and_then(|peer| shared.readers.seat(peer)) else {
         let mut response = refuse(
             shared,
             StatusCode::SERVICE_UNAVAILABLE,

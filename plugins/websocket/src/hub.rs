@@ -21,7 +21,7 @@ pub struct Bounds {
     pub records: usize,
     /// Bytes of the channel of all records, and of all topics together.
     pub bytes: usize,
-    /// Topics; 0: a record's key means nothing.
+    /// Names of topics; 0: a record's key means nothing.
     pub topics: usize,
 }
 
@@ -49,10 +49,19 @@ pub struct Hub {
     pub refused: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Topic {
     channel: Arc<Channel>,
+    /// By [`Hub::clock`]; 0: never.
     last: u64,
+    /// Whether it is among those that had records last. Others are there for who follows them.
+    named: bool,
+}
+
+impl Topic {
+    fn is_wanted(&self) -> bool {
+        self.named || Arc::strong_count(&self.channel) > 1
+    }
 }
 
 /// Records that readers follow.
@@ -106,16 +115,14 @@ impl Hub {
             return;
         };
         let mut topics = self.topics();
-        let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
-        let room = topics.len() < self.bounds.topics;
-        if let Some(topic) = Self::topic(&mut topics, topic, room, |_| true) {
-            // One that yielded to it has changed the names, too.
-            if topic.last == 0 {
-                self.version.fetch_add(1, Ordering::Relaxed);
-            }
-            topic.last = now;
-            topic.channel.ring().add(message, records, bytes);
+        if !topics.get(topic).is_some_and(|topic| topic.named) {
+            self.yield_name(&mut topics);
+            self.version.fetch_add(1, Ordering::Relaxed);
         }
+        let topic = topics.entry(topic.to_owned()).or_default();
+        topic.named = true;
+        topic.last = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
+        topic.channel.ring().add(message, records, bytes);
         shrink(&topics, bytes);
     }
 
@@ -143,43 +150,32 @@ impl Hub {
             return Some(Arc::clone(&self.all));
         };
         let mut topics = self.topics();
-        // Readers may wait for topics to come, but not push out those that are there.
-        let awaited = topics.values().filter(|topic| topic.last == 0).count();
-        let room = topics.len() < self.bounds.topics && awaited < self.awaited();
-        let topic = Self::topic(&mut topics, name, room, |topic| topic.last == 0)?;
+        if !topics.contains_key(name) {
+            topics.retain(|_, topic| topic.is_wanted());
+            // They take no name from another, but each takes memory.
+            if topics.values().filter(|topic| !topic.named).count() >= self.awaited() {
+                return None;
+            }
+        }
+        let topic = topics.entry(name.to_owned()).or_default();
         Some(Arc::clone(&topic.channel))
     }
 
-    /// Most topics that readers wait for and no record came for.
+    /// Most topics beyond those that are named for which a reader may begin to wait.
     fn awaited(&self) -> usize {
         (self.bounds.topics / 4).max(1)
     }
 
-    /// A topic, made if there is `room` or one that nobody follows and that `may_go`: of those the
-    /// one that was quiet longest.
-    fn topic<'a>(
-        topics: &'a mut BTreeMap<String, Topic>,
-        name: &str,
-        room: bool,
-        may_go: impl Fn(&Topic) -> bool,
-    ) -> Option<&'a mut Topic> {
-        if !topics.contains_key(name) {
-            if !room {
-                let quiet = topics
-                    .iter()
-                    .filter(|(_, topic)| may_go(topic) && Arc::strong_count(&topic.channel) == 1)
-                    .min_by_key(|(_, topic)| topic.last)?
-                    .0
-                    .clone();
-                topics.remove(&quiet);
-            }
-            let topic = Topic {
-                channel: Arc::default(),
-                last: 0,
-            };
-            topics.insert(name.to_owned(), topic);
+    /// Makes room for one more name: the topic that was quiet longest yields its own. Who follows
+    /// it keeps it, and gets its records when it comes back.
+    fn yield_name(&self, topics: &mut BTreeMap<String, Topic>) {
+        let named: Vec<_> = topics.values_mut().filter(|topic| topic.named).collect();
+        if named.len() >= self.bounds.topics
+            && let Some(quietest) = named.into_iter().min_by_key(|topic| topic.last)
+        {
+            quietest.named = false;
         }
-        topics.get_mut(name)
+        topics.retain(|_, topic| topic.is_wanted());
     }
 
     /// Changes whenever [`Hub::names`] does.
@@ -187,10 +183,10 @@ impl Hub {
         self.version.load(Ordering::Relaxed)
     }
 
-    /// Topics that records came for, in the order of their names.
+    /// The topics that had records last, in the order of their names.
     pub fn names(&self) -> Vec<String> {
         let topics = self.topics();
-        let named = topics.iter().filter(|(_, topic)| topic.last > 0);
+        let named = topics.iter().filter(|(_, topic)| topic.named);
         named.map(|(name, _)| name.clone()).collect()
     }
 }
@@ -426,32 +422,45 @@ mod tests {
         assert_eq!(take(&rust, 3, false), None);
         assert_eq!(hub.channel(None).unwrap().newest(), 4);
         hub.add("5", Some("avro"));
-        // `rust` is older than nobody now, but followed.
         assert_eq!(hub.names(), ["avro", "rust"]);
-        let _avro = hub.channel(Some("avro")).unwrap();
-        assert!(hub.channel(Some("one too many")).is_none());
-        hub.add("6", Some("one too many"));
-        assert_eq!(hub.names(), ["avro", "rust"]);
-        assert_eq!(hub.channel(None).unwrap().newest(), 6);
     }
 
     #[test]
-    fn readers_who_wait_for_topics_push_out_none_that_has_records() {
+    fn a_quiet_topic_yields_its_name_to_a_new_one_and_its_readers_keep_it() {
+        let hub = hub(10, 1000, 2);
+        hub.add("1", Some("rust"));
+        hub.add("2", Some("kafka"));
+        let rust = hub.channel(Some("rust")).unwrap();
+        let _kafka = hub.channel(Some("kafka")).unwrap();
+        hub.add("3", Some("avro"));
+        assert_eq!(hub.names(), ["avro", "kafka"]);
+        assert_eq!(take(&rust, 1, false), Some(("1".into(), 2)));
+        hub.add("4", Some("csv"));
+        assert_eq!(hub.names(), ["avro", "csv"]);
+        hub.add("5", Some("rust"));
+        assert_eq!(hub.names(), ["csv", "rust"]);
+        assert_eq!(take(&rust, 2, false), Some(("5".into(), 3)));
+        // Only who is followed is kept without a name.
+        assert_eq!(hub.topics().len(), 3);
+    }
+
+    #[test]
+    fn topics_that_readers_wait_for_are_few_and_push_out_none() {
         let hub = hub(10, 1000, 8);
-        for topic in ["a", "b", "c", "d", "e", "f", "g"] {
+        for topic in ["a", "b", "c", "d", "e", "f", "g", "h"] {
             hub.add("1", Some(topic));
         }
         let waiting: Vec<_> = (0..20)
             .filter_map(|number| hub.channel(Some(&format!("none {number}"))))
             .collect();
-        assert_eq!((waiting.len(), hub.names().len()), (1, 7));
+        assert_eq!((waiting.len(), hub.names().len()), (2, 8));
+        hub.add("2", Some("none 1"));
+        assert_eq!(take(&waiting[1], 1, false), Some(("2".into(), 2)));
         drop(waiting);
         assert!(
             hub.channel(Some("another")).is_some(),
             "nobody waits any more"
         );
-        hub.add("2", Some("h"));
-        assert_eq!(hub.names().len(), 8);
     }
 
     #[test]

@@ -8,6 +8,8 @@ pub mod hub;
 mod limits;
 pub mod message;
 pub mod page;
+mod quota;
+mod readers;
 pub mod server;
 pub mod sink;
 mod tls;

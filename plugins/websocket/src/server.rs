@@ -15,13 +15,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::http;
 use crate::hub::Hub;
 use crate::page::Asset;
+use crate::readers::Readers;
 use crate::trust::{Token, Trust};
 use crate::visitors::{Seat, Visitors};
 use crate::wire::Wire;
@@ -33,6 +34,8 @@ const VISIT: Duration = Duration::from_secs(60);
 /// Connections that the kernel keeps until they are looked at: all readers of a server that was
 /// started again come at once.
 const WAITING: i32 = 4096;
+/// Bytes of a record that are kept encrypted until the kernel takes them: of one fragment of TLS.
+const TLS_UNSENT: usize = 16 * 1024;
 /// Most threads that serve.
 const WORKERS: usize = 4;
 /// Most bytes and lines of the head of a request.
@@ -51,6 +54,8 @@ pub struct Setup {
     pub tls: Option<TlsAcceptor>,
     /// Most readers at a time.
     pub max_clients: usize,
+    /// Most of them of one address; `None`: all.
+    pub max_clients_per_address: Option<usize>,
     /// Most records of the past that a reader gets.
     pub history: usize,
     /// How often readers are asked whether they are there.
@@ -72,7 +77,7 @@ pub struct Shared {
     /// What the readers read from.
     pub hub: Arc<Hub>,
     /// Seats of readers.
-    pub readers: Arc<Semaphore>,
+    pub readers: Arc<Readers>,
     /// Turns true when the server stops.
     pub stop: watch::Receiver<bool>,
 }
@@ -92,7 +97,10 @@ impl Server {
             .enable_all()
             .build()?;
         let shared = Arc::new(Shared {
-            readers: Arc::new(Semaphore::new(setup.max_clients)),
+            readers: Arc::new(Readers::new(
+                setup.max_clients,
+                setup.max_clients_per_address,
+            )),
             setup,
             hub,
             stop: stopping,
@@ -170,8 +178,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         }
     }
     // Readers leave by themselves now; their seats come back as they do.
-    let all = u32::try_from(shared.setup.max_clients).unwrap_or(u32::MAX);
-    let _ = timeout(Duration::from_secs(1), shared.readers.acquire_many(all)).await;
+    let _ = timeout(Duration::from_secs(1), shared.readers.empty()).await;
 }
 
 /// A connection until it ends or becomes a reader's.
@@ -181,7 +188,10 @@ async fn visit(wire: Wire, shared: Arc<Shared>, seat: Seat) {
         match shared.setup.tls.clone() {
             None => converse(wire.clone(), wire, &shared).await,
             Some(tls) => {
-                if let Ok(Ok(stream)) = timeout(HEAD, tls.accept(wire.clone())).await {
+                let accept = tls.accept_with(wire.clone(), |tls| {
+                    tls.set_buffer_limit(Some(TLS_UNSENT));
+                });
+                if let Ok(Ok(stream)) = timeout(HEAD, accept).await {
                     converse(stream, wire, &shared).await;
                 }
             }

@@ -92,6 +92,7 @@ impl Sink for WebSocket {
                 .map(|token| Token::new(token.expose())),
             tls,
             max_clients: options.max_clients,
+            max_clients_per_address: options.max_clients_per_address,
             history: options.history,
             ping: options.ping.duration(),
         };
@@ -134,10 +135,22 @@ impl Sink for WebSocket {
     }
 
     fn tick(&mut self, now_ns: u64, _: &mut Out<'_, '_>) -> Result<Option<u64>, StageError> {
-        self.ctx.gauge(
-            "websocket_clients",
-            self.hub.clients.load(Ordering::Relaxed) as f64,
-        );
+        self.report(self.hub.clients.load(Ordering::Relaxed));
+        Ok(Some(now_ns + REPORT_NS))
+    }
+
+    fn close(&mut self) -> Result<(), StageError> {
+        self.server.stop();
+        // Nobody is left: what hung was cut.
+        self.report(0);
+        Ok(())
+    }
+}
+
+impl WebSocket {
+    /// Brings the metrics up to date.
+    fn report(&mut self, clients: usize) {
+        self.ctx.gauge("websocket_clients", clients as f64);
         let counters = [
             ("websocket_sent", &self.hub.sent),
             ("websocket_sent_bytes", &self.hub.bytes),
@@ -151,16 +164,8 @@ impl Sink for WebSocket {
                 *reported = count;
             }
         }
-        Ok(Some(now_ns + REPORT_NS))
     }
 
-    fn close(&mut self) -> Result<(), StageError> {
-        self.server.stop();
-        Ok(())
-    }
-}
-
-impl WebSocket {
     fn check<'a>(&self, record: &Record<'a>) -> Result<&'a str, Reject> {
         if record.value().is_none() {
             return Err(Reject::new("the value is absent"));

@@ -2,6 +2,7 @@
 //! kernel has room for more.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,11 @@ impl Wire {
         let _ = stream.set_nodelay(true);
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
         Self(Arc::new(stream))
+    }
+
+    /// Whose connection it is, unless that has ended.
+    pub fn peer(&self) -> Option<IpAddr> {
+        self.0.peer_addr().ok().map(|address| address.ip())
     }
 
     /// Whether the kernel holds so little unsent that another record would not go out stale.

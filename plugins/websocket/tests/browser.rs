@@ -130,6 +130,10 @@ fn parts_of_the_page_keep_to_their_bounds_and_rows_stay_with_their_words() {
     run("parts");
 }
 
+fn words_are_found_where_they_stand_on_the_canvas() {
+    run("canvas");
+}
+
 needs::tests! {
     clouds_arrive_in_order_without_a_reload_and_after_a_restart_too: chromium(), playwright();
     every_control_works_by_mouse_finger_and_keyboard: chromium(), playwright();
@@ -137,4 +141,5 @@ needs::tests! {
     a_thousand_words_none_and_those_of_all_scripts_are_shown: chromium(), playwright();
     tokens_topics_and_the_client_of_the_readme_work: chromium(), playwright();
     parts_of_the_page_keep_to_their_bounds_and_rows_stay_with_their_words: chromium(), playwright();
+    words_are_found_where_they_stand_on_the_canvas: chromium(), playwright();
 }

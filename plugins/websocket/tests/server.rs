@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 use plugin_api::testing::batch_of;
 use plugin_api::{BatchBuilder, ContentType, Format};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, WebSocket};
@@ -253,6 +254,28 @@ fn messages_too_large_or_too_many_end_a_reader() {
         }
     }
     assert_eq!(farewell(&mut reader).code, CloseCode::Policy);
+    // A message that begins, and goes on with parts of nothing.
+    let mut reader = connect(address);
+    let endless = [[1, 0x80, 0, 0, 0, 0], [0, 0x80, 0, 0, 0, 0]];
+    let endless = [&endless[..1], &endless[1..].repeat(100_000)].concat();
+    // The server may be gone before it has them all.
+    let _ = reader.get_mut().write_all(endless.as_flattened());
+    let Message::Close(Some(frame)) = reader.read().unwrap() else {
+        panic!("it is asked whether it is there")
+    };
+    assert_eq!(frame.code, CloseCode::Policy);
+}
+
+#[test]
+fn a_reader_that_says_goodbye_is_answered() {
+    let (_stage, address) = open(json!({}));
+    let mut reader = connect(address);
+    let frame = CloseFrame {
+        code: CloseCode::Normal,
+        reason: "done".into(),
+    };
+    reader.close(Some(frame.clone())).unwrap();
+    assert_eq!(farewell(&mut reader), frame);
 }
 
 #[test]
@@ -268,6 +291,19 @@ fn one_reader_too_many_is_told_to_come_back_and_does() {
     assert!(third.is_some());
     stage.tick().unwrap();
     assert!(stage.host().metric_value("websocket_refused") >= 1.0);
+}
+
+#[test]
+fn one_address_has_no_more_readers_than_it_may() {
+    let (_stage, address) = open(json!({"max_clients_per_address": 1}));
+    let _first = connect(address);
+    assert_eq!(try_connect(address, "/feed", &[]).err(), Some(503));
+    assert!(get(address, "/topics", "").body.contains(r#""full":true"#));
+    let other = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let from = SocketAddr::from(([127, 0, 0, 2], 0));
+    other.bind(&from.into()).unwrap();
+    other.connect(&address.into()).unwrap();
+    assert!(connect_over(TcpStream::from(other), address, "/feed", &[]).is_ok());
 }
 
 #[test]
@@ -335,10 +371,15 @@ fn at_the_end_readers_get_the_rest_and_a_goodbye_and_the_port_is_free_again() {
     let (mut stage, address) = open(json!({}));
     let mut reader = connect(address);
     settle(&mut reader);
+    stage.tick().unwrap();
+    let host = stage.host();
+    assert_eq!(host.metric_value("websocket_clients"), 1.0);
     stage.write(&batch_of(["last words"])).unwrap();
     stage.close().unwrap();
     assert_eq!(text(&mut reader), "last words");
     assert_eq!(farewell(&mut reader).code, CloseCode::Away);
+    let metrics = ["websocket_clients", "websocket_sent"].map(|name| host.metric_value(name));
+    assert_eq!(metrics, [0.0, 1.0]);
     let (mut stage, again) = open(json!({"listen": address.to_string()}));
     assert_eq!(again, address);
     stage.write(&batch_of(["first words"])).unwrap();
@@ -368,6 +409,10 @@ fn wrong_wiring_and_options_are_refused_at_their_place() {
         (json!({"listen": "localhost:99999"}), "/listen"),
         (json!({"history": 0}), "/history"),
         (json!({"max_clients": 0}), "/max_clients"),
+        (
+            json!({"max_clients_per_address": 0}),
+            "/max_clients_per_address",
+        ),
         (json!({"max_record": "1 GiB"}), "/max_record"),
         (json!({"ping": "1ms"}), "/ping"),
         (

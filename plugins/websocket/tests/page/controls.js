@@ -83,6 +83,16 @@ await script(async (browser) => {
   await page.click("#full");
   await page.waitForFunction(() => document.fullscreenElement !== null);
   await page.waitForFunction(() => document.getElementById("full").getAttribute("aria-pressed") === "true");
+  // The bars go, although the button still has the focus, and come when the pointer moves.
+  const bars = (opacity, events) =>
+    page.waitForFunction(([opacity, events]) => {
+      const look = ["header", "footer"].map((name) => getComputedStyle(document.querySelector(name)));
+      return look.every((bar) => bar.opacity === opacity && bar.pointerEvents === events);
+    }, [opacity, events]);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "full");
+  await bars("0", "none");
+  await page.mouse.move(300, 300);
+  await bars("1", "auto");
   await page.click("#full");
   await page.waitForFunction(() => document.fullscreenElement === null);
   for (const kind of ["png", "svg", "csv"]) {
@@ -95,6 +105,10 @@ await script(async (browser) => {
     if (kind === "svg") assert.match(bytes.toString(), /<svg [^]*>rust<\/text>[^]*<\/svg>\n$/);
     if (kind === "csv") assert.match(bytes.toString(), /^\ufeffrank,word,count\r\n1,"rust",220\r\n2,"kafka",100\r\n/);
   }
+  await page.addInitScript(() => delete Element.prototype.requestFullscreen);
+  await page.reload();
+  await shows(page, 6);
+  assert.equal(await page.locator("#full").isVisible(), false, "full screen is offered where there is one");
   await page.leave();
 
   // By keyboard alone: what is not reached by keys of its own is reached by the tabulator.
@@ -125,15 +139,19 @@ await script(async (browser) => {
   await page.keyboard.press("Enter");
   assert.equal(await page.locator("#panel-word").textContent(), "avro");
   assert.equal(await focus(), "panel-word");
-  await page.keyboard.press("Escape");
-  assert.equal(await focus(), "avro");
-  await page.evaluate(() => document.activeElement.blur());
-  for (const [key, seq] of [["ArrowLeft", 5], ["ArrowLeft", 4], ["ArrowRight", 5]]) {
+  for (const [key, seq] of [["ArrowLeft", 5], ["ArrowLeft", 4], ["ArrowRight", 5], [" ", 6]]) {
     await page.keyboard.press(key);
     await shows(page, seq);
   }
+  await page.keyboard.press("Escape");
+  assert.equal(await focus(), "avro");
+  // A button keeps the space bar, and no other key.
+  await page.focus("#pause");
+  await page.keyboard.press("ArrowLeft");
+  await shows(page, 5);
   await page.keyboard.press(" ");
   await shows(page, 6);
+  await state(page, "live");
   await page.keyboard.press("l");
   assert.equal(await pressed(page, "#view"), "true");
   await page.keyboard.press("d");
@@ -176,7 +194,6 @@ await script(async (browser) => {
   await tab("keys");
   await page.keyboard.press(" ");
   await page.keyboard.press("Escape");
-  await page.evaluate(() => document.activeElement.blur());
   await page.keyboard.press("l");
   assert.equal(await pressed(page, "#view"), "true", "single keys are off");
   await page.leave();

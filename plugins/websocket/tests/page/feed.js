@@ -1,7 +1,7 @@
 // The token, topics and groups, and the client that the README shows.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { Server, frame, picture, script, shows, state, still, visit } from "./driver.js";
+import { Server, frame, picture, script, shows, state, still, visit, vocabulary } from "./driver.js";
 
 const TOKEN = "a-token-for-this-test/+~&%";
 const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
@@ -37,6 +37,35 @@ async function token(browser) {
   await server.close();
 }
 
+/** A server that asks for a token from now on is heard on whatever the page shows. */
+async function locked(browser) {
+  const phone = { width: 390, height: 844, hasTouch: true, isMobile: true };
+  for (const [records, screen, ready] of [
+    [[{ any: "record" }], {}, (page) => page.locator("#lines li").waitFor()],
+    [[frame(1, vocabulary(200))], phone, (page) => shows(page, 1).then(() => page.tap("#view"))],
+  ]) {
+    let server = await Server.start();
+    const { listen } = server;
+    await server.send(records);
+    const page = await visit(browser, server.url, screen);
+    await ready(page);
+    assert.equal(await page.locator("#waiting").isVisible(), false);
+    await page.evaluate(() => (document.querySelector("main").scrollTop = 300));
+    await server.close();
+    await state(page, "offline");
+    server = await Server.start({ listen, token: TOKEN });
+    await server.send([frame(2, ["open"])]);
+    await page.evaluate(() => document.querySelector("#retry").click());
+    await state(page, "locked");
+    await picture(page, `locked-${screen.width ?? "screen"}`);
+    await page.fill("#token", TOKEN);
+    await page.click("#lock button");
+    await shows(page, 2);
+    await page.leave();
+    await server.close();
+  }
+}
+
 async function topics(browser) {
   let server = await Server.start({ topics: "key" });
   await server.send([frame(1, ["ferris"])], "rust");
@@ -44,8 +73,17 @@ async function topics(browser) {
   const page = await visit(browser, server.url);
   await shows(page, 7);
   assert.deepEqual(await page.locator("#topic option").allTextContents(), ["kafka & co", "rust"]);
+  await page.locator("#list .row").first().focus();
+  await page.keyboard.press("Enter");
+  await page.focus("#topic");
+  await page.evaluate(() => {
+    window.said = [];
+    new MutationObserver(() => window.said.push(document.getElementById("state-text").textContent)).observe(document.getElementById("state-text"), { childList: true });
+  });
   await page.selectOption("#topic", "rust");
   await shows(page, 1);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "topic");
+  assert.deepEqual(await page.evaluate("said"), ["connecting", "live"], "another topic is no loss");
   await picture(page, "topics");
   await server.send([frame(8, ["java"])], "kafka & co");
   await server.send([frame(2, ["crab"])], "rust");
@@ -61,6 +99,36 @@ async function topics(browser) {
   await server.send([frame(1, ["bean"])], "kafka & co");
   await server.send([frame(3, ["claw"])], "rust");
   await shows(page, 3);
+  await page.leave();
+  await server.close();
+}
+
+/** Lines are those of their topic, each once; what comes while the page is paused is put in when it goes on. */
+async function lines(browser) {
+  let server = await Server.start({ topics: "key", history: 200 });
+  const { listen } = server;
+  await server.send([{ n: 1 }], "one");
+  await server.send([{ n: 2 }], "two");
+  const page = await visit(browser, server.url);
+  const listed = (...wanted) =>
+    page.waitForFunction((all) => [...document.querySelectorAll("#lines li")].map((line) => line.textContent).join() === all, wanted.map((n) => `{"n":${n}}`).join());
+  await listed(1);
+  await page.selectOption("#topic", "two");
+  await listed(2);
+  await server.close();
+  await state(page, "offline");
+  server = await Server.start({ topics: "key", history: 200, listen });
+  await server.send([{ n: 2 }], "two");
+  await page.evaluate(() => document.querySelector("#retry").click());
+  await state(page, "live");
+  await server.send([{ n: 3 }], "two");
+  await listed(3, 2);
+  await page.click("#pause");
+  await server.send([...Array.from({ length: 120 }, (_, at) => ({ n: 4 + at })), frame(1, ["a", "cloud"])], "two");
+  await page.waitForFunction(() => document.getElementById("cloud").dataset.frames === "1");
+  await listed(3, 2);
+  await page.click("#pause");
+  await listed(...Array.from({ length: 100 }, (_, at) => 123 - at));
   await page.leave();
   await server.close();
 }
@@ -170,6 +238,38 @@ async function details(browser) {
   await server.close();
 }
 
+/** Who comes later has as much to look back on as the server keeps. */
+async function past(browser) {
+  const server = await Server.start({ history: 300 });
+  await server.send(Array.from({ length: 320 }, (_, at) => frame(at + 1, ["word"])));
+  const page = await visit(browser, server.url);
+  await page.waitForFunction(() => document.getElementById("slider").max === "299");
+  await shows(page, 320);
+  await page.locator("#slider").focus();
+  await page.keyboard.press("Home");
+  await shows(page, 21);
+  await page.leave();
+  await server.close();
+}
+
+/** Of a word that was rare for a while the count of that while is not known, which is not none. */
+async function gap(browser) {
+  const server = await Server.start();
+  const words = [["rare", "other"], ["rare", "other"], ["other"], ["other", "rare"]];
+  await server.send(words.map((all, at) => frame(at + 1, all)));
+  const page = await visit(browser, server.url);
+  await shows(page, 4);
+  await page.locator("#list .row >> nth=1").focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#panel-facts").textContent(), "100 times, place 2 of 2");
+  assert.match(await page.locator("#chart").getAttribute("aria-label"), /first 133, least 100, most 133, last 100; 1 of 4 clouds without it$/);
+  const line = await page.locator("#chart .line").getAttribute("d");
+  assert.equal(line.split("M").length - 1, 2, "two parts");
+  await picture(page, "gap");
+  await page.leave();
+  await server.close();
+}
+
 async function client(browser) {
   const [, code] = readme.match(/```js\n([^]*?)```/);
   assert.ok(code.trim().split("\n").length <= 10, "ten lines");
@@ -194,11 +294,15 @@ async function client(browser) {
 
 await script(async (browser) => {
   await token(browser);
+  await locked(browser);
   await topics(browser);
+  await lines(browser);
   await refused(browser);
   await keyless(browser);
   await silent(browser);
   await groups(browser);
   await details(browser);
+  await past(browser);
+  await gap(browser);
   await client(browser);
 });

@@ -38,12 +38,18 @@ await script(async (browser) => {
   await page.waitForFunction(() => /^in \d+ s$/.test(document.getElementById("state-when").textContent));
   await page.locator("#retry").waitFor({ state: "visible" });
   await picture(page, "reconnecting");
+  await page.waitForFunction(() => {
+    const retry = document.getElementById("retry");
+    retry.focus();
+    return document.activeElement === retry;
+  });
 
   server = await Server.start({ listen });
   await server.send([frame(6, ["back", "again"])]);
   await page.evaluate(() => document.querySelector("#retry").click());
   await shows(page, 6);
   await state(page, "live");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "state", "the focus stays beside the button that goes");
   assert.equal(await page.locator("#retry").isVisible(), false);
   assert.deepEqual(await page.evaluate("seen"), [1, 2, 3, 4, 6], "the page was not loaded again");
 
