@@ -27,12 +27,15 @@ impl Report {
         }
     }
 
-    /// The median of a column, 0 if it has no values.
+    /// The median of a column.
+    ///
+    /// # Panics
+    /// If nothing was added to it.
     pub fn median(&self, title: &str) -> f64 {
-        self.columns
-            .iter()
-            .find(|column| column.title == title)
-            .map_or(0.0, Column::median)
+        let column = self.columns.iter().find(|column| column.title == title);
+        column
+            .unwrap_or_else(|| panic!("nothing was measured as `{title}`"))
+            .median()
     }
 
     /// Says what comes of it; of several ratios the least counts.

@@ -243,12 +243,23 @@ fn named(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHand
     thread::Builder::new().name(name.into()).spawn(run)
 }
 
-/// Logs what the process writes to its standard output and error, and keeps the last lines that
-/// are not indented.
+/// Whether a line is one of a backtrace: `  12: name` or `      at file`. There are so many that the
+/// reason before them would not be among the last lines.
+fn of_backtrace(line: &str) -> bool {
+    let rest = line.trim_start();
+    let frame = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let numbered = frame.len() < rest.len() && frame.starts_with(": ");
+    rest.len() < line.len() && (numbered || rest.starts_with("at "))
+}
+
+/// Logs what the process writes to its standard output and error, and keeps the last lines.
 fn lines(shared: &Shared, stderr: UnixStream) {
     let mut stderr = BufReader::new(stderr);
     let mut bytes = Vec::new();
+    let mut skipped = false;
     loop {
+        // A long line comes in pieces.
+        let begins = !matches!(bytes.last(), Some(last) if *last != b'\n');
         bytes.clear();
         let read = stderr
             .by_ref()
@@ -269,8 +280,10 @@ fn lines(shared: &Shared, stderr: UnixStream) {
         if let Some(services) = shared.services.get() {
             services.log(Level::Info, &line);
         }
-        // What is indented belongs to a line before: a backtrace would leave no room for the why.
-        if line.starts_with(' ') {
+        if begins {
+            skipped = of_backtrace(&line);
+        }
+        if skipped {
             continue;
         }
         let mut tail = shared.tail();
@@ -339,4 +352,31 @@ fn how(status: ExitStatus) -> String {
         ""
     };
     format!("its process was killed by signal {signal} ({name}){guess}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_backtrace_are_known_from_others() {
+        for line in [
+            "   0: __rustc::rust_begin_unwind",
+            "  12: <unknown>",
+            "             at /x/lib.rs:7:5",
+        ] {
+            assert!(of_backtrace(line), "{line}");
+        }
+        for line in [
+            "  left: 1",
+            " right: 2",
+            "12: twelve",
+            "at noon",
+            "   ",
+            "  12 : no",
+            "error: at 5",
+        ] {
+            assert!(!of_backtrace(line), "{line}");
+        }
+    }
 }

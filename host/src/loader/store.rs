@@ -115,7 +115,9 @@ pub fn clean(folder: &Path, before: SystemTime, most: u64) {
     let mut bytes = 0;
     for (used, length, path) in copies {
         bytes += length;
-        if used < before || bytes > most {
+        // Others are being written, or were when their process died.
+        let copy = path.extension().is_some_and(|kind| kind == "so");
+        if used < before || copy && bytes > most {
             let _ = remove_unused(&path, used);
         }
     }

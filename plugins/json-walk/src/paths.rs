@@ -34,11 +34,10 @@ struct Child {
     node: Node,
 }
 
-/// A value that was found.
+/// A value that was found, and how far back its path stands among those of the same.
 #[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
-    /// The position of its path among those of the same.
-    pub rank: usize,
+    rank: usize,
     /// The value.
     pub value: Value<'a>,
 }

@@ -17,13 +17,13 @@ options! {
         /// `t_text`, `t.text`, `text`, `body` that the schema has. Text input needs none.
         #[serde(default)]
         pub text: Vec<String>,
-        /// Where the time of a record is: fields of the Avro schema or JSON paths, tried in order. A
-        /// number is of seconds, milli-, micro- or nanoseconds since 1970 by its size, a text as RFC
-        /// 3339 or Twitter has it; a tweet's number (`id`, `id_str`, `t_id`) tells it, too. Default:
-        /// the time with which the record came, as from listeners and Kafka; else `timestamp_ms`,
-        /// `time_us`, `created_at` in JSON, in Avro the first of `t_timestamp_ms`, `timestamp_ms`,
-        /// `t_created_at`, `created_at`, `t_id` that the schema has. A record without any counts as
-        /// of the newest, or of now where none has a time.
+        /// Where the time of a record is: up to 8 fields of the Avro schema or JSON paths, tried in
+        /// order. A number is of seconds, milli-, micro- or nanoseconds since 1970 by its size, a
+        /// text as RFC 3339 or Twitter has it; a tweet's number (`id`, `id_str`, `t_id`) tells it,
+        /// too. Default: the time with which the record came, as from listeners and Kafka; else
+        /// `timestamp_ms`, `time_us`, `created_at` in JSON, in Avro the first of `t_timestamp_ms`,
+        /// `timestamp_ms`, `t_created_at`, `created_at`, `t_id` that the schema has. A record without
+        /// any counts as of when it came.
         #[serde(default)]
         pub time: Vec<String>,
         /// Which records count: the last so many that came (`"10 000 records"`), those of the last

@@ -8,7 +8,7 @@ use json_walk::{Found, Kind as Sought, Path, Paths, Value as Json};
 use plugin_api::prelude::*;
 
 use crate::layout::hash;
-use crate::time::{is_id, time_us, whole};
+use crate::time::{is_id, of_id, real, whole, written};
 use crate::window::Origin;
 
 /// JSON paths tried when the option `text` is left out: a retweet's own text is cut.
@@ -98,13 +98,14 @@ struct Places {
     paths: Paths,
     group: Option<usize>,
     id: Option<usize>,
-    time: usize,
-    /// Of each path of the time, whether the number of a tweet stands there.
-    ids: Vec<bool>,
+    /// Numbers of the paths of the time, and whether the number of a tweet stands there.
+    times: Vec<(usize, bool)>,
 }
 
-/// Things that are looked for in a JSON record, at most.
-const SOUGHT: usize = 4;
+/// Most places of the time.
+const TIMES: usize = 8;
+/// Things that are looked for in a JSON record, at most: the text, the group, the number, times.
+const SOUGHT: usize = 3 + TIMES;
 
 /// The fields of an Avro schema that are of use, by their rank in order of preference.
 #[derive(Debug)]
@@ -123,6 +124,10 @@ impl Reader {
     /// An input without text, or a path or field that cannot be.
     pub fn new(input: &ContentType, wanted: Wanted<'_>) -> Result<Self, StageError> {
         let field = wanted.group_by.filter(|field| *field != BY_KEY);
+        if wanted.time.len() > TIMES {
+            let message = format!("{} places: expected at most {TIMES}", wanted.time.len());
+            return Err(StageError::config("/time", message));
+        }
         let kind = match input.format {
             Format::Text if field.is_some() => {
                 return Err(StageError::config(
@@ -229,22 +234,10 @@ impl Places {
             .map(|(at, text)| path(&format!("/text/{at}"), text))
             .collect();
         let mut paths = Paths::default();
-        let twice = |name: &str, at: usize, those: &[String]| {
-            let message = format!("`{}` stands there twice", those[at]);
-            StageError::config(&format!("/{name}/{at}"), message)
-        };
-        let sought = paths.seek(&parsed?, Sought::Text);
-        sought.map_err(|at| twice("text", at, &texts))?;
-        let times = if wanted.time.is_empty() {
-            JSON_TIMES.map(String::from).to_vec()
-        } else {
-            wanted.time.to_vec()
-        };
-        let parsed: Result<Vec<Path>, StageError> = (times.iter().enumerate())
-            .map(|(at, time)| path(&format!("/time/{at}"), time))
-            .collect();
-        let time = paths.seek(&parsed?, Sought::Scalar);
-        let time = time.map_err(|at| twice("time", at, &times))?;
+        paths.seek(&parsed?, Sought::Text).map_err(|at| {
+            let message = format!("`{}` stands there twice", texts[at]);
+            StageError::config(&format!("/text/{at}"), message)
+        })?;
         let mut scalar = |those: &[Path]| paths.seek(those, Sought::Scalar).ok();
         let group = match group {
             Some(field) => scalar(&[path("/group_by", field)?]),
@@ -253,12 +246,17 @@ impl Places {
         let ids: Result<Vec<Path>, StageError> =
             JSON_IDS.iter().map(|id| path("/retweets", id)).collect();
         let id = if origin { scalar(&ids?) } else { None };
+        let mut times = Vec::new();
+        for (at, time) in times_or(wanted.time, &JSON_TIMES).iter().enumerate() {
+            let path = path(&format!("/time/{at}"), time)?;
+            let number = path.steps().last().is_some_and(|name| is_id(name));
+            times.extend(scalar(&[path]).map(|sought| (sought, number)));
+        }
         Ok(Self {
             paths,
             group,
             id,
-            time,
-            ids: times.iter().map(|time| is_id(time)).collect(),
+            times,
         })
     }
 
@@ -286,17 +284,36 @@ impl Places {
             let id = String::from_utf8_lossy(id.value.raw());
             *origin = Some(digest("id", id.trim_matches('"')));
         }
-        if time.is_none()
-            && let Some(found) = found[self.time]
-        {
-            let text = str::from_utf8(found.value.raw()).unwrap_or_default();
-            *time = time_us(text.trim_matches('"'), self.ids[found.rank]);
+        if time.is_none() {
+            let mut scratch = Vec::new();
+            *time = self.times.iter().find_map(|&(sought, number)| {
+                let text = found[sought]?.value.text(&mut scratch);
+                told(str::from_utf8(text).ok()?, number)
+            });
         }
         let name = at(self.group);
         if let Some(name) = name {
             read_text(name.value, group)?;
         }
         Ok(name.is_some())
+    }
+}
+
+/// The option `time`, or what it is left out for.
+fn times_or(option: &[String], known: &[&str]) -> Vec<String> {
+    if option.is_empty() {
+        known.iter().map(|name| (*name).to_owned()).collect()
+    } else {
+        option.to_vec()
+    }
+}
+
+/// What a text says of the time, which may be the number of a tweet.
+fn told(text: &str, number: bool) -> Option<i64> {
+    if number {
+        of_id(text.trim().parse().ok()?)
+    } else {
+        written(text)
     }
 }
 
@@ -358,12 +375,8 @@ impl Avro {
         for (position, name) in wanted.time.iter().enumerate() {
             has(&format!("/time/{position}"), name)?;
         }
-        let times = if wanted.time.is_empty() {
-            let known = AVRO_TIMES.iter().filter(|name| all.contains(name));
-            known.map(|name| (*name).to_owned()).collect()
-        } else {
-            wanted.time.to_vec()
-        };
+        let known = AVRO_TIMES.into_iter().filter(|name| all.contains(name));
+        let times = times_or(wanted.time, &known.collect::<Vec<_>>());
         let fields: Vec<String> = if wanted.text.is_empty() {
             let known = AVRO_TEXTS.iter().filter(|name| texts.contains(name));
             known.map(|name| (*name).to_owned()).collect()
@@ -397,8 +410,8 @@ impl Avro {
         let mut best: Option<(usize, &str)> = None;
         let mut id: Option<(usize, Origin)> = None;
         let mut named = false;
+        let mut said = [None; TIMES];
         // The record's own time stands before all fields.
-        let mut at: Option<(usize, i64)> = None;
         let times: &[String] = if time.is_none() { &self.times } else { &[] };
         datum::visit(&self.schema, datum, |name, value| {
             if let Value::Text(text) = value
@@ -415,16 +428,8 @@ impl Avro {
                     _ => {}
                 }
             }
-            let rank = times.iter().position(|field| field == name);
-            if let Some(rank) = rank.filter(|rank| at.is_none_or(|(least, _)| *rank < least)) {
-                let us = match value {
-                    Value::Long(number) if is_id(name) => time_us(&number.to_string(), true),
-                    Value::Long(number) => whole(number),
-                    Value::Double(number) => time_us(&number.to_string(), false),
-                    Value::Text(text) => time_us(text, is_id(name)),
-                    _ => None,
-                };
-                at = us.map(|us| (rank, us)).or(at);
+            if let Some(rank) = times.iter().position(|field| field == name) {
+                said[rank] = Some(value);
             }
             if self.group.as_deref() == Some(name) {
                 named = true;
@@ -444,7 +449,16 @@ impl Avro {
         };
         out.push_str(text);
         *origin = id.map(|id| id.1);
-        *time = time.or(at.map(|at| at.1));
+        let mut said = times.iter().zip(said);
+        *time = time.or_else(|| {
+            said.find_map(|(name, value)| match value? {
+                Value::Long(number) if is_id(name) => of_id(number.try_into().ok()?),
+                Value::Long(number) => whole(number),
+                Value::Double(number) => real(number),
+                Value::Text(text) => told(text, is_id(name)),
+                _ => None,
+            })
+        });
         Ok(named)
     }
 }

@@ -4,7 +4,7 @@ use plugin_api::{Emit, prelude::*};
 
 use crate::bytes::{array, put, text_of, u64_of};
 use crate::check::Checked;
-use crate::config::{Options, Output};
+use crate::config::{Case, Options, Output};
 use crate::font;
 use crate::input::{Item, Reader};
 use crate::layout::{Layout, Settings};
@@ -43,7 +43,7 @@ pub struct WordCloud {
     /// Monotonic time of the newest record, to know how long the stream has been quiet.
     fed_ns: u64,
     told: Losses,
-    /// Whether a record had a time.
+    /// Whether a record told its time: then the records are the clock.
     timed: bool,
     /// As of the barrier that passed last.
     state: Vec<u8>,
@@ -124,11 +124,18 @@ impl Processor for WordCloud {
         let from = &mut { state };
         let seq = u64_of(from).ok_or_else(torn)?;
         let [timed] = *array(from).ok_or_else(torn)?;
+        let [folded] = *array(from).ok_or_else(torn)?;
         let group_by = text_of(from).ok_or_else(torn)?;
         self.maker.seq = seq;
-        if group_by != self.options.group_by.as_deref().unwrap_or_default() {
-            self.ctx
-                .warn("`group_by` is another one than before: the clouds begin anew");
+        let other = if group_by != self.options.group_by.as_deref().unwrap_or_default() {
+            Some("group_by")
+        } else {
+            (folded != u8::from(self.options.case == Case::Fold)).then_some("case")
+        };
+        if let Some(option) = other {
+            self.ctx.warn(format!(
+                "`{option}` is another one than before: the clouds begin anew"
+            ));
             return Ok(());
         }
         let settings = &self.settings;
@@ -148,6 +155,7 @@ impl Processor for WordCloud {
     fn checkpoint(&mut self, _epoch: u64, _last: bool) -> Result<(), StageError> {
         self.state.extend(self.maker.seq.to_le_bytes());
         self.state.push(u8::from(self.timed));
+        self.state.push(u8::from(self.options.case == Case::Fold));
         let group_by = self.options.group_by.as_deref();
         put(group_by.unwrap_or_default(), &mut self.state);
         let (words, each) = (self.options.words, self.options.samples);
@@ -167,6 +175,7 @@ impl Processor for WordCloud {
     fn process(&mut self, input: Input<'_>, out: &mut Out<'_, '_>) -> Result<Progress, StageError> {
         let now_us = self.ctx.now_us();
         let latest_us = now_us.saturating_add(self.groups.ahead_us());
+        let quiet_us = self.quiet_us(self.ctx.monotonic_ns());
         let newest = self.groups.newest_us();
         let grouped = self.options.group_by.is_some();
         let (groups, item) = (&mut self.groups, &mut self.item);
@@ -184,13 +193,24 @@ impl Processor for WordCloud {
                 }
                 None => "",
             };
-            self.timed |= item.time_us.is_some();
-            let time_us = item.time_us.filter(|time| *time <= latest_us);
-            // Beside records of the past, "now" would make all that follow late.
-            let time_us = time_us.unwrap_or_else(|| match groups.newest_us() {
-                newest if self.timed && newest > i64::MIN => newest.min(now_us),
-                _ => now_us,
-            });
+            let time_us = match item.time_us.filter(|time| *time <= latest_us) {
+                Some(time_us) => {
+                    if !std::mem::replace(&mut self.timed, true) {
+                        groups.set_back(time_us);
+                    }
+                    time_us
+                }
+                // Beside records of the past, "now" would make all that follow late.
+                None if self.timed => {
+                    let quiet = if groups.newest_us() > newest {
+                        0
+                    } else {
+                        quiet_us
+                    };
+                    groups.newest_us().saturating_add(quiet).min(now_us)
+                }
+                None => now_us,
+            };
             match groups.admit(group, time_us, item.origin) {
                 Admitted::Late => passed += 1,
                 Admitted::Repeated => {}
@@ -237,7 +257,7 @@ impl Processor for WordCloud {
                 return Ok(Some(self.next_ns));
             }
             self.next_ns = now_ns.saturating_add(interval);
-            let quiet_us = (now_ns.saturating_sub(self.fed_ns) / 1000) as i64;
+            let quiet_us = self.quiet_us(now_ns);
             let newest = self.groups.newest_us();
             if newest > i64::MIN {
                 self.groups.expire(newest.saturating_add(quiet_us));
@@ -260,6 +280,11 @@ impl Processor for WordCloud {
 }
 
 impl WordCloud {
+    /// How long the newest record has been the newest.
+    fn quiet_us(&self, now_ns: u64) -> i64 {
+        (now_ns.saturating_sub(self.fed_ns) / 1000) as i64
+    }
+
     /// Emits a frame of a group if its counts have changed since its last. A group that has become
     /// empty goes. Answers the bytes that went out, and whether the host takes more.
     fn emit(&mut self, slot: usize, out: &mut Out<'_, '_>) -> Result<(usize, Emit), StageError> {

@@ -10,7 +10,7 @@ use crate::token::fold;
 
 /// What is written in tweets of every language and means nothing.
 const TWITTER: &[&str] = &[
-    "rt", "via", "amp", "http", "https", "www", "htt", "fav", "dm",
+    "rt", "via", "amp", "http", "https", "www", "htt", "fav", "dm", "t.t",
 ];
 
 /// Lists of our own by their language.

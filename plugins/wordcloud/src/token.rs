@@ -46,8 +46,19 @@ pub struct Rules {
 /// A word as it is compared: composed, its case folded by the rules of Unicode, so that "Straße"
 /// and "STRASSE" are one, as are both forms of the Greek sigma.
 pub fn fold(word: &str) -> String {
-    let word: String = word.nfkc().collect();
+    let word: String = if word.contains(' ') {
+        word.nfkc().collect()
+    } else {
+        composed(word).collect()
+    };
     CaseMapper::new().fold_string(&word).into_owned()
+}
+
+/// The letters of a word, composed by NFKC. A blank stands between two words that are a pair, not in
+/// what a single sign such as "ﷺ" stands for.
+fn composed(word: &str) -> impl Iterator<Item = char> {
+    let unbroken = |letter| if letter == ' ' { '\u{a0}' } else { letter };
+    word.nfkc().map(unbroken)
 }
 
 /// Cuts texts into words; keeps its buffers.
@@ -96,8 +107,9 @@ impl Tokenizer {
         }
     }
 
-    /// Whether a word that was counted, by its key, would be by the rules of now. What the key does
-    /// not tell is taken for right: how upper case is written, a pair of words without a blank.
+    /// Whether a word that was counted, by its key, is not of a kind that is left out by now: a stop
+    /// word, a pair, a tag, a mention, a number, an emoji. It may be longer or shorter than words
+    /// that come from now on.
     pub fn keeps(&self, key: &str) -> bool {
         self.words.rules.keep(&fold(key))
     }
@@ -139,7 +151,7 @@ impl Tokenizer {
 }
 
 impl Rules {
-    /// Whether a word is counted, which is folded.
+    /// Whether a folded word is of a kind that is counted.
     fn keep(&self, key: &str) -> bool {
         if self.stop.contains(key) {
             return false;
@@ -147,11 +159,14 @@ impl Rules {
         if let Some((first, second)) = key.split_once(' ') {
             return self.bigrams && self.keep(first) && self.keep(second);
         }
+        if is_emoji(key) {
+            return self.emoji;
+        }
         let mut letters = key.chars();
         match letters.next() {
-            Some('#' | '＃' | '$') => self.hashtags && self.names(letters.as_str()),
-            Some('@' | '＠') => self.mentions && self.names(letters.as_str()),
-            _ => self.counts(key, false),
+            Some('#' | '$') => self.hashtags && !self.stop.contains(letters.as_str()),
+            Some('@') => self.mentions,
+            _ => self.numbers || key.contains(char::is_alphabetic),
         }
     }
 
@@ -202,7 +217,7 @@ impl Words {
         if is_nfkc_quick(word.chars()) == IsNormalized::Yes {
             self.text.push_str(word);
         } else {
-            self.text.extend(word.nfkc());
+            self.text.extend(composed(word));
         }
         match self.cases.fold_string(&self.text) {
             Cow::Borrowed(folded) => self.key.push_str(folded),
@@ -445,19 +460,18 @@ fn ascii(text: &str, mut sink: impl FnMut(&str, usize)) {
 }
 
 /// Whether a mark between two parts makes them one word, as in "3,000", "U.S" and "intel·ligent".
-/// The rules of Unicode join more, "end.It" among them, which is left out by mistake in tweets.
+/// The rules of Unicode join more, "end.It" among them, where a blank was forgotten.
 fn joins(before: &str, mark: char, after: &str) -> bool {
     let (last, first) = (before.chars().next_back(), after.chars().next());
     let (Some(last), Some(first)) = (last, first) else {
         return false;
     };
-    let initial = |part: &str| {
-        let letters = part.split('\'').next().unwrap_or_default();
-        letters.chars().count() == 1 && letters.contains(char::is_alphabetic)
-    };
+    // "o.O" is a face.
+    let initial = |part: &str| part.contains(char::is_uppercase) && part.chars().nth(1).is_none();
+    let ending = after.strip_suffix("'s").unwrap_or(after);
     match mark {
         '.' | ',' if last.is_numeric() && first.is_numeric() => true,
-        '.' => initial(before) && initial(after),
+        '.' => initial(before) && initial(ending),
         '·' => matches!((last, first), ('l' | 'L', 'l' | 'L')),
         _ => false,
     }

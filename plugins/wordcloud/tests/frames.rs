@@ -242,6 +242,53 @@ fn words_that_other_options_leave_out_do_not_come_back_from_a_checkpoint() {
 }
 
 #[test]
+fn a_word_that_new_options_leave_out_leaves_with_a_frame_of_its_own() {
+    let mut stage = open(&json!({}));
+    stage.process(0, &keyed(&[("", "storm")])).unwrap();
+    due(&mut stage);
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    let mut other = open(&json!({"stop": ["storm"]}));
+    other.restore(1, 6, Some(&state)).unwrap();
+    let frame = &frames(&other.end(0).unwrap())[0];
+    assert_eq!(frame["gone"], json!(["storm"]));
+}
+
+#[test]
+fn with_the_same_options_every_word_comes_back() {
+    let options = json!({
+        "window": "all", "bigrams": true, "max_length": 6, "emoji": true, "hashtags": false,
+        "languages": ["en", "ar"],
+    });
+    let mut stage = open(&options);
+    let text = "ﷺ 喜欢音乐喜欢 Straße ßßßßßß #️⃣ 😀 C'est U.S. l'été";
+    stage.process(0, &keyed(&[("", text)])).unwrap();
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    let mut other = open(&options);
+    other.restore(1, 6, Some(&state)).unwrap();
+    let came = [&mut stage, &mut other].map(|stage| {
+        let frame = &frames(&stage.end(0).unwrap())[0];
+        assert!(frame["words"].as_array().unwrap().len() >= 9, "{frame}");
+        frame["words"].clone()
+    });
+    assert_eq!(came[0], came[1]);
+}
+
+#[test]
+fn with_another_case_the_clouds_begin_anew() {
+    let mut stage = open(&json!({}));
+    stage.process(0, &keyed(&[("", "Storm")])).unwrap();
+    let (state, _) = stage.checkpoint(1, false).unwrap();
+    let mut other = open(&json!({"case": "keep"}));
+    other.restore(1, 6, Some(&state)).unwrap();
+    other.process(0, &keyed(&[("", "Storm storm")])).unwrap();
+    let frame = &frames(&other.end(0).unwrap())[0];
+    assert_eq!(
+        words(frame),
+        [("Storm", "Storm", 1, None), ("storm", "storm", 1, None)]
+    );
+}
+
+#[test]
 fn a_frame_in_a_million_years_is_one_at_the_end() {
     let mut stage = open(&json!({"fps": 1e-20}));
     stage.process(0, &keyed(&[("", "storm")])).unwrap();

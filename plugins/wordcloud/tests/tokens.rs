@@ -58,8 +58,12 @@ fn plain_words_are_cut_folded_and_stopped() {
 #[test]
 fn marks_inside_words_and_numbers_part_nothing() {
     assert_eq!(
-        words("U.S. sanctions, e.g. the U.K's A.I., at 5 p.m."),
-        ["u.s", "sanctions", "u.k", "a.i"]
+        words("U.S. sanctions, e.g. the U.K's A.I., at 5 p.m. o.O T.T U.S.A"),
+        ["u.s", "sanctions", "u.k", "a.i", "u.s.a"]
+    );
+    assert_eq!(
+        words("the o'clock.I go l'amour.C'est"),
+        ["o'clock", "go", "l'amour", "c'est"]
     );
     assert_eq!(
         words("la U.E. decidió, Η.Π.Α."),

@@ -37,6 +37,18 @@ impl Entries {
         self.late.push(Reverse(late));
     }
 
+    /// Makes all older by as much.
+    pub(super) fn set_back(&mut self, by_us: i64) {
+        for entry in &mut self.ordered {
+            entry.time_us = entry.time_us.saturating_sub(by_us);
+        }
+        let late = std::mem::take(&mut self.late).into_iter();
+        let older = |Reverse((time_us, serial, record))| {
+            Reverse((i64::saturating_sub(time_us, by_us), serial, record))
+        };
+        self.late = late.map(older).collect();
+    }
+
     pub(super) fn len(&self) -> usize {
         self.ordered.len() + self.late.len()
     }

@@ -169,6 +169,21 @@ impl<T> Groups<T> {
         }
     }
 
+    /// Makes the newest record one of this time, and all others older by as much, if it is newer:
+    /// their times were taken from a clock that is not that of the records, as it turns out.
+    pub fn set_back(&mut self, time_us: i64) {
+        let by = self.newest_us.saturating_sub(time_us);
+        if self.newest_us == i64::MIN || by <= 0 {
+            return;
+        }
+        self.newest_us = time_us;
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].is_some() {
+                self.with(slot, |group| group.window.set_back(by));
+            }
+        }
+    }
+
     /// Gives back memory that windows needed once and do not any more.
     pub fn shrink(&mut self) {
         for slot in 0..self.slots.len() {
@@ -416,13 +431,14 @@ impl<T> Groups<T> {
                 let word = text_of(from)?;
                 shown.insert(word.into(), u64_of(from)?);
             }
-            let window = Window::load(bounds, &keeps, from)?;
+            let (window, whole) = Window::load(bounds, &keeps, from)?;
             let length = u32_of(from)? as usize;
             let part = from.split_off(..length)?;
             let slot = groups.put(Group {
                 name: name.into(),
                 window,
-                changed,
+                // A frame says what is not there any more.
+                changed: changed || !whole,
                 shown,
                 recent: Recent::default(),
                 own: own(part),

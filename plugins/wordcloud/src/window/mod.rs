@@ -284,6 +284,11 @@ impl Window {
         }
     }
 
+    /// Makes all records older by as much.
+    pub fn set_back(&mut self, by_us: i64) {
+        self.entries.set_back(by_us);
+    }
+
     /// Lets go of what is not newer than `horizon`; answers whether there was something.
     pub fn leave_until(&mut self, horizon: i64) -> bool {
         let before = self.entries.len();

@@ -65,7 +65,7 @@ impl Window {
         let mut state = Vec::new();
         let numbers = self.save_records(&mut state);
         state.extend(0_u32.to_le_bytes());
-        let Some(mut new) = Self::load(self.bounds, |_| true, &mut &*state) else {
+        let Some((mut new, _)) = Self::load(self.bounds, |_| true, &mut &*state) else {
             return false;
         };
         new.texts = std::mem::take(&mut self.texts);
@@ -127,8 +127,12 @@ impl Window {
     }
 
     /// What [`Window::save`] wrote, within bounds that may be others by now, of the words that are
-    /// to be kept by their keys; `None` if it is not that.
-    pub fn load(bounds: Bounds, keeps: impl Fn(&str) -> bool, from: &mut &[u8]) -> Option<Self> {
+    /// to be kept by their keys, and whether those are all; `None` if it is not that.
+    pub fn load(
+        bounds: Bounds,
+        keeps: impl Fn(&str) -> bool,
+        from: &mut &[u8],
+    ) -> Option<(Self, bool)> {
         let mut window = Self::new(bounds);
         let everything = array::<1>(from)?[0] != 0;
         window.refused = u64_of(from)?;
@@ -184,7 +188,7 @@ impl Window {
         }
         window.forms.sweep();
         window.trim();
-        Some(window)
+        Some((window, kept.iter().all(|kept| *kept)))
     }
 
     fn load_records(
