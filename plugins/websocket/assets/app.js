@@ -249,6 +249,7 @@ function state(now, until) {
   clearInterval(ticking);
   if (again) ticking = setInterval(countdown, 500);
   id("lock").hidden = now !== "locked";
+  main.classList.toggle("locked", now === "locked");
   if (now === "locked") {
     id("lock-note").textContent = feed.token || id("token").value ? "That token is not the right one." : "";
     id("token").focus();
