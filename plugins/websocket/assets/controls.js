@@ -51,7 +51,8 @@ export class Controls {
       canvas.classList.toggle("over", Boolean(word));
       tip.hidden = !word || broad(event);
       if (tip.hidden) return;
-      tip.textContent = `${word.text}  ${number.format(word.count)}`;
+      tip.firstChild.textContent = word.text;
+      tip.lastChild.textContent = `  ${number.format(word.count)}`;
       const box = id("stage").getBoundingClientRect();
       const x = Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 8);
       const y = Math.min(event.clientY - box.top + 16, box.height - tip.offsetHeight - 8);
