@@ -34,12 +34,40 @@ async function nested(page, server) {
   }
 }
 
+/** What is said beside a pointer that rests goes with the words below it; what is the same is not said again. */
+async function rests(page, server) {
+  const cloud = (seq, texts) => boxes(seq, Object.fromEntries(texts.map((text, at) => [text, [440, 200 + at * 120, 400, 100]])));
+  const tip = (wanted) => page.waitForFunction((text) => (document.getElementById("tip").checkVisibility() ? document.getElementById("tip").textContent : null) === text, wanted);
+  await server.send([cloud(3, ["upper", "lower"])]);
+  await shows(page, 3);
+  await still(page);
+  await page.mouse.move(...(await point(page, 0, -200)));
+  await tip("upper  100");
+  await page.fill("#search", "upper");
+  await page.evaluate(() => {
+    window.said = 0;
+    new MutationObserver(() => (window.said += 1)).observe(document.getElementById("found"), { childList: true });
+  });
+  await server.send([cloud(4, ["lower", "upper"])]);
+  await shows(page, 4);
+  await tip("lower  100");
+  assert.equal(await page.locator("#found").textContent(), "1 of 2");
+  assert.equal(await page.evaluate("said"), 0);
+  await page.fill("#search", "");
+  await page.keyboard.press("Escape");
+  await tip(null);
+  await page.mouse.move(...(await point(page, 2, -200)));
+  await server.send([cloud(5, [])]);
+  await shows(page, 5);
+  await tip(null);
+}
+
 /** Words of all scripts keep to the width that they were given, however wide their letters are here. */
 async function inside(page, server) {
   const words = ["مرحبا", "#وسم", "العالم", "שלום", "日本語", "東京", "한국어", "हिन्दी", "สวัสดี", "#tag", "🎉🎊", "العربية"];
   const placed = words.map((word, at) => [word, [390 * (at % 4), 40 + 290 * Math.floor(at / 4), 110, 90]]);
-  await server.send([boxes(2, Object.fromEntries(placed))]);
-  await shows(page, 2);
+  await server.send([boxes(6, Object.fromEntries(placed))]);
+  await shows(page, 6);
   await still(page);
   await picture(page, "scripts-in-boxes");
   const inks = await page.evaluate((placed) => {
@@ -99,6 +127,7 @@ await script(async (browser) => {
   const page = await visit(browser, server.url);
   await state(page, "live");
   await nested(page, server);
+  await rests(page, server);
   await inside(page, server);
   await directions(page);
   await finer(page);
