@@ -109,6 +109,35 @@ async function directions(page) {
   assert.deepEqual(same, [true, true, true]);
 }
 
+/** Whoever prefers less motion sees words of a new cloud where they stand at once, and nowhere on the way. */
+async function motion(page, server, seq) {
+  const cloud = (seq, left) => boxes(seq, { moves: [left, 300, 300, 100], stays: [0, 610, 300, 100], edge: [980, 0, 300, 100] });
+  const places = async () => {
+    await server.send([cloud(seq, 100)]);
+    await shows(page, seq);
+    await still(page);
+    await page.evaluate(() => {
+      window.places = new Set();
+      const { prototype } = CanvasRenderingContext2D;
+      const { drawImage } = prototype;
+      prototype.drawImage = function (image, ...more) {
+        const { e, f } = this.getTransform();
+        if (e || f) window.places.add(`${e} ${f}`);
+        return drawImage.call(this, image, ...more);
+      };
+      window.restore = () => (prototype.drawImage = drawImage);
+    });
+    await server.send([cloud(seq + 1, 700)]);
+    await shows(page, seq + 1);
+    await still(page);
+    seq += 2;
+    return page.evaluate(() => (window.restore(), window.places.size));
+  };
+  assert.ok((await places()) > 3, "the word that moves is seen on its way");
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  assert.equal(await places(), 3);
+}
+
 /** A window that goes to a finer screen is drawn finer. */
 async function finer(page) {
   await still(page);
@@ -130,6 +159,7 @@ await script(async (browser) => {
   await rests(page, server);
   await inside(page, server);
   await directions(page);
+  await motion(page, server, 7);
   await finer(page);
   await page.leave();
 });

@@ -244,6 +244,39 @@ async function feed(page) {
   assert.equal(got.last, "offline");
 }
 
+/** Pauses between tries grow up to a bound, differ from page to page, and begin anew once something came. */
+async function pauses(page) {
+  const waits = await page.evaluate(async () => {
+    const { Feed } = await import("/feed.js");
+    let [socket, last] = [null, 0];
+    class Fake {
+      constructor() {
+        socket = this;
+      }
+      send() {}
+      close() {}
+    }
+    const genuine = { WebSocket, setInterval, setTimeout };
+    const { random } = Math;
+    Object.assign(window, { WebSocket: Fake, setInterval: () => 0, setTimeout: (_, wait) => (last = wait) });
+    const feed = new Feed({ state: () => {}, message: () => {}, topics: () => {} }, () => ({}));
+    const lose = async (chance, heard) => {
+      Math.random = () => chance;
+      await feed.connect();
+      if (heard) socket.onmessage({ data: "record" });
+      socket.onclose();
+      return last;
+    };
+    const found = [];
+    for (const chance of [1, 1, 1, 1, 1, 1, 1, 0, 0.5]) found.push(await lose(chance, false));
+    found.push(await lose(1, true));
+    Math.random = random;
+    Object.assign(window, genuine);
+    return found;
+  });
+  assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 15_000, 15_000, 7500, 11_250, 500]);
+}
+
 /** What a spreadsheet would take for a formula is text. */
 async function csv(page) {
   const text = await page.evaluate(async () => {
@@ -308,5 +341,6 @@ await script(async (browser) => {
   const other = await visit(browser, server.url);
   await state(other, "live");
   await feed(other);
+  await pauses(other);
   await other.leave();
 });
