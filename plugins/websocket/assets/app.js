@@ -18,7 +18,7 @@ const LINES = 100;
 
 const main = id("cloud");
 
-const cloud = new Cloud(id("canvas"));
+const cloud = new Cloud(id("canvas"), () => controls.placed());
 const list = new List(id("list"), choose);
 const panel = new Panel(() => choose(null), () => list.stopped);
 
@@ -249,6 +249,7 @@ function state(now, until) {
   clearInterval(ticking);
   if (again) ticking = setInterval(countdown, 500);
   id("lock").hidden = now !== "locked";
+  main.classList.toggle("locked", now === "locked");
   if (now === "locked") {
     id("lock-note").textContent = feed.token || id("token").value ? "That token is not the right one." : "";
     id("token").focus();
@@ -322,7 +323,9 @@ function search() {
   const sought = plain(id("search").value.trim());
   const found = sought && shown ? shown.words.filter((word) => plain(word.text).includes(sought)) : null;
   const set = found && new Set(found.map((word) => word.key));
-  id("found").textContent = found ? `${number.format(found.length)} of ${number.format(shown.words.length)}` : "";
+  const said = found ? `${number.format(found.length)} of ${number.format(shown.words.length)}` : "";
+  // A screen reader says it each time that it is put there.
+  if (id("found").textContent !== said) id("found").textContent = said;
   list.filter(set);
   cloud.emphasise(set, panel.word);
   return found;
@@ -348,7 +351,7 @@ function theme(flip) {
   applyTheme((dark) => (cloud.theme = dark), flip);
 }
 
-new Controls({
+const controls = new Controls({
   pause: () => pause(!paused),
   look: (step) => look((frames()?.all.indexOf(shown) ?? 0) + step),
   at: look,

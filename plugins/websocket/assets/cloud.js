@@ -24,8 +24,10 @@ const FINGER = 14;
 const SLICE_MS = 7;
 
 export class Cloud {
-  constructor(canvas) {
+  /** `placed()` is told when the words of another cloud are there. */
+  constructor(canvas, placed = () => {}) {
     this.canvas = canvas;
+    this.placed = placed;
     this.pen = canvas.getContext("2d");
     this.sprites = new Sprites();
     this.dark = false;
@@ -192,6 +194,7 @@ export class Cloud {
       this.spread();
     }
     this.dirty = true;
+    this.placed();
   }
 
   /** Parts the words into those that move by themselves and those that stand on a layer. */

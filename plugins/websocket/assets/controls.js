@@ -11,6 +11,8 @@ export class Controls {
   constructor(act) {
     this.act = act;
     this.quiet = 0;
+    /** Where the tip was last put. */
+    this.pointed = null;
     id("pause").onclick = act.pause;
     id("view").onclick = act.view;
     id("theme").onclick = act.theme;
@@ -45,24 +47,34 @@ export class Controls {
   canvas() {
     const canvas = id("canvas");
     const tip = id("tip");
-    const broad = (event) => event.pointerType !== "mouse";
-    canvas.onpointermove = (event) => {
-      const word = this.act.word(event.clientX, event.clientY, broad(event));
-      canvas.classList.toggle("over", Boolean(word));
-      tip.hidden = !word || broad(event);
-      if (tip.hidden) return;
-      tip.textContent = `${word.text}  ${number.format(word.count)}`;
-      const box = id("stage").getBoundingClientRect();
-      const x = Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 8);
-      const y = Math.min(event.clientY - box.top + 16, box.height - tip.offsetHeight - 8);
-      tip.style.transform = `translate(${Math.max(4, x)}px, ${Math.max(4, y)}px)`;
-    };
+    canvas.onpointermove = (event) => this.point(event);
     canvas.onpointerleave = () => (tip.hidden = true);
     canvas.onclick = (event) => {
       tip.hidden = true;
       const word = this.act.word(event.clientX, event.clientY, broad(event));
       this.act.choose(word ? word.key : null);
     };
+  }
+
+  /** Says which word the pointer is at. */
+  point(event) {
+    const tip = id("tip");
+    const word = this.act.word(event.clientX, event.clientY, broad(event));
+    id("canvas").classList.toggle("over", Boolean(word));
+    tip.hidden = !word || broad(event);
+    if (tip.hidden) return;
+    this.pointed = event;
+    tip.firstChild.textContent = word.text;
+    tip.lastChild.textContent = `  ${number.format(word.count)}`;
+    const box = id("stage").getBoundingClientRect();
+    const x = Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 8);
+    const y = Math.min(event.clientY - box.top + 16, box.height - tip.offsetHeight - 8);
+    tip.style.transform = `translate(${Math.max(4, x)}px, ${Math.max(4, y)}px)`;
+  }
+
+  /** Words have changed below a pointer that rests. */
+  placed() {
+    if (!id("tip").hidden) this.point(this.pointed);
   }
 
   menu() {
@@ -88,6 +100,7 @@ export class Controls {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { act } = this;
     if (event.key === "Escape") {
+      id("tip").hidden = true;
       if (act.open() !== null && !document.querySelector("#menu:popover-open")) act.choose(null);
       return;
     }
@@ -120,6 +133,9 @@ export class Controls {
     if (document.fullscreenElement) this.quiet = setTimeout(() => document.body.classList.add("quiet"), QUIET_AFTER);
   }
 }
+
+/** Whether it is a finger that points, or something as broad. */
+const broad = (event) => event.pointerType !== "mouse";
 
 function full() {
   // A browser may refuse; then the page stays as it is.

@@ -10,6 +10,7 @@ const ANSWER_WITHIN = 10_000;
 /** Bytes of messages that may wait for being unpacked, more than a server keeps of the past; beyond, the older half of them is dropped. */
 const MOST_WAITING = 16 << 20;
 const TOKEN = "token";
+const GIVEN = "#token=";
 
 /** States: connecting, live, locked; offline, full and refused (with `until`, when it tries again). */
 export class Feed {
@@ -34,6 +35,11 @@ export class Feed {
     this.unpacking = false;
     setInterval(() => this.probe(), ALIVE_EVERY);
     addEventListener("online", () => this.hurry());
+    addEventListener("hashchange", () => {
+      if (!location.hash.startsWith(GIVEN)) return;
+      this.token = givenToken();
+      this.connect();
+    });
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.hurry();
     });
@@ -207,8 +213,8 @@ function sane(token) {
 
 /** The token of `#token=…`, which no server ever sees in an address, or that of this tab. */
 function givenToken() {
-  const given = /^#token=(.*)$/.exec(location.hash)?.[1];
-  if (given === undefined) return sane(kept(TOKEN, "sessionStorage") ?? "");
+  if (!location.hash.startsWith(GIVEN)) return sane(kept(TOKEN, "sessionStorage") ?? "");
+  const given = location.hash.slice(GIVEN.length);
   history.replaceState(null, "", location.pathname + location.search);
   let token = given;
   try {

@@ -21,6 +21,7 @@ export class Panel {
     if (this.word === null) this.before = document.activeElement;
     this.word = key;
     id("panel").hidden = false;
+    id("cloud").classList.add("asked");
     id("panel-word").textContent = text;
     id("panel-word").focus({ preventScroll: true });
     id("panel-body").scrollTop = 0;
@@ -31,6 +32,7 @@ export class Panel {
     this.word = null;
     if (id("panel").contains(document.activeElement)) this.back();
     id("panel").hidden = true;
+    id("cloud").classList.remove("asked");
     this.before = null;
   }
 

@@ -1,7 +1,7 @@
 // The cloud shown, as a file: PNG as it looks here, SVG to edit, CSV to count with.
 
 import { drawFrame } from "/cloud.js";
-import { FAMILY } from "/sprites.js";
+import { FAMILY, direction } from "/sprites.js";
 import { colour, ground } from "/theme.js";
 
 /** Pixels of a picture for each of the frame's. */
@@ -40,9 +40,10 @@ export function svg(frame, dark) {
   const { width, height } = frame;
   const words = frame.words.map((word) => {
     const turn = word.rotate ? ` rotate(${word.rotate})` : "";
+    const way = direction(word.text) === "rtl" ? ' direction="rtl"' : "";
     return (
       `<text transform="translate(${word.x} ${word.y})${turn}" font-size="${word.size}" textLength="${word.width}" ` +
-      `lengthAdjust="spacingAndGlyphs" fill="${colour(word, frame, dark)}">${escaped(word.text)}</text>`
+      `lengthAdjust="spacingAndGlyphs"${way} fill="${colour(word, frame, dark)}">${escaped(word.text)}</text>`
     );
   });
   return (
@@ -53,8 +54,11 @@ export function svg(frame, dark) {
 }
 
 export function csv(frame) {
-  // Spreadsheets take what begins like this for a formula, but not behind an apostrophe.
-  const quoted = (text) => `"${text.replace(/^[=+@-]/, "'$&").replaceAll('"', '""')}"`;
+  // Spreadsheets take what begins like this for a formula, but not behind an apostrophe. Mentions
+  // stay what they are: whoever joins by the word must find it.
+  const plain = (text) => /^@[\p{L}\p{M}\p{N}_]+$/u.test(text);
+  const inert = (text) => (plain(text) ? text : text.replace(/^[=+@\-\t\r\n＝＋＠－]/, "'$&"));
+  const quoted = (text) => `"${inert(text).replaceAll('"', '""')}"`;
   const rows = frame.words.map((word, place) => [place + 1, quoted(word.text), word.count].join(","));
   // The mark in front tells spreadsheets that this is UTF-8.
   return `\ufeff${["rank,word,count", ...rows].join("\r\n")}\r\n`;

@@ -98,7 +98,7 @@ export async function typeface(words) {
 export function set(pen, text, size, width) {
   const scale = size / MEASURED;
   const squeeze = squeezed(measure(pen, text), size, width);
-  choose(pen);
+  choose(pen, text);
   pen.scale(scale * squeeze, scale);
   pen.fillText(text, 0, 0);
 }
@@ -111,12 +111,18 @@ export function turn(degrees) {
   return [Math.sin(angle), Math.cos(angle)];
 }
 
+/** Which way a text runs: as its first letter does, so that the sign of a hashtag stands in front. */
+export function direction(text) {
+  return /^\P{L}*(?=\p{L})[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u.test(text) ? "rtl" : "ltr";
+}
+
 const near = (one, other) => one < other * MOST_GROWN && other < one * MOST_GROWN;
 
-function choose(pen) {
+function choose(pen, text) {
   pen.font = `700 ${MEASURED}px ${FAMILY}`;
   pen.textAlign = "center";
   pen.textBaseline = "alphabetic";
+  pen.direction = direction(text);
   if ("fontKerning" in pen) pen.fontKerning = "none";
   if ("textRendering" in pen) pen.textRendering = "optimizeSpeed";
 }
@@ -135,7 +141,7 @@ function measure(pen, text) {
   let shape = shapes.get(text);
   if (!shape) {
     if (shapes.size > KNOWN) shapes.clear();
-    choose(pen);
+    choose(pen, text);
     const found = pen.measureText(text);
     const part = (name) => found[`actualBoundingBox${name}`] / MEASURED;
     shape = { width: found.width / MEASURED, left: part("Left"), right: part("Right"), up: part("Ascent"), down: part("Descent") };

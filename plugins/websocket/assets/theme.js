@@ -9,6 +9,8 @@ const GROUND = { light: "#fbfaf6", dark: "#12151b" };
 const CONTRAST = 4.5;
 
 const system = matchMedia("(prefers-color-scheme: dark)");
+/** Whether the reader's own few colours are in force, whose ground is as the system says. */
+const forced = matchMedia("(forced-colors: active)");
 const legible = new Map();
 
 export const ground = (dark) => (dark ? GROUND.dark : GROUND.light);
@@ -58,7 +60,7 @@ function chosen() {
 }
 
 export function isDark() {
-  const choice = chosen();
+  const choice = forced.matches ? null : chosen();
   return choice ? choice === "dark" : system.matches;
 }
 
@@ -71,6 +73,6 @@ export function applyTheme(changed, flip) {
   } else if (chosen()) {
     document.documentElement.dataset.theme = chosen();
   }
-  system.onchange = () => changed(isDark());
+  system.onchange = forced.onchange = () => changed(isDark());
   changed(isDark());
 }

@@ -88,6 +88,27 @@ await script(async (browser) => {
       await page.leave();
     }
   }
+  // A ground that the system makes black is black, whatever was chosen here, and what is pressed is seen to be.
+  const forced = await Server.start();
+  await forced.send([cloud(1)]);
+  const contrast = await visit(browser, forced.url, { colorScheme: "dark", forcedColors: "active" });
+  await shows(contrast, 1);
+  await contrast.evaluate(() => localStorage.setItem("theme", "light"));
+  await contrast.reload();
+  await shows(contrast, 1);
+  await contrast.click("#view");
+  await contrast.click("#list .row >> nth=0");
+  await look(contrast, "forced colours");
+  await picture(contrast, "forced-colours");
+  const seen = await contrast.evaluate(async () => {
+    const { isDark } = await import("/theme.js");
+    const ground = (name) => getComputedStyle(document.querySelector(name)).backgroundColor;
+    return { dark: isDark(), pressed: ground("#view") !== ground("#theme"), current: ground(".row[aria-current]") !== ground(".row:not([aria-current])") };
+  });
+  assert.deepEqual(seen, { dark: true, pressed: true, current: true });
+  await contrast.emulateMedia({ forcedColors: "none" });
+  assert.equal(await contrast.evaluate(() => import("/theme.js").then(({ isDark }) => isDark())), false);
+  await contrast.leave();
   const server = await Server.start({ token: "a-token-for-this-test" });
   const page = await visit(browser, server.url);
   await state(page, "locked");

@@ -223,6 +223,13 @@ await script(async (browser) => {
   assert.equal(await page.locator("#stage").isVisible(), false);
   await page.tap("#list .row >> nth=2");
   assert.equal(await page.locator("#panel-word").textContent(), "avro");
+  // Rows that a keyboard goes to are not below the sheet.
+  await page.locator("#list .row >> nth=2").focus();
+  for (let row = 3; row < 30; row += 1) {
+    await page.keyboard.press("ArrowDown");
+    const hidden = await page.evaluate(() => document.activeElement.getBoundingClientRect().bottom > document.getElementById("panel").getBoundingClientRect().top + 1);
+    assert.equal(hidden, false, `row ${row}`);
+  }
   await page.tap("#panel-close");
   await page.tap("#theme");
   await picture(page, "phone-dark");

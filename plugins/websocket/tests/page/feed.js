@@ -28,6 +28,13 @@ async function token(browser) {
   await page.reload();
   await shows(page, 1);
   await page.leave();
+  // One that is put into the address of a page that is open.
+  page = await visit(browser, server.url);
+  await state(page, "locked");
+  await page.evaluate((token) => (location.hash = `token=${token}`), encodeURIComponent(TOKEN));
+  await shows(page, 1);
+  assert.equal(await page.evaluate(() => location.hash), "");
+  await page.leave();
   for (const written of [encodeURIComponent(TOKEN), TOKEN]) {
     page = await visit(browser, `${server.url}/#token=${written}`);
     await shows(page, 1);

@@ -244,13 +244,58 @@ async function feed(page) {
   assert.equal(got.last, "offline");
 }
 
+/** Pauses between tries grow up to a bound, differ from page to page, and begin anew once something came. */
+async function pauses(page) {
+  const waits = await page.evaluate(async () => {
+    const { Feed } = await import("/feed.js");
+    let [socket, last] = [null, 0];
+    class Fake {
+      constructor() {
+        socket = this;
+      }
+      send() {}
+      close() {}
+    }
+    const genuine = { WebSocket, setInterval, setTimeout };
+    const { random } = Math;
+    Object.assign(window, { WebSocket: Fake, setInterval: () => 0, setTimeout: (_, wait) => (last = wait) });
+    const feed = new Feed({ state: () => {}, message: () => {}, topics: () => {} }, () => ({}));
+    const lose = async (chance, heard) => {
+      Math.random = () => chance;
+      await feed.connect();
+      if (heard) socket.onmessage({ data: "record" });
+      socket.onclose();
+      return last;
+    };
+    const found = [];
+    for (const chance of [1, 1, 1, 1, 1, 1, 1, 0, 0.5]) found.push(await lose(chance, false));
+    found.push(await lose(1, true));
+    Math.random = random;
+    Object.assign(window, genuine);
+    return found;
+  });
+  assert.deepEqual(waits, [500, 1000, 2000, 4000, 8000, 15_000, 15_000, 7500, 11_250, 500]);
+}
+
 /** What a spreadsheet would take for a formula is text. */
 async function csv(page) {
   const text = await page.evaluate(async () => {
     const { csv } = await import("/save.js");
-    return csv({ words: ["=1+1", "@ferris", "#tag", 'a "b"'].map((text) => ({ text, count: 1 })) });
+    return csv({ words: ["=1+1", "@łukasz_1", "#tag", 'a "b"', "@SUM(1)", "-1", "＝1", "\t=1", "$rust"].map((text) => ({ text, count: 1 })) });
   });
-  assert.deepEqual(text.split("\r\n").slice(1, 5), [`1,"'=1+1",1`, `2,"'@ferris",1`, `3,"#tag",1`, `4,"a ""b""",1`]);
+  const words = [`'=1+1`, "@łukasz_1", "#tag", `a ""b""`, "'@SUM(1)", "'-1", "'＝1", "'\t=1", "$rust"];
+  assert.deepEqual(text.split("\r\n").slice(1, -1), words.map((word, at) => `${at + 1},"${word}",1`));
+}
+
+/** A word that runs from right to left does so in a file, too. */
+async function svg(page) {
+  const ways = await page.evaluate(async () => {
+    const { svg } = await import("/save.js");
+    const words = ["#وسم", "#tag", "٣abc"].map((text) => ({ text, x: 1, y: 1, size: 1, width: 1 }));
+    const parsed = new DOMParser().parseFromString(svg({ words, width: 9, height: 9, palette: {} }, false), "image/svg+xml");
+    return [...parsed.querySelectorAll("text")].map((text) => text.getAttribute("direction"));
+  });
+  assert.deepEqual(ways, ["rtl", null, null]);
 }
 
 /** A row stays with its word: focus and marks go where it goes, and on to the next one when it leaves. */
@@ -290,11 +335,12 @@ await script(async (browser) => {
   const server = await Server.start();
   const page = await visit(browser, server.url);
   await state(page, "live");
-  for (const part of [groups, order, changes, letters, frames, plain, sprites, hurried, passes, csv]) await part(page);
+  for (const part of [groups, order, changes, letters, frames, plain, sprites, hurried, passes, csv, svg]) await part(page);
   await rows(page, server);
   await page.leave();
   const other = await visit(browser, server.url);
   await state(other, "live");
   await feed(other);
+  await pauses(other);
   await other.leave();
 });
