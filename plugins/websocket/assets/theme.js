@@ -2,8 +2,9 @@
 
 import { keep, kept } from "/tools.js";
 
-const LIGHT = ["#1d4e89", "#0b7a75", "#b3541e", "#8c2f66", "#3b5bb5", "#8a6a00", "#b02a3c", "#4a6b2a"];
-const DARK = ["#7cc4ff", "#5fd6c4", "#ffb07a", "#f29bd0", "#a9b8ff", "#f2cf66", "#ff9aa8", "#b5dd8a"];
+/** Where a cloud has no colours of its own: those of the plugin `wordcloud`, which nobody takes for one another. */
+const LIGHT = ["#166af9", "#8c2f00", "#1a826f", "#8e6598", "#a16709", "#144b6e", "#605944", "#000000"];
+const DARK = ["#2879ff", "#d35d00", "#009e72", "#c074a2", "#e8a001", "#54b8f1", "#fcee54", "#f1f2f2"];
 const GROUND = { light: "#fbfaf6", dark: "#12151b" };
 /** Contrast that WCAG asks of text; of large text it asks less, but a word keeps its colour as it grows. */
 const CONTRAST = 4.5;
