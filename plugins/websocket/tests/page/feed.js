@@ -255,6 +255,9 @@ async function past(browser) {
   await page.locator("#slider").focus();
   await page.keyboard.press("Home");
   await shows(page, 21);
+  await page.locator("#list .row").first().focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#no-samples").textContent(), "None came along with the clouds.");
   await page.leave();
   await server.close();
 }
