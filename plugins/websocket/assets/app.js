@@ -96,8 +96,13 @@ function learn(names, by_key) {
   topics = by_key ? names : null;
   if (topics?.length && asked === null) {
     // Until now all came, whatever their topic.
+    choose(null);
     groups.clear();
     if (!topics.includes(chosen)) chosen = topics[0];
+    if (shown) {
+      shown = null;
+      blank();
+    }
     if (connection === "live") feed.connect();
   }
   choices();

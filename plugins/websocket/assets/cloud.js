@@ -49,6 +49,8 @@ export class Cloud {
     /** Whether the layers are as the words are now; without them each word is drawn. */
     this.layered = false;
     this.settled = true;
+    /** Whether the move before was not over yet. */
+    this.hurried = false;
     /** Whether every sprite is as it should be, and whether the canvas has to be drawn again. */
     this.sharp = true;
     this.dirty = false;
@@ -136,7 +138,7 @@ export class Cloud {
     if (this.next && this.make(this.next.frame, () => false, until)) this.begin(now);
     const part = this.part(now);
     if (part === 1 && !this.settled) this.settle();
-    if (!this.next && !this.sharp) this.sharpen(until);
+    if ((part === 1 || this.hurried) && !this.next && !this.sharp) this.sharpen(until);
     if (part < 1 || this.dirty) this.draw(part);
     if (part < 1 || this.next || !this.sharp) this.go();
     else if (!this.awaited) this.canvas.dataset.rest = "yes";
@@ -147,8 +149,8 @@ export class Cloud {
   }
 
   /**
-   * Makes the sprites as they should be, and shows them when all are. Those of words that move have
-   * to be when they arrive: where clouds follow each other fast, nothing ever does.
+   * Makes the sprites as they should be, and shows them when all are. Where clouds follow each other
+   * so fast that no move comes to its end, those of words that do not move cannot wait for it.
    */
   sharpen(until) {
     const own = new Set(this.settled ? [] : this.moving.map(({ word }) => word.key));
@@ -184,6 +186,7 @@ export class Cloud {
     });
     for (const { word, at } of were.values()) this.moves.push({ word, from: at, to: small(at) });
     this.begun = jump ? -Infinity : now;
+    this.hurried = !this.settled;
     this.settled = false;
     this.sharp = false;
     this.layered = false;

@@ -169,7 +169,7 @@ export class Frames {
 
   /** Lets go of the oldest until so many are left, or two that are very large; of `shown` last. */
   trim(most, shown) {
-    for (const frame of this.all.slice(0, -KEPT_SAMPLES)) if (!frame.bare && frame !== shown) this.strip(frame);
+    for (const frame of this.all.slice(0, -KEPT_SAMPLES)) if (frame.bare === undefined && frame !== shown) this.strip(frame);
     const large = () => this.all.length > 2 && (this.words > KEPT_WORDS || this.letters > KEPT_LETTERS);
     while (this.all.length > most || large()) {
       this.full ||= this.all.length <= most;
@@ -180,11 +180,11 @@ export class Frames {
     this.fresh = Math.min(this.fresh, this.all.length);
   }
 
-  /** Lets go of a cloud's samples. */
+  /** Lets go of a cloud's samples; `bare`: it had some. */
   strip(frame) {
     this.letters -= frame.letters;
+    frame.bare = frame.words.some((word) => word.samples.length > 0);
     for (const word of frame.words) word.samples = [];
-    frame.bare = true;
     this.letters += frame.letters = letters(frame);
   }
 

@@ -181,7 +181,17 @@ async function keyless(browser) {
   }
   assert.equal(asked, 1);
   await server.send([frame(1, ["first"])], "topic");
+  // Once there are topics, what came without is gone, also while the first of them is still asked for.
+  let [questions, go_on] = [0, null];
+  await page.route("**/topics", async (route) => {
+    questions += 1;
+    if (questions > 1) await new Promise((then) => (go_on = then));
+    await route.continue();
+  });
   await page.evaluate(() => document.dispatchEvent(new Event("visibilitychange")));
+  await page.waitForFunction(() => document.getElementById("cloud").dataset.words === "0");
+  while (!go_on) await page.evaluate(() => new Promise(requestAnimationFrame));
+  go_on();
   await page.waitForFunction(() => document.querySelector("#list .name")?.textContent === "first");
   await page.leave();
   await server.close();
@@ -255,6 +265,9 @@ async function past(browser) {
   await page.locator("#slider").focus();
   await page.keyboard.press("Home");
   await shows(page, 21);
+  await page.locator("#list .row").first().focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await page.locator("#no-samples").textContent(), "None came along with the clouds.");
   await page.leave();
   await server.close();
 }
