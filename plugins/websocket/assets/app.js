@@ -15,6 +15,8 @@ import { applyTheme } from "/theme.js";
 import { clock, id, number } from "/tools.js";
 
 const LINES = 100;
+/** Clouds asked for anew beyond one for each second without any. */
+const SPARE = 30;
 
 const main = id("cloud");
 
@@ -40,6 +42,8 @@ let connection = "connecting";
 let lost = false;
 let again = 0;
 let ticking = 0;
+/** When the last cloud came that was new. */
+let came = 0;
 /** Lines that are not put in yet, and the last that came. */
 const pending = [];
 let last = null;
@@ -49,9 +53,20 @@ let heard = false;
 const feed = new Feed({ state, message: receive, topics: learn }, () => {
   // One that was followed is followed on, even where a new server has not heard of it yet.
   asked = topics?.length || asked !== null ? chosen : null;
-  // Clouds that are known already are told apart from those that came meanwhile, lines cannot be.
-  return { history: last !== null ? 1 : frames()?.room ?? KEPT, ...(asked !== null && { topic: asked }) };
+  return { history: wanted(), ...(asked !== null && { topic: asked }) };
 });
+
+/**
+ * How many of the last records are asked for. Clouds that are known already are told apart from those
+ * that came meanwhile, lines cannot be.
+ */
+function wanted() {
+  if (last !== null) return 1;
+  // Where clouds of several groups come, those of one are not all.
+  const room = groups.names().length > 1 && asked === null ? KEPT : (frames()?.room ?? KEPT);
+  const missed = frames()?.newest ? SPARE + Math.ceil((performance.now() - came) / 1000) : KEPT;
+  return Math.min(room, missed);
+}
 
 function frames() {
   return groups.get(chosen ?? "");
@@ -69,21 +84,22 @@ function receive(text) {
   const first = !heard;
   heard = true;
   const frame = asFrame(value);
-  if (!frame) {
-    const said = typeof value === "string" ? value : JSON.stringify(value);
-    if (!first || said !== last) line(said);
-    return;
-  }
   if (topics && asked === null && !refreshed) {
     // This may be the first record of the first topic: if so, one is followed from now on.
     refreshed = true;
     feed.refresh();
+  }
+  if (!frame) {
+    const said = typeof value === "string" ? value : JSON.stringify(value);
+    if (!first || said !== last) line(said);
+    return;
   }
   // What a topic sends belongs to it, whatever it calls itself.
   const group = asked ?? frame.group;
   if (chosen === null) chosen = group;
   if (groups.add(group, frame, chosen, shown)) {
     received += 1;
+    came = performance.now();
     main.dataset.frames = received;
     choices();
   }
@@ -98,6 +114,8 @@ function learn(names, by_key) {
     // Until now all came, whatever their topic.
     choose(null);
     groups.clear();
+    unlist();
+    pause(false);
     if (!topics.includes(chosen)) chosen = topics[0];
     if (shown) {
       shown = null;
@@ -123,6 +141,7 @@ function change(group) {
   chosen = group;
   shown = null;
   if (!frames()?.newest) blank();
+  groups.leave(group);
   pause(false);
   // A topic is another feed; a group was in this one all along.
   if (!topics) return;
@@ -249,10 +268,10 @@ function state(now, until) {
   if (now === "live") {
     refreshed = false;
     heard = false;
-    groups.begin();
   }
   clearInterval(ticking);
   if (again) ticking = setInterval(countdown, 500);
+  if (now !== "locked" && id("lock").contains(document.activeElement)) id("state").focus();
   id("lock").hidden = now !== "locked";
   main.classList.toggle("locked", now === "locked");
   if (now === "locked") {

@@ -103,9 +103,9 @@ export class Groups {
     this.all.clear();
   }
 
-  /** What comes from now on is another connection's: it may begin with what is known. */
-  begin() {
-    for (const frames of this.all.values()) frames.begin();
+  /** Lets go of all but the last cloud of every group but one, to which nothing may come that would. */
+  leave(chosen) {
+    for (const [name, frames] of this.all) if (name !== chosen) frames.trim(1, null);
   }
 
   /** Keeps a cloud; false: it is known. Of other groups than `chosen` the last one stays, and `shown` in any case. */
@@ -129,12 +129,6 @@ export class Frames {
     this.letters = 0;
     /** Whether the oldest had to go because clouds are large. */
     this.full = false;
-    /** How many of the last came with this connection since the last one that was known before. */
-    this.fresh = 0;
-  }
-
-  begin() {
-    this.fresh = 0;
   }
 
   /** How many clouds there is room for: fewer where they are large. */
@@ -147,28 +141,26 @@ export class Frames {
   }
 
   /**
-   * Keeps a cloud; false: it is known. A connection sends clouds in their order: what it sent before
-   * one that is known, and had been passed over, belongs in front of that.
+   * Keeps a cloud; false: it is known, or older than there is room for. A new connection repeats what
+   * may have been passed over: that goes where it belongs. A server that begins anew counts from 1
+   * again, but later.
    */
   add(frame) {
-    const place = this.all.findLastIndex((known) => known.seq === frame.seq && known.time_ms === frame.time_ms);
-    if (place < 0) {
-      this.all.push(frame);
-      this.words += frame.words.length;
-      this.letters += frame.letters = letters(frame);
-      this.fresh += 1;
-      return true;
-    }
-    const first = this.all.length - this.fresh;
-    if (place < first) {
-      this.all.splice(place, 0, ...this.all.splice(first));
-      this.fresh = 0;
-    }
-    return false;
+    const { seq, time_ms } = frame;
+    const same = (known) => known.seq === seq && known.time_ms === time_ms;
+    const after = (known) => known.time_ms > time_ms && known.seq > seq;
+    if (this.all.some(same)) return false;
+    const place = this.newest && time_ms !== null && after(this.newest) ? this.all.findIndex(after) : this.all.length;
+    if (place === 0 && this.all.length >= this.room) return false;
+    this.all.splice(place, 0, frame);
+    this.words += frame.words.length;
+    this.letters += frame.letters = letters(frame);
+    return true;
   }
 
   /** Lets go of the oldest until so many are left, or two that are very large; of `shown` last. */
   trim(most, shown) {
+    if (most < KEPT) this.full = false;
     for (const frame of this.all.slice(0, -KEPT_SAMPLES)) if (frame.bare === undefined && frame !== shown) this.strip(frame);
     const large = () => this.all.length > 2 && (this.words > KEPT_WORDS || this.letters > KEPT_LETTERS);
     while (this.all.length > most || large()) {
@@ -177,7 +169,6 @@ export class Frames {
       this.words -= gone.words.length;
       this.letters -= gone.letters;
     }
-    this.fresh = Math.min(this.fresh, this.all.length);
   }
 
   /** Lets go of a cloud's samples; `bare`: it had some. */

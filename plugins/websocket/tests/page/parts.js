@@ -17,9 +17,14 @@ async function groups(page) {
       all.add(`group ${seq}`, cloud(seq), "chosen", first);
     }
     const { all: clouds } = all.get("chosen");
-    return { groups: all.names().length, clouds: clouds.length, shown: clouds[0] === first, second: clouds[1].seq, other: all.get("other").all.length };
+    const kept = { groups: all.names().length, clouds: clouds.length, shown: clouds[0] === first, second: clouds[1].seq, other: all.get("other").all.length };
+    // Words that are too many for all clouds to stay.
+    for (let seq = 1001; seq <= 1500; seq += 1) all.add("chosen", { ...cloud(seq), words: Array(1000).fill({ ...word, key: "a", samples: [] }) }, "chosen", null);
+    const large = all.get("chosen").room;
+    all.leave("other");
+    return { ...kept, large, left: all.get("chosen").all.map(({ seq }) => seq), room: all.get("chosen").room };
   });
-  assert.deepEqual(kept, { groups: 100, clouds: 600, shown: true, second: 402, other: 1 });
+  assert.deepEqual(kept, { groups: 100, clouds: 600, shown: true, second: 402, other: 1, large: 120, left: [1500], room: 600 });
 }
 
 /** What a new connection repeats tells where clouds belong that were passed over; a server that begins anew goes on behind. */
@@ -30,10 +35,10 @@ async function order(page) {
     const add = (...clouds) => clouds.forEach(([seq, time_ms]) => all.add({ seq, time_ms, words: [] }));
     const run = (from, to, time) => Array.from({ length: to - from + 1 }, (_, at) => [from + at, time + from + at]);
     add(...run(2, 4, 0), ...run(6, 7, 0));
-    all.begin();
-    add(...run(1, 8, 0));
-    all.begin();
-    add(...run(1, 3, 100), ...run(3, 3, 100));
+    // The newest stays the newest while older ones come.
+    const newest = [1, 5, 3, 7].map((seq) => (add([seq, seq]), all.newest.seq));
+    if (newest.some((seq) => seq !== 7)) return newest;
+    add(...run(8, 8, 0), ...run(1, 3, 100), ...run(3, 3, 100));
     return all.all.map(({ seq, time_ms }) => [seq, time_ms]);
   });
   assert.deepEqual(found, [...[1, 2, 3, 4, 5, 6, 7, 8].map((seq) => [seq, seq]), [1, 101], [2, 102], [3, 103]]);
