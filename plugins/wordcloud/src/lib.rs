@@ -16,6 +16,7 @@ mod links;
 mod maker;
 pub mod mask;
 pub mod palette;
+mod pieces;
 pub mod processor;
 pub mod shape;
 pub mod stop;
