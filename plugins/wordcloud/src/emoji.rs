@@ -9,12 +9,14 @@ const UNMARKED: char = '\u{231a}';
 
 /// Whether a cluster of characters that belong together is an emoji.
 pub(crate) fn is_emoji(cluster: &str) -> bool {
-    let Some(first) = cluster.chars().next() else {
+    let mut letters = cluster.chars();
+    let Some(first) = letters.next() else {
         return false;
     };
-    let keycap = || cluster.contains('\u{20e3}');
     if first.is_ascii() {
-        return keycap();
+        let key = matches!(first, '0'..='9' | '#' | '*');
+        let cap = letters.as_str().trim_start_matches('\u{fe0f}');
+        return key && cap.starts_with('\u{20e3}');
     }
     let pictures = CodePointSetData::new::<ExtendedPictographic>();
     if pictures.contains(first) {
@@ -46,7 +48,20 @@ mod tests {
         ] {
             assert!(is_emoji(emoji), "{emoji}");
         }
-        for other in ["", "a", "1", "©", "™", "→", "東", "é", "✓", "♪"] {
+        for other in [
+            "",
+            "a",
+            "1",
+            "#\u{fe0f}",
+            "stra\u{20e3}",
+            "©",
+            "™",
+            "→",
+            "東",
+            "é",
+            "✓",
+            "♪",
+        ] {
             assert!(!is_emoji(other), "{other}");
         }
     }

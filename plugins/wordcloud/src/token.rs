@@ -112,7 +112,14 @@ impl Tokenizer {
     /// word, a pair, a tag, a mention, a number, an emoji. It may be longer or shorter than words
     /// that come from now on.
     pub fn keeps(&self, key: &str) -> bool {
-        self.words.rules.keep(&fold(key))
+        let rules = &self.words.rules;
+        match key.split_once(' ') {
+            Some((first, second)) => {
+                let pairs = rules.bigrams && !rules.stop.contains(key);
+                pairs && rules.keep(&fold(first)) && rules.keep(&fold(second))
+            }
+            None => rules.keep(&fold(key)),
+        }
     }
 
     /// Gives each word of `text` to `sink`, in order: as written, and with its case folded.
@@ -157,17 +164,19 @@ impl Rules {
         if self.stop.contains(key) {
             return false;
         }
-        if let Some((first, second)) = key.split_once(' ') {
-            return self.bigrams && self.keep(first) && self.keep(second);
-        }
-        if is_emoji(key) {
-            return self.emoji;
-        }
+        let name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         let mut letters = key.chars();
         match letters.next() {
-            Some('#' | '$') => self.hashtags && !self.stop.contains(letters.as_str()),
-            Some('@') => self.mentions,
-            _ => self.numbers || key.contains(char::is_alphabetic),
+            Some('#' | '$') if !is_emoji(key) => {
+                self.hashtags && !self.stop.contains(letters.as_str())
+            }
+            // Else a mark stands on the sign.
+            Some('@') if letters.as_str().starts_with(name) => self.mentions,
+            _ => {
+                (self.emoji && is_emoji(key))
+                    || (self.numbers && key.contains(char::is_numeric))
+                    || key.contains(char::is_alphabetic)
+            }
         }
     }
 
@@ -193,7 +202,10 @@ impl Rules {
         if !self.particles && count <= 2 && word.chars().all(hiragana) {
             return false;
         }
-        self.numbers || symbol || uniform || word.contains(char::is_alphabetic)
+        (self.numbers && word.contains(char::is_numeric))
+            || symbol
+            || uniform
+            || word.contains(char::is_alphabetic)
     }
 }
 
