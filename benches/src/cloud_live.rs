@@ -37,6 +37,8 @@ const STRAYS: f64 = 1e-5;
 #[derive(Default)]
 struct Frames {
     ms: Vec<f64>,
+    /// The same of the whole stage, where it was measured.
+    whole: Vec<f64>,
     fills: Vec<f64>,
     /// Where the words of the last frame stood.
     before: HashMap<String, (f64, f64)>,
@@ -62,10 +64,27 @@ impl Frames {
         self.before = now;
     }
 
+    /// Takes for each frame the median of three plays of the same, which differ in time only.
+    fn median(plays: [Self; 3]) -> Self {
+        let [mut first, second, third] = plays;
+        let middle = |one: &mut f64, (other, last): (&f64, &f64)| {
+            *one = one.max(other.min(*last)).min(other.max(*last));
+        };
+        for (ms, others) in first.ms.iter_mut().zip(second.ms.iter().zip(&third.ms)) {
+            middle(ms, others);
+        }
+        let others = second.whole.iter().zip(&third.whole);
+        for (ms, others) in first.whole.iter_mut().zip(others) {
+            middle(ms, others);
+        }
+        first
+    }
+
     /// Prints what was measured, and reports it against the limits; that of the fill is one of
     /// `least_fill`, if there is one.
     fn conclude(mut self, report: &mut Report, least_fill: Option<f64>) {
         self.ms.sort_by(f64::total_cmp);
+        self.whole.sort_by(f64::total_cmp);
         self.fills.sort_by(f64::total_cmp);
         let (p50, p99, most) = (at(&self.ms, 0.5), at(&self.ms, 0.99), at(&self.ms, 1.0));
         let mean = self.ms.iter().sum::<f64>() / self.ms.len() as f64;
@@ -79,6 +98,14 @@ impl Frames {
         println!(
             "layout, CPU ms: mean {mean:.3}, p50 {p50:.3} (at most {P50_MS}), p99 {p99:.3} (at most {P99_MS}), worst {most:.1}"
         );
+        if !self.whole.is_empty() {
+            println!(
+                "whole stage, CPU ms: mean {:.3}, p50 {:.3}, p99 {:.3}",
+                self.whole.iter().sum::<f64>() / self.whole.len() as f64,
+                at(&self.whole, 0.5),
+                at(&self.whole, 0.99)
+            );
+        }
         println!(
             "movement of kept words: {movement:.4} % of the diagonal a frame (at most {MOVEMENT}), {:.2} % of them moved",
             self.moved as f64 * 100.0 / self.kept as f64
@@ -114,7 +141,8 @@ const FPS: i64 = 2;
 /// forms.
 const PLAYS: [(&str, i64, i64); 2] = [("10 000 records", 1, 10), ("30s", 20, 60)];
 
-/// The archive's minute: by the default window, and over and over by a window of seconds.
+/// The archive's minute: by the default window, and over and over by a window of seconds; each three
+/// times.
 pub fn minute(report: &mut Report) -> Result<(), Error> {
     let packed = needs::data("archive-stream/2021-01-01-10-29.json.bz2").read();
     let mut archive = String::new();
@@ -134,7 +162,8 @@ pub fn minute(report: &mut Report) -> Result<(), Error> {
     tweets.sort_by_key(|(time, _)| *time);
     for (window, times, skip) in PLAYS {
         println!("window of {window}:");
-        play(&tweets, window, times, skip)?.conclude(report, None);
+        let play = || play(&tweets, window, times, skip);
+        Frames::median([play()?, play()?, play()?]).conclude(report, None);
     }
     Ok(())
 }
@@ -152,7 +181,6 @@ fn play(tweets: &[(i64, &str)], window: &str, times: i64, skip: i64) -> Result<F
     let parsed: Options = serde_json::from_value(options.clone())?;
     let settings = parsed.check().map_err(|error| error.message)?.settings;
     let mut layout = Layout::new(settings);
-    let mut whole = Vec::new();
     let mut stage = Harness::<ThisPlugin>::processor("wordcloud", &options, &[json])?;
     let mut frames = Frames::default();
     for slice in 0..times * 60 * FPS {
@@ -180,19 +208,12 @@ fn play(tweets: &[(i64, &str)], window: &str, times: i64, skip: i64) -> Result<F
         if slice < skip * FPS {
             continue;
         }
-        whole.push(ms);
+        frames.whole.push(ms);
         let words = frame.words.iter();
         frames.add(layout_ms, words.map(|word| (word.key(), word.x, word.y)));
         let bounds = frame.words.iter().map(|word| word.bounds);
         frames.fills.push(fill(bounds, WIDTH, HEIGHT));
     }
-    whole.sort_by(f64::total_cmp);
-    println!(
-        "whole stage, CPU ms: mean {:.3}, p50 {:.3}, p99 {:.3}",
-        whole.iter().sum::<f64>() / whole.len() as f64,
-        at(&whole, 0.5),
-        at(&whole, 0.99)
-    );
     Ok(frames)
 }
 
