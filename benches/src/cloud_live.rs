@@ -67,15 +67,11 @@ impl Frames {
     /// Takes for each frame the median of three plays of the same, which differ in time only.
     fn median(plays: [Self; 3]) -> Self {
         let [mut first, second, third] = plays;
-        let middle = |one: &mut f64, (other, last): (&f64, &f64)| {
-            *one = one.max(other.min(*last)).min(other.max(*last));
-        };
-        for (ms, others) in first.ms.iter_mut().zip(second.ms.iter().zip(&third.ms)) {
-            middle(ms, others);
-        }
-        let others = second.whole.iter().zip(&third.whole);
-        for (ms, others) in first.whole.iter_mut().zip(others) {
-            middle(ms, others);
+        let costs = first.ms.iter_mut().chain(&mut first.whole);
+        let second = second.ms.iter().chain(&second.whole);
+        let third = third.ms.iter().chain(&third.whole);
+        for (cost, (one, other)) in costs.zip(second.zip(third)) {
+            *cost = cost.clamp(one.min(*other), one.max(*other));
         }
         first
     }

@@ -255,22 +255,25 @@ fn a_word_that_new_options_leave_out_leaves_with_a_frame_of_its_own() {
 
 #[test]
 fn with_the_same_options_every_word_comes_back() {
-    let options = json!({
-        "window": "all", "bigrams": true, "max_length": 6, "emoji": true, "hashtags": false,
-        "languages": ["en", "ar"],
-    });
-    let mut stage = open(&options);
     let text = "ﷺ 喜欢音乐喜欢 Straße ßßßßßß #️⃣ 😀 C'est U.S. l'été";
-    stage.process(0, &keyed(&[("", text)])).unwrap();
-    let (state, _) = stage.checkpoint(1, false).unwrap();
-    let mut other = open(&options);
-    other.restore(1, 6, Some(&state)).unwrap();
-    let came = [&mut stage, &mut other].map(|stage| {
-        let frame = &frames(&stage.end(0).unwrap())[0];
-        assert!(frame["words"].as_array().unwrap().len() >= 9, "{frame}");
-        frame["words"].clone()
-    });
-    assert_eq!(came[0], came[1]);
+    // The first sign stands for 18 characters, and the key of the sixes has seven.
+    for (max_length, distinct) in [(6, 17), (40, 19)] {
+        let options = json!({
+            "window": "all", "bigrams": true, "max_length": max_length, "emoji": true,
+            "hashtags": false, "languages": ["en", "ar"],
+        });
+        let mut stage = open(&options);
+        stage.process(0, &keyed(&[("", text)])).unwrap();
+        let (state, _) = stage.checkpoint(1, false).unwrap();
+        let mut other = open(&options);
+        other.restore(1, 6, Some(&state)).unwrap();
+        let came = [&mut stage, &mut other].map(|stage| {
+            let frame = &frames(&stage.end(0).unwrap())[0];
+            assert_eq!(frame["distinct"], distinct, "{frame}");
+            frame["words"].clone()
+        });
+        assert_eq!(came[0], came[1]);
+    }
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn plain_words_are_cut_folded_and_stopped() {
         ["grösse", "été", "naïve", "жизнь"]
     );
     assert_eq!(words("2021 covid-19 b2b 3,000"), ["covid", "b2b"]);
+    assert_eq!(words("end.It begins a.b"), ["end", "begins"]);
     assert_eq!(words("end.It begins,at"), ["end", "begins"]);
     assert_eq!(words("caf\u{65}\u{301} ﬁne"), ["café", "fine"]);
     assert_eq!(words("Tom &amp; Jerry &lt;3"), ["tom", "jerry"]);
