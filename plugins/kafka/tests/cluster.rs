@@ -166,9 +166,11 @@ fn share(brokers: &str, properties: &Value) {
         }
     }
     assert_eq!(
-        sorted(&all),
-        texts(0..total),
-        "nothing twice, nothing lost with {properties}"
+        wrong_counts(&all.texts(), total),
+        [],
+        "twice or lost with {properties}\none: {:#?}\ntwo: {:#?}",
+        one.host().log_lines(),
+        two.host().log_lines()
     );
     assert_eq!(one.host().metric_value("kafka_partitions_lost"), 0.0);
 }

@@ -182,6 +182,11 @@ impl KafkaSource {
         self.joined && self.member.is_none() && self.polled_at.elapsed() >= self.patience
     }
 
+    /// Whether the group has gone on without us, also where the news of it waits for the next poll.
+    pub(super) fn is_lost(&self) -> Result<bool, StageError> {
+        Ok(self.member.is_none() && (self.client()?.assignment_lost() || self.overslept()))
+    }
+
     /// The group has gone on without us, with all that is ours.
     pub(super) fn lose_all(&mut self, consumer: &Client) -> Result<(), StageError> {
         let all: Vec<i32> = self

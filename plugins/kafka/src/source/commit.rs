@@ -41,6 +41,32 @@ pub(super) fn commits(consumer: &Arc<Client>, topic: &str) -> Result<Commits, St
     .map_err(|e| StageError::fatal(format!("cannot start a thread: {e}")))
 }
 
+/// What becomes of a commit that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is made once more.
+    Again,
+    /// It is not ours to make any more: someone else commits.
+    Lost,
+    Forbidden,
+}
+
+/// By the reason; `lost`: the group has gone on without us.
+fn fate(code: RDKafkaErrorCode, lost: bool) -> Fate {
+    match code {
+        // While its members agree on who reads what, the group may be a generation ahead of what
+        // we have heard, and all is ours still: librdkafka calls it no loss.
+        RDKafkaErrorCode::IllegalGeneration if !lost => Fate::Again,
+        RDKafkaErrorCode::IllegalGeneration
+        | RDKafkaErrorCode::UnknownMemberId
+        | RDKafkaErrorCode::FencedMemberEpoch
+        | RDKafkaErrorCode::FencedInstanceId
+        | RDKafkaErrorCode::UnknownTopicOrPartition => Fate::Lost,
+        RDKafkaErrorCode::GroupAuthorizationFailed => Fate::Forbidden,
+        _ => Fate::Again,
+    }
+}
+
 impl KafkaSource {
     /// One step of committing an epoch.
     pub(super) fn commit_step(&mut self, epoch: u64) -> Result<Commit, StageError> {
@@ -83,29 +109,24 @@ impl KafkaSource {
         result: Result<(), RDKafkaErrorCode>,
     ) -> Result<(), StageError> {
         let topic = &self.options.topic;
-        match result {
-            Ok(()) => {}
-            Err(
-                code @ (RDKafkaErrorCode::IllegalGeneration
-                | RDKafkaErrorCode::UnknownMemberId
-                | RDKafkaErrorCode::FencedMemberEpoch
-                | RDKafkaErrorCode::FencedInstanceId
-                | RDKafkaErrorCode::UnknownTopicOrPartition),
-            ) => self.ctx.warn(format!(
-                "offsets of `{topic}` were not committed: {code}; the group went on without us"
-            )),
-            Err(RDKafkaErrorCode::GroupAuthorizationFailed) => {
-                return Err(StageError::unavailable(format!(
-                    "{} does not allow the group `{}` to commit",
-                    self.whom, self.options.group
-                )));
-            }
-            Err(code) => {
-                self.ctx.debug(format!(
-                    "committing offsets of `{topic}`: {code}; trying again"
-                ));
-                self.commit_again_at = Some(Instant::now() + AGAIN_AFTER);
-                return Ok(());
+        if let Err(code) = result {
+            match fate(code, self.is_lost()?) {
+                Fate::Again => {
+                    self.ctx.debug(format!(
+                        "committing offsets of `{topic}`: {code}; trying again"
+                    ));
+                    self.commit_again_at = Some(Instant::now() + AGAIN_AFTER);
+                    return Ok(());
+                }
+                Fate::Lost => self.ctx.warn(format!(
+                    "offsets of `{topic}` were not committed: {code}; the group went on without us"
+                )),
+                Fate::Forbidden => {
+                    return Err(StageError::unavailable(format!(
+                        "{} does not allow the group `{}` to commit",
+                        self.whom, self.options.group
+                    )));
+                }
             }
         }
         for (partition, offset) in offsets {
@@ -126,5 +147,30 @@ impl KafkaSource {
             self.unassign(&consumer, &partitions)?;
         }
         Ok(Commit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_given_up_only_where_it_is_not_ours_to_make() {
+        use RDKafkaErrorCode as Code;
+        for passing in [
+            Code::RebalanceInProgress,
+            Code::StaleMemberEpoch,
+            Code::CoordinatorNotAvailable,
+            Code::RequestTimedOut,
+        ] {
+            assert_eq!(fate(passing, false), Fate::Again, "{passing}");
+        }
+        let ahead = Code::IllegalGeneration;
+        assert_eq!(
+            (fate(ahead, false), fate(ahead, true)),
+            (Fate::Again, Fate::Lost)
+        );
+        assert_eq!(fate(Code::UnknownMemberId, false), Fate::Lost);
+        assert_eq!(fate(Code::GroupAuthorizationFailed, false), Fate::Forbidden);
     }
 }

@@ -231,9 +231,7 @@ impl Source for KafkaSource {
 
     fn checkpoint_poll(&mut self, epoch: u64) -> Result<(), StageError> {
         self.undiminished()?;
-        // A loss may not have been heard of yet: its news waits for the next poll.
-        let lost = self.member.is_none() && (self.client()?.assignment_lost() || self.overslept());
-        if self.positions.stands(epoch) && !lost {
+        if self.positions.stands(epoch) && !self.is_lost()? {
             return Ok(());
         }
         Err(StageError::fatal(format!(
