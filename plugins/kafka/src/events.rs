@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,9 +15,9 @@ use std::{
 use plugin_api::prelude::*;
 use rdkafka::{
     ClientContext, Statistics, TopicPartitionList,
-    config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
-    error::{KafkaError, RDKafkaErrorCode},
+    config::{ClientConfig, RDKafkaLogLevel},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     types::RDKafkaRespErr,
 };
 
@@ -36,6 +37,8 @@ pub(crate) struct Events {
     whom: String,
     down: AtomicBool,
     closing: AtomicBool,
+    /// librdkafka waits for the answer to a change.
+    owed: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -54,6 +57,7 @@ impl Events {
             whom: whom.to_owned(),
             down: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            owed: AtomicBool::new(false),
             inner: Mutex::default(),
         })
     }
@@ -67,7 +71,7 @@ impl Events {
         &self.whom
     }
 
-    /// From here on nothing is said any more, and revoked partitions are released at once.
+    /// From here on nothing is said any more, and no change is asked for.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
@@ -109,6 +113,11 @@ impl Events {
 
     pub fn next_change(&self) -> Option<Change> {
         self.lock().changes.pop_front()
+    }
+
+    /// A change was answered by another assignment.
+    pub fn answered(&self) {
+        self.owed.store(false, Ordering::Relaxed);
     }
 
     /// The end of a partition, as of the last statistics.
@@ -165,7 +174,7 @@ impl Events {
 }
 
 /// The context of a source's client.
-pub(crate) struct ConsumerEvents(pub Arc<Events>);
+pub(crate) struct ConsumerEvents(Arc<Events>);
 
 impl ClientContext for ConsumerEvents {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -187,23 +196,62 @@ impl ConsumerContext for ConsumerEvents {
         what: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
-        let partitions = list.elements().iter().map(|e| e.partition()).collect();
-        if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            self.0.lock().changes.push_back(Change::Assign(partitions));
-        } else if self.0.closing.load(Ordering::Relaxed) {
-            let released = match consumer.rebalance_protocol() {
-                RebalanceProtocol::Eager => consumer.unassign(),
-                _ => consumer.incremental_unassign(list),
-            };
-            if let Err(e) = released {
-                self.0.ctx.debug(format!("leaving the group: {e}"));
+        let events = &self.0;
+        let waited = events.owed.swap(true, Ordering::Relaxed);
+        if events.closing.load(Ordering::Relaxed) {
+            if !waited {
+                events.give_up(consumer);
             }
+            return;
+        }
+        let partitions = list.elements().iter().map(|e| e.partition()).collect();
+        let change = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            Change::Assign(partitions)
         } else {
             let lost = consumer.assignment_lost();
-            self.0
-                .lock()
-                .changes
-                .push_back(Change::Revoke { partitions, lost });
+            Change::Revoke { partitions, lost }
+        };
+        events.lock().changes.push_back(change);
+    }
+}
+
+impl Events {
+    /// The answer of a client that closes. There is one: what would ask for another is obsolete by
+    /// it, and once the group is left librdkafka waits for ever where it is told something (its
+    /// issue 4884). It takes any answer of a closing client for this one.
+    fn give_up(&self, consumer: &BaseConsumer<ConsumerEvents>) {
+        if let Err(e) = consumer.unassign() {
+            self.ctx.debug(format!("leaving the group: {e}"));
+        }
+    }
+}
+
+/// A source's client: leaves its group when it is dropped.
+pub(crate) struct Joined(BaseConsumer<ConsumerEvents>);
+
+impl Joined {
+    pub fn new(config: &ClientConfig, events: &Arc<Events>) -> KafkaResult<Self> {
+        config
+            .create_with_context(ConsumerEvents(events.clone()))
+            .map(Self)
+    }
+}
+
+impl Deref for Joined {
+    type Target = BaseConsumer<ConsumerEvents>;
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Joined {
+    /// Begins to close it, which `BaseConsumer` ends, if a change was never answered: nothing asks
+    /// for that again.
+    fn drop(&mut self) {
+        let events = &self.0.context().0;
+        events.close();
+        if events.owed.load(Ordering::Relaxed) && self.0.close_queue().is_ok() {
+            events.give_up(&self.0);
         }
     }
 }

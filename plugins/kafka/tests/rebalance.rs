@@ -68,6 +68,59 @@ fn what_was_lost_is_in_no_epoch_and_ends_the_source() {
 }
 
 #[test]
+fn a_member_leaves_also_while_the_group_waits_for_its_answer() {
+    let Some(brokers) = real() else { return };
+    for properties in [
+        json!({}),
+        json!({"partition.assignment.strategy": "range"}),
+        json!({"group.protocol": "consumer"}),
+    ] {
+        let quick = json!({"properties": with(properties.clone(), json!({"max.poll.interval.ms": 60_000}))});
+        let (options, _writer) = filled(&brokers, "leaves", 100, quick);
+        let mut one = member(&options);
+        read(&mut one, 100);
+        let mut two = member(&options);
+        while one.host.checkpoints_requested() == 0 {
+            one.poll(100).unwrap();
+            two.poll(100).unwrap();
+        }
+        // It is to give partitions up, and no epoch has come.
+        let (left, has_left) = std::sync::mpsc::channel();
+        let leaving = std::thread::spawn(move || {
+            drop(one);
+            left.send(()).unwrap();
+        });
+        let mut again = Vec::new();
+        while again.len() < 100 {
+            again.extend(two.poll(100).unwrap().texts());
+        }
+        again.sort_by_key(|t| t.parse::<u32>().unwrap());
+        assert_eq!(again, texts(0..100), "{properties}");
+        has_left
+            .recv_timeout(std::time::Duration::from_secs(30))
+            .unwrap();
+        leaving.join().unwrap();
+    }
+}
+
+#[test]
+fn a_member_leaves_whatever_it_waits_for() {
+    let Some(brokers) = real() else { return };
+    let (options, _writer) = filled(&brokers, "early", 1, json!({}));
+    // From before it has joined until it reads.
+    let (mut polls, mut seen) = (0, 0);
+    while seen < 5 {
+        let mut member = member(&options);
+        let mut records = 0;
+        for _ in 0..polls {
+            records += member.poll(100).unwrap().emitted();
+        }
+        seen += usize::from(records > 0);
+        polls += 1;
+    }
+}
+
+#[test]
 fn what_no_epoch_releases_in_time_is_lost() {
     let Some(brokers) = real() else { return };
     let (options, mut writer) = filled(&brokers, "late", 100, json!({}));

@@ -159,9 +159,15 @@ impl KafkaSource {
         self.lose(consumer, &partitions)
     }
 
+    /// These are taken from us.
+    fn lose(&mut self, consumer: &Client, partitions: &[i32]) -> Result<(), StageError> {
+        self.count_lost(partitions);
+        self.unassign(consumer, partitions)
+    }
+
     /// These may be read by someone else already. What was read of them since the last epoch must
     /// not become part of the next one: nothing goes on from here but a restart from that epoch.
-    pub(super) fn lose(&mut self, consumer: &Client, partitions: &[i32]) -> Result<(), StageError> {
+    fn count_lost(&mut self, partitions: &[i32]) {
         self.ctx
             .counter("kafka_partitions_lost", partitions.len() as u64);
         self.resolving.retain(|p| !partitions.contains(p));
@@ -173,7 +179,6 @@ impl KafkaSource {
                 self.options.topic, self.options.group
             ));
         }
-        self.unassign(consumer, partitions)
     }
 
     /// Whether the group has given up on us. librdkafka does not call that a loss in the middle of
@@ -187,8 +192,9 @@ impl KafkaSource {
         Ok(self.member.is_none() && (self.client()?.assignment_lost() || self.overslept()))
     }
 
-    /// The group has gone on without us, with all that is ours.
-    pub(super) fn lose_all(&mut self, consumer: &Client) -> Result<(), StageError> {
+    /// The group has gone on without us, with all that is ours. librdkafka is told nothing that it
+    /// did not ask for: it would take that for the answer to what it asks next.
+    pub(super) fn lose_all(&mut self) {
         let all: Vec<i32> = self
             .positions
             .assigned()
@@ -196,9 +202,10 @@ impl KafkaSource {
             .map(|(p, _)| p)
             .collect();
         if all.is_empty() {
-            return Ok(());
+            return;
         }
-        self.lose(consumer, &all)
+        self.count_lost(&all);
+        self.positions.forget(&all);
     }
 
     /// An error once partitions are lost.
@@ -247,7 +254,9 @@ impl KafkaSource {
         };
         assigned.map_err(|e| {
             StageError::fatal(format!("cannot take over partitions of `{topic}`: {e}"))
-        })
+        })?;
+        self.events.answered();
+        Ok(())
     }
 
     pub(super) fn unassign(
@@ -275,9 +284,11 @@ impl KafkaSource {
                 partitions.iter().map(|p| (*p, Offset::Invalid)),
             )),
         };
-        if let Err(e) = result {
-            self.ctx
-                .debug(format!("giving up partitions of `{topic}`: {e}"));
+        match result {
+            Ok(()) => self.events.answered(),
+            Err(e) => self
+                .ctx
+                .debug(format!("giving up partitions of `{topic}`: {e}")),
         }
         Ok(())
     }

@@ -138,8 +138,7 @@ impl KafkaSource {
 
     fn message_error(&mut self, error: &KafkaError) -> Result<(), StageError> {
         if let KafkaError::MessageConsumption(RDKafkaErrorCode::PollExceeded) = error {
-            let consumer = self.client()?;
-            self.lose_all(&consumer)?;
+            self.lose_all();
             return self.undiminished();
         }
         let topic = &self.options.topic;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use plugin_api::prelude::*;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 
 use self::{
     commit::{Commits, commits},
@@ -23,7 +23,7 @@ use crate::{
     config::SourceOptions,
     connect::{self, Cluster},
     embedded::{self, Topic},
-    events::{ConsumerEvents, Events},
+    events::{Events, Joined},
     groups::Member,
     positions::Positions,
     readers::Reader,
@@ -32,7 +32,7 @@ use crate::{
     topic::{self, Wanted},
 };
 
-pub(crate) type Client = BaseConsumer<ConsumerEvents>;
+pub(crate) type Client = Joined;
 
 /// Revoked partitions, to be released after an epoch.
 #[derive(Default)]
@@ -108,9 +108,7 @@ impl Source for KafkaSource {
             Cluster::Remote(brokers) => (brokers.clone(), None, None),
         };
         let config = connect::consumer(&options, &address, ctx.stage())?;
-        let consumer: Client = config
-            .create_with_context(ConsumerEvents(events.clone()))
-            .map_err(|e| connect::refused(&e))?;
+        let consumer = Client::new(&config, &events).map_err(|e| connect::refused(&e))?;
         let consumer = Arc::new(consumer);
         let wanted = Wanted {
             topic: options.topic.clone(),
@@ -333,7 +331,7 @@ impl KafkaSource {
         }
         self.release_in_time(&consumer)?;
         if self.overslept() {
-            self.lose_all(&consumer)?;
+            self.lose_all();
         }
         self.polled_at = Instant::now();
         let waiting = self.questions.as_ref().map_or(0, Background::waiting);
