@@ -16,7 +16,7 @@ use plugin_api::prelude::*;
 use rdkafka::{
     ClientContext, Statistics, TopicPartitionList,
     config::{ClientConfig, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
     error::{KafkaError, KafkaResult, RDKafkaErrorCode},
     types::RDKafkaRespErr,
 };
@@ -39,6 +39,8 @@ pub(crate) struct Events {
     closing: AtomicBool,
     /// librdkafka waits for the answer to a change.
     owed: AtomicBool,
+    /// A client that closes is not waited for.
+    moot: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -58,6 +60,7 @@ impl Events {
             down: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             owed: AtomicBool::new(false),
+            moot: AtomicBool::new(false),
             inner: Mutex::default(),
         })
     }
@@ -113,6 +116,12 @@ impl Events {
 
     pub fn next_change(&self) -> Option<Change> {
         self.lock().changes.pop_front()
+    }
+
+    /// Whether librdkafka waits for the answer to a change: it takes any change of the assignment
+    /// for that.
+    pub fn owes(&self) -> bool {
+        self.owed.load(Ordering::Relaxed)
     }
 
     /// A change was answered by another assignment.
@@ -197,15 +206,18 @@ impl ConsumerContext for ConsumerEvents {
         list: &mut TopicPartitionList,
     ) {
         let events = &self.0;
+        let assigns = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let waited = events.owed.swap(true, Ordering::Relaxed);
         if events.closing.load(Ordering::Relaxed) {
-            if !waited {
+            // Closing itself only ever revokes.
+            let moot = assigns && events.moot.load(Ordering::Relaxed);
+            if !waited && !moot {
                 events.give_up(consumer);
             }
             return;
         }
         let partitions = list.elements().iter().map(|e| e.partition()).collect();
-        let change = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+        let change = if assigns {
             Change::Assign(partitions)
         } else {
             let lost = consumer.assignment_lost();
@@ -250,7 +262,16 @@ impl Drop for Joined {
     fn drop(&mut self) {
         let events = &self.0.context().0;
         events.close();
-        if events.owed.load(Ordering::Relaxed) && self.0.close_queue().is_ok() {
+        if self.0.client().fatal_error().is_some() {
+            // It is destroyed without being closed, which waits for the answer, too.
+            events.give_up(&self.0);
+            return;
+        }
+        // An eager member that closes gives all up by itself, unless it was lost before.
+        let eager = matches!(self.0.rebalance_protocol(), RebalanceProtocol::Eager);
+        let moot = eager && !self.0.assignment_lost();
+        events.moot.store(moot, Ordering::Relaxed);
+        if events.owes() && !moot && self.0.close_queue().is_ok() {
             events.give_up(&self.0);
         }
     }

@@ -53,7 +53,7 @@ impl KafkaSource {
                 for (partition, low, high) in ranges {
                     self.check_range(partition, low, high);
                 }
-                self.restart(consumer)?;
+                self.rewind = true;
             }
             Answer::Ends(ends) => self.ends = Some(ends),
         }
@@ -114,7 +114,10 @@ impl KafkaSource {
             Change::Revoke {
                 partitions,
                 lost: true,
-            } => self.lose(consumer, &partitions),
+            } => {
+                self.lose(consumer, &partitions);
+                Ok(())
+            }
             // While draining, everyone reads to the end what is theirs.
             Change::Revoke { .. } if self.draining => Ok(()),
             Change::Revoke {
@@ -127,7 +130,8 @@ impl KafkaSource {
                 ));
                 self.resolving.retain(|p| !partitions.contains(p));
                 if self.positions.leave(&partitions).is_empty() {
-                    return self.unassign(consumer, &partitions);
+                    self.unassign(consumer, &partitions);
+                    return Ok(());
                 }
                 // Half of what the group waits: it is not to learn from our silence.
                 let wait_ns = u64::try_from(self.patience.as_nanos() / 2).unwrap_or(u64::MAX);
@@ -146,33 +150,34 @@ impl KafkaSource {
     }
 
     /// Revoked partitions wait for an epoch, but not for ever: the group waits for us.
-    pub(super) fn release_in_time(&mut self, consumer: &Client) -> Result<(), StageError> {
+    pub(super) fn release_in_time(&mut self, consumer: &Client) {
         // On the embedded broker nobody takes what was not released.
         let Some(releasing) = self.releasing.as_ref().filter(|_| self.member.is_none()) else {
-            return Ok(());
+            return;
         };
         let late = self.ctx.monotonic_ns() >= releasing.until_ns;
         if !late && !consumer.assignment_lost() {
-            return Ok(());
+            return;
         }
         let partitions = self.releasing.take().unwrap_or_default().partitions;
-        self.lose(consumer, &partitions)
+        self.lose(consumer, &partitions);
     }
 
     /// These are taken from us.
-    fn lose(&mut self, consumer: &Client, partitions: &[i32]) -> Result<(), StageError> {
-        self.count_lost(partitions);
-        self.unassign(consumer, partitions)
+    fn lose(&mut self, consumer: &Client, partitions: &[i32]) {
+        self.count_lost(partitions, self.positions.any_assigned(partitions));
+        self.unassign(consumer, partitions);
     }
 
-    /// These may be read by someone else already. What was read of them since the last epoch must
-    /// not become part of the next one: nothing goes on from here but a restart from that epoch.
-    fn count_lost(&mut self, partitions: &[i32]) {
+    /// These may be read by someone else already. If they are `needed`, nothing goes on from here
+    /// but a restart from the last epoch: what was read of them since must not become part of the
+    /// next one.
+    fn count_lost(&mut self, partitions: &[i32], needed: bool) {
         self.ctx
             .counter("kafka_partitions_lost", partitions.len() as u64);
         self.resolving.retain(|p| !partitions.contains(p));
         self.releasing = None;
-        if self.positions.any_assigned(partitions) {
+        if needed {
             self.lost = Some(format!(
                 "partitions {partitions:?} of `{}` are lost: the group `{}` went on without us; \
                  reading them again from the last checkpoint",
@@ -195,16 +200,12 @@ impl KafkaSource {
     /// The group has gone on without us, with all that is ours. librdkafka is told nothing that it
     /// did not ask for: it would take that for the answer to what it asks next.
     pub(super) fn lose_all(&mut self) {
-        let all: Vec<i32> = self
-            .positions
-            .assigned()
-            .into_iter()
-            .map(|(p, _)| p)
-            .collect();
+        let assigned = self.positions.assigned().into_iter().map(|(p, _)| p);
+        let all: Vec<i32> = assigned.chain(self.resolving.iter().copied()).collect();
         if all.is_empty() {
             return;
         }
-        self.count_lost(&all);
+        self.count_lost(&all, true);
         self.positions.forget(&all);
     }
 
@@ -259,11 +260,7 @@ impl KafkaSource {
         Ok(())
     }
 
-    pub(super) fn unassign(
-        &mut self,
-        consumer: &Client,
-        partitions: &[i32],
-    ) -> Result<(), StageError> {
+    pub(super) fn unassign(&mut self, consumer: &Client, partitions: &[i32]) {
         let topic = &self.options.topic;
         let active = self.positions.assigned();
         self.positions.forget(partitions);
@@ -290,7 +287,6 @@ impl KafkaSource {
                 .ctx
                 .debug(format!("giving up partitions of `{topic}`: {e}")),
         }
-        Ok(())
     }
 
     /// Fetches again from the positions on.

@@ -59,6 +59,7 @@ fn fate(code: RDKafkaErrorCode, lost: bool) -> Fate {
         RDKafkaErrorCode::IllegalGeneration if !lost => Fate::Again,
         RDKafkaErrorCode::IllegalGeneration
         | RDKafkaErrorCode::UnknownMemberId
+        | RDKafkaErrorCode::Fatal
         | RDKafkaErrorCode::FencedMemberEpoch
         | RDKafkaErrorCode::FencedInstanceId
         | RDKafkaErrorCode::UnknownTopicOrPartition => Fate::Lost,
@@ -144,7 +145,7 @@ impl KafkaSource {
         {
             let partitions = self.releasing.take().unwrap_or_default().partitions;
             let consumer = self.client()?;
-            self.unassign(&consumer, &partitions)?;
+            self.unassign(&consumer, &partitions);
         }
         Ok(Commit::Done)
     }

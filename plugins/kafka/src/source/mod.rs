@@ -329,7 +329,7 @@ impl KafkaSource {
         while let Some(change) = self.events.next_change() {
             self.changed(&consumer, change)?;
         }
-        self.release_in_time(&consumer)?;
+        self.release_in_time(&consumer);
         if self.overslept() {
             self.lose_all();
         }
@@ -338,7 +338,9 @@ impl KafkaSource {
         if self.embedded.is_none() && (self.events.is_down() || !self.ready) && waiting == 0 {
             self.ask(Question::Topic);
         }
-        if std::mem::take(&mut self.rewind) {
+        // What waits for an answer would take this for one.
+        if self.rewind && !self.events.owes() && !self.is_lost()? {
+            self.rewind = false;
             self.restart(&consumer)?;
         }
         Ok(())
