@@ -28,17 +28,20 @@ impl KafkaSource {
             Answer::Topic(Found::Refused(why)) => return Err(StageError::unavailable(why)),
             Answer::Topic(Found::Unknown(_)) => {}
             Answer::Resolved(Resolved {
+                number,
                 partitions,
                 cluster,
             }) => {
                 self.on_cluster(cluster);
-                // Some may have been revoked in the meantime.
+                // Some may have been revoked in the meantime, and assigned once more.
                 let found: Vec<_> = partitions
                     .into_iter()
-                    .filter(|(p, ..)| self.resolving.contains(p))
+                    .filter(|(p, ..)| self.resolving.get(p) == Some(&number))
                     .collect();
-                self.resolving
-                    .retain(|p| !found.iter().any(|(f, ..)| f == p));
+                if found.is_empty() {
+                    return Ok(());
+                }
+                self.resolving.retain(|_, by| *by != number);
                 for (partition, next, committed) in &found {
                     self.positions.assign(*partition, *next, *committed);
                 }
@@ -100,12 +103,16 @@ impl KafkaSource {
                     "assigned partitions {partitions:?} of `{}`",
                     self.options.topic
                 ));
-                self.resolving.extend(&partitions);
+                self.asked += 1;
+                let number = self.asked;
+                self.resolving
+                    .extend(partitions.iter().map(|p| (*p, number)));
                 let partitions = partitions
                     .iter()
                     .map(|p| (*p, self.positions.restored(*p)))
                     .collect();
                 self.ask(Question::Resolve(Restored {
+                    number,
                     partitions,
                     cluster: self.cluster.clone(),
                 }));
@@ -128,7 +135,7 @@ impl KafkaSource {
                     "partitions {partitions:?} of `{}` are revoked",
                     self.options.topic
                 ));
-                self.resolving.retain(|p| !partitions.contains(p));
+                self.resolving.retain(|p, _| !partitions.contains(p));
                 if self.positions.leave(&partitions).is_empty() {
                     self.unassign(consumer, &partitions);
                     return Ok(());
@@ -175,7 +182,7 @@ impl KafkaSource {
     fn count_lost(&mut self, partitions: &[i32], needed: bool) {
         self.ctx
             .counter("kafka_partitions_lost", partitions.len() as u64);
-        self.resolving.retain(|p| !partitions.contains(p));
+        self.resolving.retain(|p, _| !partitions.contains(p));
         self.releasing = None;
         if needed {
             self.lost = Some(format!(
@@ -201,7 +208,7 @@ impl KafkaSource {
     /// did not ask for: it would take that for the answer to what it asks next.
     pub(super) fn lose_all(&mut self) {
         let assigned = self.positions.assigned().into_iter().map(|(p, _)| p);
-        let all: Vec<i32> = assigned.chain(self.resolving.iter().copied()).collect();
+        let all: Vec<i32> = assigned.chain(self.resolving.keys().copied()).collect();
         if all.is_empty() {
             return;
         }

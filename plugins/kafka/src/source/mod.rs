@@ -57,8 +57,10 @@ pub struct KafkaSource {
     ready: bool,
     joined: bool,
     positions: Positions,
-    /// Assigned, but where to begin is not known yet.
-    resolving: Vec<i32>,
+    /// Assigned, but where to begin is not known yet: by which question it will be.
+    resolving: BTreeMap<i32, u64>,
+    /// Such questions so far.
+    asked: u64,
     releasing: Option<Releasing>,
     /// After so long without a poll the group goes on without us.
     patience: Duration,
@@ -138,7 +140,8 @@ impl Source for KafkaSource {
             member: None,
             joined: false,
             positions: Positions::default(),
-            resolving: Vec::new(),
+            resolving: BTreeMap::new(),
+            asked: 0,
             releasing: None,
             patience: connect::patience_of_group(&options),
             polled_at: Instant::now(),

@@ -45,11 +45,15 @@ pub(super) enum Answer {
 
 /// Partitions with the positions that an epoch left, and of which cluster those are.
 pub(super) struct Restored {
+    /// Which question it is.
+    pub number: u64,
     pub partitions: Vec<(i32, Option<i64>)>,
     pub cluster: String,
 }
 
 pub(super) struct Resolved {
+    /// Of the question.
+    pub number: u64,
     /// Partition, where to begin, what the group has committed.
     pub partitions: Vec<(i32, i64, Option<i64>)>,
     /// The cluster that we read from; empty: it does not say.
@@ -196,6 +200,7 @@ fn resolve(
     };
     let partitions = partitions.iter().map(start_of).collect::<Option<_>>()?;
     Some(Resolved {
+        number: restored.number,
         partitions,
         cluster,
     })
