@@ -207,11 +207,14 @@ impl ConsumerContext for ConsumerEvents {
     ) {
         let events = &self.0;
         let assigns = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        let closing = events.closing.load(Ordering::Relaxed);
+        // Closing itself only ever revokes.
+        if closing && assigns && events.moot.load(Ordering::Relaxed) {
+            return;
+        }
         let waited = events.owed.swap(true, Ordering::Relaxed);
-        if events.closing.load(Ordering::Relaxed) {
-            // Closing itself only ever revokes.
-            let moot = assigns && events.moot.load(Ordering::Relaxed);
-            if !waited && !moot {
+        if closing {
+            if !waited {
                 events.give_up(consumer);
             }
             return;
@@ -257,21 +260,21 @@ impl Deref for Joined {
 }
 
 impl Drop for Joined {
-    /// Begins to close it, which `BaseConsumer` ends, if a change was never answered: nothing asks
-    /// for that again.
+    /// Begins to close it, which `BaseConsumer` ends, and gives the answer that was never given:
+    /// nothing asks for that again.
     fn drop(&mut self) {
         let events = &self.0.context().0;
         events.close();
-        if self.0.client().fatal_error().is_some() {
-            // It is destroyed without being closed, which waits for the answer, too.
-            events.give_up(&self.0);
-            return;
-        }
         // An eager member that closes gives all up by itself, unless it was lost before.
         let eager = matches!(self.0.rebalance_protocol(), RebalanceProtocol::Eager);
         let moot = eager && !self.0.assignment_lost();
         events.moot.store(moot, Ordering::Relaxed);
-        if events.owes() && !moot && self.0.close_queue().is_ok() {
+        if moot {
+            events.answered();
+        }
+        // After a fatal error it is destroyed without being closed, which waits for an answer, too.
+        let fatal = self.0.close_queue().is_err();
+        if fatal || events.owes() {
             events.give_up(&self.0);
         }
     }

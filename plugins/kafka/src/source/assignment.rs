@@ -283,10 +283,17 @@ impl KafkaSource {
                 result
             }
             (None, RebalanceProtocol::Eager) => consumer.unassign(),
-            (None, _) => consumer.incremental_unassign(&list(
-                topic,
-                partitions.iter().map(|p| (*p, Offset::Invalid)),
-            )),
+            (None, _) => {
+                // It refuses a list with one that it was never given, and an empty one is an answer.
+                let given = consumer.assignment();
+                let was_given = |p: &&i32| {
+                    given
+                        .as_ref()
+                        .is_ok_and(|given| given.find_partition(topic, **p).is_some())
+                };
+                let ours = partitions.iter().filter(was_given);
+                consumer.incremental_unassign(&list(topic, ours.map(|p| (*p, Offset::Invalid))))
+            }
         };
         match result {
             Ok(()) => self.events.answered(),

@@ -171,7 +171,9 @@ mod tests {
             (fate(ahead, false), fate(ahead, true)),
             (Fate::Again, Fate::Lost)
         );
-        assert_eq!(fate(Code::UnknownMemberId, false), Fate::Lost);
+        for over in [Code::UnknownMemberId, Code::Fatal] {
+            assert_eq!(fate(over, false), Fate::Lost, "{over}");
+        }
         assert_eq!(fate(Code::GroupAuthorizationFailed, false), Fate::Forbidden);
     }
 }
