@@ -5,7 +5,6 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    ops::Deref,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -14,11 +13,9 @@ use std::{
 
 use plugin_api::prelude::*;
 use rdkafka::{
-    ClientContext, Statistics, TopicPartitionList,
-    config::{ClientConfig, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol},
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
-    types::RDKafkaRespErr,
+    Statistics,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 
 /// A change of the assignment, made by the group's coordinator.
@@ -37,10 +34,6 @@ pub(crate) struct Events {
     whom: String,
     down: AtomicBool,
     closing: AtomicBool,
-    /// librdkafka waits for the answer to a change.
-    owed: AtomicBool,
-    /// A client that closes is not waited for.
-    moot: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -59,8 +52,6 @@ impl Events {
             whom: whom.to_owned(),
             down: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            owed: AtomicBool::new(false),
-            moot: AtomicBool::new(false),
             inner: Mutex::default(),
         })
     }
@@ -74,7 +65,7 @@ impl Events {
         &self.whom
     }
 
-    /// From here on nothing is said any more, and no change is asked for.
+    /// From here on nothing is said any more.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Relaxed);
     }
@@ -116,17 +107,6 @@ impl Events {
 
     pub fn next_change(&self) -> Option<Change> {
         self.lock().changes.pop_front()
-    }
-
-    /// Whether librdkafka waits for the answer to a change: it takes any change of the assignment
-    /// for that.
-    pub fn owes(&self) -> bool {
-        self.owed.load(Ordering::Relaxed)
-    }
-
-    /// A change was answered by another assignment.
-    pub fn answered(&self) {
-        self.owed.store(false, Ordering::Relaxed);
     }
 
     /// The end of a partition, as of the last statistics.
@@ -182,110 +162,18 @@ impl Events {
     }
 }
 
-/// The context of a source's client.
-pub(crate) struct ConsumerEvents(Arc<Events>);
-
-impl ClientContext for ConsumerEvents {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.0.log(level, facility, message);
-    }
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.0.trouble(&error, reason);
-    }
-    fn stats(&self, statistics: Statistics) {
-        self.0.stats(&statistics);
-    }
-}
-
-impl ConsumerContext for ConsumerEvents {
-    /// Only takes note: librdkafka waits until the source has answered with (un)assign.
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        what: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let events = &self.0;
-        let assigns = what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let closing = events.closing.load(Ordering::Relaxed);
-        // Closing itself only ever revokes.
-        if closing && assigns && events.moot.load(Ordering::Relaxed) {
-            return;
-        }
-        let waited = events.owed.swap(true, Ordering::Relaxed);
-        if closing {
-            if !waited {
-                events.give_up(consumer);
-            }
-            return;
-        }
-        let partitions = list.elements().iter().map(|e| e.partition()).collect();
-        let change = if assigns {
-            Change::Assign(partitions)
-        } else {
-            let lost = consumer.assignment_lost();
-            Change::Revoke { partitions, lost }
-        };
-        events.lock().changes.push_back(change);
-    }
-}
-
-impl Events {
-    /// The answer of a client that closes. There is one: what would ask for another is obsolete by
-    /// it, and once the group is left librdkafka waits for ever where it is told something (its
-    /// issue 4884). It takes any answer of a closing client for this one.
-    fn give_up(&self, consumer: &BaseConsumer<ConsumerEvents>) {
-        if let Err(e) = consumer.unassign() {
-            self.ctx.debug(format!("leaving the group: {e}"));
-        }
-    }
-}
-
-/// A source's client: leaves its group when it is dropped.
-pub(crate) struct Joined(BaseConsumer<ConsumerEvents>);
-
-impl Joined {
-    pub fn new(config: &ClientConfig, events: &Arc<Events>) -> KafkaResult<Self> {
-        config
-            .create_with_context(ConsumerEvents(events.clone()))
-            .map(Self)
-    }
-}
-
-impl Deref for Joined {
-    type Target = BaseConsumer<ConsumerEvents>;
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
-}
-
-impl Drop for Joined {
-    /// Begins to close it, which `BaseConsumer` ends, and gives the answer that was never given:
-    /// nothing asks for that again.
-    fn drop(&mut self) {
-        let events = &self.0.context().0;
-        events.close();
-        // An eager member that closes gives all up by itself, unless it was lost before.
-        let eager = matches!(self.0.rebalance_protocol(), RebalanceProtocol::Eager);
-        let moot = eager && !self.0.assignment_lost();
-        events.moot.store(moot, Ordering::Relaxed);
-        if moot {
-            events.answered();
-        }
-        // After a fatal error it is destroyed without being closed, which waits for an answer, too.
-        let fatal = self.0.close_queue().is_err();
-        if fatal || events.owes() {
-            events.give_up(&self.0);
-        }
-    }
-}
-
-/// The part of a client's context that source and sink share, for a sink's.
+/// What the context of a client passes on.
 impl Events {
     pub fn client_log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.log(level, facility, message);
     }
     pub fn client_error(&self, error: &KafkaError, reason: &str) {
         self.trouble(error, reason);
+    }
+    pub fn client_stats(&self, statistics: &Statistics) {
+        self.stats(statistics);
+    }
+    pub fn client_change(&self, change: Change) {
+        self.lock().changes.push_back(change);
     }
 }

@@ -39,6 +39,14 @@ fn read(member: &mut Driven, records: usize) -> Vec<String> {
     texts
 }
 
+/// Until one is to give partitions up to the other.
+fn share(one: &mut Driven, other: &mut Driven) {
+    while one.host.checkpoints_requested() == 0 {
+        one.poll(100).unwrap();
+        other.poll(100).unwrap();
+    }
+}
+
 #[test]
 fn what_was_lost_is_in_no_epoch_and_ends_the_source() {
     let Some(brokers) = real() else { return };
@@ -80,11 +88,8 @@ fn a_member_leaves_also_while_the_group_waits_for_its_answer() {
         let mut one = member(&options);
         read(&mut one, 100);
         let mut two = member(&options);
-        while one.host.checkpoints_requested() == 0 {
-            one.poll(100).unwrap();
-            two.poll(100).unwrap();
-        }
-        // It is to give partitions up, and no epoch has come.
+        share(&mut one, &mut two);
+        // No epoch has come.
         let (left, has_left) = std::sync::mpsc::channel();
         let leaving = std::thread::spawn(move || {
             drop(one);
@@ -127,10 +132,7 @@ fn what_no_epoch_releases_in_time_is_lost() {
     let mut one = member(&options);
     read(&mut one, 100);
     let mut two = member(&options);
-    while one.host.checkpoints_requested() == 0 {
-        one.poll(100).unwrap();
-        two.poll(100).unwrap();
-    }
+    share(&mut one, &mut two);
     one.host.advance(60_000_000_000);
     for _ in 0..20 {
         one.poll(100).unwrap();

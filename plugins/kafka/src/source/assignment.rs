@@ -263,7 +263,7 @@ impl KafkaSource {
         assigned.map_err(|e| {
             StageError::fatal(format!("cannot take over partitions of `{topic}`: {e}"))
         })?;
-        self.events.answered();
+        consumer.answered();
         Ok(())
     }
 
@@ -296,7 +296,7 @@ impl KafkaSource {
             }
         };
         match result {
-            Ok(()) => self.events.answered(),
+            Ok(()) => consumer.answered(),
             Err(e) => self
                 .ctx
                 .debug(format!("giving up partitions of `{topic}`: {e}")),

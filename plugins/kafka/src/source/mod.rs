@@ -1,6 +1,7 @@
 //! The source: messages in, batches out, as a member of a consumer group.
 
 mod assignment;
+mod client;
 mod commit;
 mod fetch;
 mod questions;
@@ -14,6 +15,7 @@ use std::{
 use plugin_api::prelude::*;
 use rdkafka::consumer::Consumer;
 
+pub(crate) use self::client::Client;
 use self::{
     commit::{Commits, commits},
     questions::{Answer, Begin, Question, questions},
@@ -23,7 +25,7 @@ use crate::{
     config::SourceOptions,
     connect::{self, Cluster},
     embedded::{self, Topic},
-    events::{Events, Joined},
+    events::Events,
     groups::Member,
     positions::Positions,
     readers::Reader,
@@ -31,8 +33,6 @@ use crate::{
     start::Start,
     topic::{self, Wanted},
 };
-
-pub(crate) type Client = Joined;
 
 /// Revoked partitions, to be released after an epoch.
 #[derive(Default)]
@@ -342,7 +342,7 @@ impl KafkaSource {
             self.ask(Question::Topic);
         }
         // What waits for an answer would take this for one.
-        if self.rewind && !self.events.owes() && !self.is_lost()? {
+        if self.rewind && !consumer.owes() && !self.is_lost()? {
             self.rewind = false;
             self.restart(&consumer)?;
         }
