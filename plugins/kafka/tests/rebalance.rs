@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
 };
 
 use common::{
@@ -37,6 +42,17 @@ fn read(member: &mut Driven, records: usize) -> Vec<String> {
         texts.extend(member.poll(100).unwrap().texts());
     }
     texts
+}
+
+/// One that hangs would do so for ever.
+fn leave(member: Driven) {
+    let (left, has_left) = mpsc::channel();
+    thread::spawn(move || {
+        drop(member);
+        left.send(())
+    });
+    let in_time = has_left.recv_timeout(Duration::from_secs(30));
+    in_time.expect("it leaves the group");
 }
 
 /// Until one is to give partitions up to the other.
@@ -73,6 +89,7 @@ fn what_was_lost_is_in_no_epoch_and_ends_the_source() {
     assert!(e.message.contains("went on without us"), "{e}");
     assert_eq!(hung.host.metric_value("kafka_partitions_lost"), 2.0);
     assert!(hung.barrier(2, &[], false).is_err());
+    leave(hung);
 }
 
 #[test]
@@ -90,21 +107,10 @@ fn a_member_leaves_also_while_the_group_waits_for_its_answer() {
         let mut two = member(&options);
         share(&mut one, &mut two);
         // No epoch has come.
-        let (left, has_left) = std::sync::mpsc::channel();
-        let leaving = std::thread::spawn(move || {
-            drop(one);
-            left.send(()).unwrap();
-        });
-        let mut again = Vec::new();
-        while again.len() < 100 {
-            again.extend(two.poll(100).unwrap().texts());
-        }
+        leave(one);
+        let mut again = read(&mut two, 100);
         again.sort_by_key(|t| t.parse::<u32>().unwrap());
         assert_eq!(again, texts(0..100), "{properties}");
-        has_left
-            .recv_timeout(std::time::Duration::from_secs(30))
-            .unwrap();
-        leaving.join().unwrap();
     }
 }
 
@@ -120,6 +126,7 @@ fn a_member_leaves_whatever_it_waits_for() {
         for _ in 0..polls {
             records += member.poll(100).unwrap().emitted();
         }
+        leave(member);
         seen += usize::from(records > 0);
         polls += 1;
     }
@@ -171,7 +178,7 @@ fn move_partitions(properties: &Value) {
     let run = |name: &'static str, lives: usize| {
         let (source, sink, to) = (source.clone(), sink.clone(), to.clone());
         let done = done.clone();
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             let folder = tempfile::tempdir().unwrap();
             let store = Store(Arc::new(folder.path().to_path_buf()));
             let name = format!("{to}.{name}");
